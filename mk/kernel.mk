@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The kernel for real machines: $(B)/kernel/{strata.elf,Image}. CHECKED=1 and LSE=1 have folders of their own.
+
+CHECKED ?= 0
+LSE     ?= 0
+
+KCONFIG := kernel$(if $(filter 1,$(CHECKED)),-checked)$(if $(filter 1,$(LSE)),-lse)
+K       := $(B)/$(KCONFIG)
+
+CROSS   ?= aarch64-linux-gnu-
+KCC     := $(CROSS)gcc
+PICO    := /usr/lib/picolibc/aarch64-linux-gnu
+LIBFDT  := /usr/lib/aarch64-linux-gnu/libfdt.a
+
+$(eval $(call once,KCC_INCLUDE,$(KCC) -print-file-name=include))
+$(eval $(call once,KCC_LIBGCC,$(KCC) -mgeneral-regs-only -print-libgcc-file-name))
+
+K_SRC := $(wildcard kernel/base/*.c kernel/sync/*.c kernel/hal/*.c kernel/hal/armv8/*.c kernel/hal/aarch64/*.c \
+	kernel/vm/*.c kernel/proc/*.c kernel/main.c)
+K_ASM := $(wildcard kernel/hal/aarch64/*.S)
+K_OBJ := $(K_SRC:%.c=$(K)/obj/%.o) $(K_ASM:%.S=$(K)/obj/%.o)
+K_LDS := kernel/hal/aarch64/kernel.ld
+
+K_ARCH := $(if $(filter 1,$(LSE)),-march=armv8.1-a+lse,-march=armv8-a)
+K_CPP   = -nostdinc -isystem $(KCC_INCLUDE) -isystem $(CK) -isystem $(PICO)/include -isystem $(FDT) \
+	-Ikernel -Ikernel/hal/aarch64 $(CK_DEFS) -DSTRATA_CHECKED=$(CHECKED)
+K_GEN  := -std=gnu11 -O2 -g -ffreestanding $(K_ARCH) -mstrict-align -mno-outline-atomics -fno-pic -fno-pie \
+	-fno-stack-protector -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer -ffunction-sections -fdata-sections \
+	-fno-common -fno-strict-aliasing -fno-asynchronous-unwind-tables
+K_LDFLAGS := -nostdlib -static -no-pie -Wl,--gc-sections -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack \
+	-Wl,--build-id=none
+
+$(K)/obj/%.o: %.c $(HEADERS) mk/kernel.mk | setup
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(KCC) $(K_GEN) -mgeneral-regs-only $(WARN) $(K_CPP) $(KCFLAGS) -MMD -MP -c -o $@ $<
+
+$(K)/obj/%.o: %.S $(HEADERS) mk/kernel.mk | setup
+	$(call say,AS,$<)
+	@mkdir -p $(@D)
+	$(Q)$(KCC) $(K_GEN) $(K_CPP) -MMD -MP -c -o $@ $<
+
+$(K)/strata.elf: $(K_OBJ) $(K_LDS)
+	$(call say,LD,$@)
+	$(Q)$(KCC) $(K_LDFLAGS) -Wl,-T,$(K_LDS) -Wl,-Map,$(K)/strata.map -o $@ $(K_OBJ) \
+		-Wl,--start-group $(LIBFDT) $(PICO)/lib/libc.a $(KCC_LIBGCC) -Wl,--end-group
+
+$(K)/Image: $(K)/strata.elf
+	$(call say,OBJCOPY,$@)
+	$(Q)$(CROSS)objcopy -O binary $< $@
+
+.PHONY: kernel kernel-objs
+kernel: $(K)/Image ## The aarch64 kernel
+kernel-objs: $(K_OBJ)
+
+DEPS += $(K_OBJ:.o=.d)
