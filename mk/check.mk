@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Checks. tools/check runs each one, goes on after a failure, and ends with `N passed, N failed`.
+
+LAYER_LIST := mk/layers.txt
+
+.PHONY: check
+check: ## Layers, image, unit tests in three host configurations, boots and guest tests in QEMU
+	@BUILD=$(call sq,$(B)) tools/check $(CHECKS)
+
+.PHONY: layers
+layers: $(K_OBJ) $(host-plain_LIB) ## Includes and linked symbols against the order of mk/layers.txt
+	@tools/layers $(LAYER_LIST) $(K)/obj $(B)/host-plain/obj
+
+.PHONY: check-image
+check-image: $(K)/strata.elf ## FP instructions, segment permissions, lock barriers of the linked kernel
+	@tools/check-image $<
