@@ -3,6 +3,7 @@
 # Every test/x.c is one cmocka program $(B)/<config>/test/x; stress/*.c together are $(B)/<config>/stress.
 
 HOSTCC ?= gcc
+HOST_CHECKED ?= 1
 
 HOST_CONFIGS := host-plain host-tsan host-asan
 SAN_host-plain := -O2
@@ -15,7 +16,7 @@ TESTS := $(patsubst test/%.c,%,$(wildcard test/*.c))
 S_SRC := $(wildcard stress/*.c)
 
 H_CFLAGS := -std=gnu11 -g -pthread -fno-omit-frame-pointer -fno-common -fno-strict-aliasing $(WARN) \
-	-isystem $(CK) -isystem $(FDT) -Ikernel -Ikernel/hal/host $(CK_DEFS) -DSTRATA_CHECKED=1
+	-isystem $(CK) -isystem $(FDT) -Ikernel -Ikernel/hal/host $(CK_DEFS) -DSTRATA_CHECKED=$(HOST_CHECKED)
 T_CFLAGS := -Itest -Itest/support
 
 define host_config

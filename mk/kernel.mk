@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# The kernel for real machines: $(B)/kernel/{strata.elf,Image}. CHECKED=1 and LSE=1 have folders of their own.
+# The kernel for real machines: $(B)/kernel/{strata.elf,Image}. CHECKED=1, CHECKED=2
+# (expensive assertions too) and LSE=1 have folders of their own.
 
 CHECKED ?= 0
 LSE     ?= 0
 
-KCONFIG := kernel$(if $(filter 1,$(CHECKED)),-checked)$(if $(filter 1,$(LSE)),-lse)
+# tools/run spells this the same way.
+KCONFIG := kernel$(patsubst -checked1,-checked,$(if $(filter-out 0,$(CHECKED)),-checked$(CHECKED)))$(if $(filter 1,$(LSE)),-lse)
 K       := $(B)/$(KCONFIG)
 
 CROSS   ?= aarch64-linux-gnu-
