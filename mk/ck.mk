@@ -19,7 +19,7 @@ $(CK)/.stamp: mk/ck.mk | setup
 	$(Q)cp -r $(CK_SYS)/ck_*.h $(CK_SYS)/spinlock $(CK)/
 	$(Q)mkdir -p $(CK)/gcc && cp $(CK_SYS)/gcc/ck_*.h $(CK)/gcc/
 	$(Q)printf '%s\n' '#include "sync/ck_backend.h"' > $(CK)/ck_pr.h
-	$(Q)rm -f $(CK)/ck_md.h
+	$(Q): > $(CK)/ck_md.h
 	$(Q)touch $@
 
 $(FDT)/.stamp: mk/ck.mk | setup
