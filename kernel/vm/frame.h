@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm/frame.h: page frames: all of RAM, who owns which frame, and allocation.
+ *
+ * In front of the frame core (vm/frame_core.h) each CPU has a small cache of
+ * single frames and of 2 MiB blocks, so that the usual allocation writes only
+ * lines of its own CPU. A frame's content, unless FRAME_ZERO is asked for, is
+ * whatever was there. Allocation never waits and never reclaims: it fails.
+ *
+ * Context: thread or boot, never an interrupt handler. Spinlocks below
+ * RANK_FRAME_CACHE may be held; epoch sections too.
+ */
+#ifndef VM_FRAME_H
+#define VM_FRAME_H
+
+#include "base/error.h"
+#include "hal/machine.h"
+#include "vm/frame_core.h"
+#include "vm/gate.h"
+#include "vm/page.h"
+
+#define FRAME_ZERO 1u          /* frame_alloc: the content is zeros */
+
+#define FRAME_ORDER_MAX FRAME_CORE_ORDER_MAX /* largest block: 2^18 frames, 1 GiB */
+#define FRAME_CACHE_MAX 64     /* single frames a CPU may keep */
+#define FRAME_BLOCKS_MAX 2     /* 2 MiB blocks a CPU may keep */
+
+/*
+ * One CPU's cache. g: inside the gate; x: also read by anyone for statistics.
+ * Frames by index (frame number - frames.first).
+ */
+struct frame_cache {
+	struct gate gate;               /* RANK_FRAME_CACHE */
+	ATOMIC(uint32_t) count;         /* g, x: entries of frame[] */
+	ATOMIC(uint32_t) blocks;        /* g, x: entries of block[] */
+	uint64_t hint;                  /* g: chunk where the core found something last */
+	uint32_t block[FRAME_BLOCKS_MAX];
+	uint32_t frame[FRAME_CACHE_MAX];
+} ALIGNED(CACHE_LINE);
+
+/* One machine's RAM. The first group is fixed after frames_init. */
+struct frames {
+	struct vm_page *pages;          /* one a frame from first on, holes between banks included */
+	pfn_t first;                    /* frame of pages[0]; 2 MiB aligned */
+	uint64_t count;                 /* of pages */
+	uint64_t ram;                   /* frames of RAM: all but the holes */
+	uint64_t low;                   /* frames_low's watermark */
+	uint32_t ncpus;
+	uint32_t cache_max;             /* single frames a CPU keeps */
+	uint32_t cache_batch;           /* how many go to or from the core at once */
+	uint32_t blocks_max;            /* blocks a CPU keeps */
+	struct epoch *epoch;
+	/*
+	 * Tests: asked before every allocation of frames and of zone objects;
+	 * true makes it fail. NULL normally. Set while nobody allocates.
+	 */
+	bool (*fail)(void *arg);
+	void *fail_arg;
+
+	ATOMIC(uint32_t) searching ALIGNED(CACHE_LINE); /* allocations that are emptying caches now */
+	struct frame_core core;
+	struct frame_cache cache[CPU_MAX];
+};
+
+/*
+ * Boot, one CPU. Finds RAM from the machine's banks less its reserved ranges,
+ * carves the vm_page array and the core's tables out of it, frees all the rest.
+ * All of the RAM must be reachable by phys_to_virt. ncpus: CPUs that may ever
+ * run. epoch: for frame_free_by_epoch; may be initialised later. Banks so far
+ * from the others that describing the gap would cost more than they give are
+ * left out, with a message. ERR_INVAL: no RAM at all; ERR_NOMEM: no place
+ * for the array.
+ */
+enum error frames_init(struct frames *f, const struct machine_info *mi, uint32_t ncpus, struct epoch *epoch) MUST_CHECK;
+
+/*
+ * A block of 2^order frames, aligned to its size, order <= FRAME_ORDER_MAX.
+ * => OK: *out is its first frame, its head page belongs to owner, order is set,
+ * wire count and owner's flags are 0, the union is not touched; every frame's
+ * pmap flags are reset. ERR_NOMEM: not one frame (order 0) that stayed free for
+ * the whole call was overlooked, the caches of other CPUs included; for higher
+ * orders no aligned run either. Zeroing large blocks takes its time: no lock
+ * and no epoch section should be held for order 9.
+ */
+enum error frame_alloc(struct frames *f, unsigned order, unsigned flags, enum frame_owner owner, pfn_t *out) MUST_CHECK;
+
+/*
+ * Gives a block back. head: what frame_alloc returned, and the same order.
+ * Nobody may reach it any more, by TLB least of all. Checked builds panic on a
+ * double free, a wrong order and a frame that was never allocated.
+ */
+void frame_free(struct frames *f, pfn_t head, unsigned order);
+
+/* The same after a grace period, for what epoch readers may still walk (tables). Overwrites the page's union. */
+void frame_free_by_epoch(struct frames *f, pfn_t head);
+
+/* Makes a block of 2^order single frames with the same owner; each then has its own page, wire count and union. */
+void frame_split(struct frames *f, pfn_t head, unsigned order);
+
+/* Lists through pmap_page.next, of single frames that nobody maps. */
+static inline void frame_list_init(struct frame_list *l)
+{
+	l->head = PFN_NONE;
+	l->count = 0;
+}
+void frame_list_push(struct frames *f, struct frame_list *l, pfn_t frame);
+pfn_t frame_list_pop(struct frames *f, struct frame_list *l); /* PFN_NONE: empty */
+/* Frees every frame on the list, now or after a grace period. => empty. */
+void frame_list_free(struct frames *f, struct frame_list *l);
+void frame_list_free_by_epoch(struct frames *f, struct frame_list *l);
+
+/* Frame of RAM <-> page. frame_page: the frame must lie in the array (frame_is_ram says so for any number). */
+static inline struct vm_page *frame_page(struct frames *f, pfn_t n)
+{
+	ASSERT_CHECKED(n.fn - f->first.fn < f->count);
+	return &f->pages[n.fn - f->first.fn];
+}
+static inline pfn_t frame_of(const struct frames *f, const struct vm_page *p)
+{
+	return pfn(f->first.fn + (uint64_t)(p - f->pages));
+}
+bool frame_is_ram(const struct frames *f, pfn_t n);
+
+/* Where the kernel reaches a frame's bytes, and back. */
+static inline void *frame_bytes(pfn_t n) { return phys_to_virt(pfn_to_paddr(n)); }
+static inline pfn_t frame_of_bytes(const void *p) { return paddr_to_pfn(virt_to_phys(p)); }
+
+/* Boot data that is needed no longer (the initrd): reserved RAM becomes free. Whole frames within [start, end). */
+void frames_release(struct frames *f, paddr_t start, paddr_t end);
+
+/* Empties every CPU's cache into the core. At any time; other CPUs may go on. */
+void frames_drain(struct frames *f);
+
+/* Frames that can be allocated now, caches included; a snapshot, one line read a CPU. */
+uint64_t frames_available(const struct frames *f);
+
+/* Fewer than a 64th of RAM (at least 32 frames) is available: time to reclaim. Cost as above. */
+bool frames_low(const struct frames *f);
+
+struct frame_audit {
+	uint64_t owned[FRAME_OWNER_COUNT]; /* frames, by owner */
+	uint64_t ram;                      /* frames of RAM */
+	uint64_t holes;                    /* pages without RAM behind them */
+	const char *problem;               /* the first contradiction, or NULL */
+	pfn_t where;                       /* its frame */
+};
+
+/*
+ * Counts every frame by owner, and checks pages, core and caches against each
+ * other: every block lies in RAM that the core holds for taken, every free
+ * frame is free for both, caches hold what is marked cached, counts add up to
+ * all of RAM. => true when so. At a quiet point; at any other moment the counts
+ * are approximate and the verdict means nothing. Reads every page: slow.
+ */
+bool frame_audit(struct frames *f, struct frame_audit *result);
+
+const char *frame_owner_name(enum frame_owner owner);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm/page.h: what the kernel knows about one frame of RAM.
+ *
+ * One struct vm_page per frame, in one array (vm/frame.h). Its first half is the
+ * pmap's; the second says who owns the frame and keeps what the owner needs.
+ * 64 bytes: a frame's page is a cache line that no other frame shares.
+ */
+#ifndef VM_PAGE_H
+#define VM_PAGE_H
+
+#include "base/atomic.h"
+#include "hal/pmap.h"
+#include "sync/epoch.h"
+
+/*
+ * Who owns a frame. Of a block of more than one frame only the head (the first
+ * frame) says so; the owner of its other frames reads FREE until frame_split.
+ *   X(symbol, name, meaning)
+ */
+#define FRAME_OWNERS(X) \
+	X(FREE, "free", "in the frame core") \
+	X(CACHED, "cached", "in a CPU's frame cache") \
+	X(ZONE, "zone", "slab of a zone") \
+	X(TABLE, "table", "translation table") \
+	X(ANON, "anon", "content of an anon") \
+	X(OBJECT, "object", "page of a memory object") \
+	X(WIRED, "wired", "used by the kernel directly: stacks, large kmalloc") \
+	X(RESERVED, "reserved", "RAM that boot found taken, and the frame metadata")
+
+enum frame_owner {
+#define X(symbol, name, meaning) FRAME_##symbol,
+	FRAME_OWNERS(X)
+#undef X
+	FRAME_OWNER_COUNT
+};
+
+struct anon;
+struct frames;
+struct vm_object;
+struct slabs;
+
+/* vm_page.flags, low half: the frame layer's; the high half is the owner's to define, and 0 after frame_alloc. */
+#define PAGE_HOLE 1u          /* no RAM there: a gap between banks */
+#define PAGE_OWNER_FLAG(n) (0x10000u << (n))
+
+/* A slab's bookkeeping in its head frame; the other frames of the slab carry home only. Guard: the slabs' lock. */
+struct page_slab {
+	struct slabs *home;   /* fixed while the frame is a slab */
+	uint32_t next, prev;  /* frame indices on one of home's lists, or SLAB_NONE */
+	uint64_t free;        /* free objects, or free groups of 64 objects: zone_slab.c */
+};
+
+/*
+ * o: the frame's owner, that is whoever allocated it and may free it; its own rules say which lock that means
+ * l: under the leaf lock of the table that maps it
+ * x: any CPU, atomically
+ */
+struct vm_page {
+	struct pmap_page pmap;     /* the pmap's half: hal/pmap.h */
+	ATOMIC(uint8_t) owner;     /* o, read by x for audits: enum frame_owner; head frames only */
+	uint8_t order;             /* o: log2 of the block's frames; head frames only */
+	ATOMIC(uint16_t) wired;    /* l: how many wired mappings; 0 after frame_alloc */
+	ATOMIC(uint32_t) flags;    /* x: PAGE_*; the owner's half o */
+	union {
+		struct {               /* FRAME_OBJECT */
+			struct vm_object *object;
+			uint64_t index;    /* in pages, within the object */
+		};
+		struct anon *anon;     /* FRAME_ANON */
+		struct {               /* any block on its way out: frame_free_by_epoch */
+			struct epoch_item retire;
+			struct frames *home;
+		};
+		struct page_slab slab; /* FRAME_ZONE */
+		uint64_t word[3];      /* any other owner */
+	};
+};
+_Static_assert(sizeof(struct vm_page) == 64, "a cache line a frame");
+_Static_assert(__builtin_offsetof(struct vm_page, pmap) == 0, "pmap is handed the array");
+
+static inline enum frame_owner page_owner(const struct vm_page *p)
+{
+	/* relaxed: the owner reads its own store; an audit looks at a quiet point */
+	return (enum frame_owner)atomic_load_relaxed(&p->owner);
+}
+
+/* Hands a block from one owner to another (an anon's frame becomes an object's). The caller owns it. */
+static inline void page_set_owner(struct vm_page *p, enum frame_owner owner)
+{
+	atomic_store_relaxed(&p->owner, (uint8_t)owner); /* as page_owner */
+}
+
+#endif
