@@ -32,6 +32,10 @@ shell: $(BUSYBOX) ## busybox sh, interactive
 debug: ## QEMU stopped at the first instruction, gdb attached
 	+@$(RUN) --debug $(or $(PROGRAM),$(B)/user/demo) $(ARGS)
 
+.PHONY: matrix
+matrix: ## The demonstration on every machine that must work, then 20 boots in a row [REPEATS=20]
+	@BUILD=$(call sq,$(B)) tools/matrix $(REPEATS)
+
 SECONDS ?= 60
 THREADS ?= 8
 SEED    ?=
