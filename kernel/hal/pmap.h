@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hal/pmap.h: translation of one user address space, and what is kept for each
+ * frame. Implemented by hal/armv8 (and hal/flat).
+ *
+ * pmap never allocates and never frees. Table frames come from a stock that the
+ * caller fills beforehand; emptied ones go back through the TLB gather. A PTE
+ * holds no reference to its frame: the anon or object page does.
+ *
+ * The fault path installs a PTE in three steps, so that the caller's last check
+ * (DESIGN 5.6) is made where nobody can pass it:
+ *
+ *	pmap_leaf_lock(pm, va, stock, &leaf);      links missing tables, takes the leaf lock
+ *	pmap_leaf_set(&leaf, va, pfn, prot, flags, stock, check);
+ *	    reverse map, then check->still(): entry live? page still the one?, then the PTE
+ *	pmap_leaf_unlock(&leaf);
+ *
+ * Entry liveness may also be checked between the first and second step: the
+ * leaf lock guards it. What is withdrawn through the reverse map (an object's
+ * page: first the slot, then pmap_page_remove_all) must be checked by still():
+ * either the withdrawer finds the mapping in the reverse map, or it held the
+ * reverse map's lock before us and still() sees what it stored.
+ *
+ * A mutator marks entries dead (seq_cst) and then calls pmap_remove, which loads
+ * table pointers seq_cst; pmap_leaf_lock links tables by seq_cst compare-and-swap
+ * before the caller's seq_cst load of dead. One of the two sees the other.
+ */
+#ifndef HAL_PMAP_H
+#define HAL_PMAP_H
+
+#include "base/error.h"
+#include "base/types.h"
+#include "hal/mmu.h"
+#include "sync/epoch.h"
+#include "sync/spinlock.h"
+
+struct pmap;
+struct pmap_system;
+
+/*
+ * The pmap's part of each frame's vm_page, at its offset 0; an array of vm_page
+ * is handed over at boot with its stride. The lock is never reinitialised: a
+ * late walker may still be spinning on the lock of a table that was freed.
+ * t: the frame is a leaf table, guarded by lock as RANK_LEAF
+ * d: the frame holds data, guarded by lock as RANK_RMAP
+ */
+#define PMAP_PAGE_EXEC_CLEAN 1 /* d: flags: instruction fetch is coherent with its bytes */
+#define PMAP_PAGE_LINKED 2     /* t: flags: the table hangs in a pmap */
+#define PMAP_PAGE_RMAP_CHUNK 4 /* d: flags: rmap_word leads to a chunk */
+#define PMAP_PAGE_REFERENCED 8 /* d: flags: access noted when a mapping was removed */
+#define PMAP_PAGE_MODIFIED 16  /* d: flags: likewise a write */
+struct pmap_page {
+	struct spinlock lock;
+	ATOMIC(uint16_t) live;    /* t: PTEs that are not 0 (BUSY ones count) */
+	ATOMIC(uint16_t) flags;   /* PMAP_PAGE_* */
+	union {
+		struct pmap *rmap_pmap; /* d: who maps it; NULL: nobody, or see the chunk */
+		struct pte *parent;     /* t: the descriptor that leads to the table, until its unlinking was flushed */
+	};
+	union {
+		uint64_t rmap_word;   /* d: at which address, or the chunk with all mappings */
+		pfn_t next;           /* free or withdrawn: next in a frame list */
+	};
+};
+_Static_assert(sizeof(struct pmap_page) == 32, "half a vm_page");
+
+/* A list of frames through pmap_page.next; PFN_NONE ends it. */
+struct frame_list {
+	pfn_t head;
+	uint64_t count;
+};
+
+/* Prepared memory for one pmap_leaf_lock + pmap_leaf_set: filled by the caller while it may still wait. */
+#define PMAP_STOCK_TABLES 3 /* levels below the root */
+struct pmap_stock {
+	pfn_t table[PMAP_STOCK_TABLES]; /* zeroed frames */
+	uint32_t tables;                /* how many are there */
+	pfn_t chunk;                    /* a frame for reverse-map chunks, or PFN_NONE; see pmap_page.c */
+};
+
+/* ASIDs of one machine; see armv8/asid.c for the protocol and guards. */
+struct pmap_asids;
+
+/* One user address space. Embedded in vm_map; freed by epoch after pmap_destroy. */
+struct pmap {
+	struct pmap_system *sys;
+	pfn_t root;
+	ATOMIC(uint64_t) asid;          /* generation and ASID; see armv8/asid.c */
+	ATOMIC(uint64_t) tables;        /* table frames below the root: relaxed add; not written in steady state */
+};
+
+/* One machine's pmap state. */
+struct pmap_config {
+	void *pages;            /* array of structs that begin with a pmap_page */
+	size_t page_stride;     /* bytes from one to the next */
+	pfn_t first;            /* frame of pages[0] */
+	uint64_t count;         /* frames in the array */
+	uint32_t ncpus;
+	struct epoch *epoch;
+};
+
+/* Boot, one CPU. The state is allocated by the caller: sizeof from armv8/pmap_private.h. */
+void pmap_system_init(struct pmap_system *ps, const struct pmap_config *config);
+struct pmap_page *pmap_page(struct pmap_system *ps, pfn_t f);
+
+/* root: a zeroed frame that now belongs to the pmap until pmap_destroy gives it back. Any thread context. */
+void pmap_init(struct pmap_system *ps, struct pmap *pm, pfn_t root);
+
+/* PTEs that are not empty, summed over the leaf tables (so that no fault writes a shared counter); a snapshot. Any thread context. */
+uint64_t pmap_resident(struct pmap *pm);
+
+/*
+ * Takes down all tables. No CPU has it active, no other user is left, all
+ * mappings were removed by pmap_remove. Flushes its ASID, then puts all its
+ * frames, the root included, on tables (which epoch readers may still walk:
+ * free them by epoch). Thread context, no spinlock held.
+ */
+void pmap_destroy(struct pmap *pm, struct frame_list *tables);
+
+/* This CPU runs in pm from now on / in no user space (idle, kernel threads, before the last reference is dropped). */
+void pmap_activate(struct pmap *pm);
+void pmap_deactivate(struct pmap_system *ps);
+
+/* --- installing --- */
+
+struct pmap_leaf {
+	struct pmap *pm;
+	struct pte *table;          /* 512 descriptors */
+	struct pmap_page *page;     /* the table's own: its lock is held */
+	pfn_t frame;
+};
+
+/*
+ * Finds the leaf table of va, links missing tables out of the stock, takes its
+ * lock. Inside an epoch section that stays open until pmap_leaf_unlock;
+ * spinlocks below RANK_LEAF may be held.
+ * => OK: leaf lock held. ERR_STOCK: a table is missing and the stock is empty;
+ * ERR_BUSY: the table was just unlinked and its flush is not over: drop all
+ * locks, let others run, start over. After an error nothing is held; what was
+ * linked stays.
+ */
+enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, struct pmap_leaf *leaf) MUST_CHECK;
+void pmap_leaf_unlock(struct pmap_leaf *leaf);
+
+enum pmap_pte_state { PMAP_EMPTY, PMAP_BUSY, PMAP_VALID };
+struct pmap_pte {
+	enum pmap_pte_state state;
+	pfn_t frame;       /* VALID */
+	enum prot prot;    /* VALID: what it allows now; W also while it is clean and the first write will be noted */
+	bool dirty;        /* VALID: written through this PTE */
+};
+struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va);
+
+#define PMAP_WRITTEN 1    /* the access that faulted is a write: dirty from the start */
+#define PMAP_UNTRACKED 2  /* no reverse map: the shared zero page, device memory */
+#define PMAP_DEVICE 4     /* Device-nGnRE memory */
+#define PMAP_OWN_BUSY 8   /* the PTE is BUSY by the caller's own pmap_leaf_break */
+
+/*
+ * Maps va to frame f. prot is not empty; what is mapped can be read. Without
+ * hw_dirty the first write to a clean writable page faults: the fault path calls
+ * this again with PMAP_WRITTEN. The PTE must be empty, or map the same frame (rights are
+ * then only added), or be the caller's own BUSY one. => OK; ERR_BUSY: another's
+ * BUSY; ERR_EXISTS: another frame is mapped there (break it first); ERR_STOCK:
+ * the reverse map needs a chunk; ERR_STALE: check->still said no. On error
+ * nothing changed. check (may be NULL) is asked after the mapping is in f's
+ * reverse map and before the PTE is stored: who withdraws a frame changes what
+ * check looks at first and reads the reverse map then, so one sees the other.
+ * Adding rights leaves stale entries in TLBs, which fault spuriously once:
+ * pmap_spurious.
+ */
+struct pmap_last_check {
+	/* The last check of DESIGN 5.6: is all that the caller found still so? Leaf lock held, inside an epoch section. */
+	bool (*still)(void *arg);
+	void *arg;
+};
+enum error pmap_leaf_set(struct pmap_leaf *leaf, vaddr_t va, pfn_t f, enum prot prot, unsigned flags,
+			 struct pmap_stock *stock, const struct pmap_last_check *check) MUST_CHECK;
+
+/* What TLBs may still hold, and what must wait for them. */
+#define GATHER_RANGES 8
+struct tlb_gather {
+	struct pmap *pm;
+	struct vrange range[GATHER_RANGES]; /* to invalidate */
+	uint32_t ranges;
+	bool whole;                /* too many: the whole ASID */
+	bool tables;               /* a table was unlinked or restricted: not last-level only */
+	/*
+	 * Set by the caller after gather_init: nobody can install anything in the
+	 * ranges that pmap_remove gets until gather_flush has returned (munmap,
+	 * exec, exit: entries dead, range lock held). PTEs then go to 0 at once.
+	 * Otherwise (entries stay live: MADV_DONTNEED, truncate) they stay BUSY
+	 * until gather_flush has flushed and then empties them.
+	 */
+	bool exclusive;
+	struct vrange busy;         /* hull of the PTEs that are BUSY until the flush */
+	struct frame_list unlinked; /* table and reverse-map frames, free by epoch after the flush */
+};
+void gather_init(struct tlb_gather *g, struct pmap *pm);
+
+/*
+ * Invalidates what was gathered on all CPUs and waits. Thread context, no
+ * spinlock held (its caller frees frames only after this returns). => g empty
+ * but for unlinked, which the caller takes. Must follow whatever filled g,
+ * whether or not a frame is freed: BUSY descriptors wait for it. A gather does
+ * not move in memory between the two.
+ */
+void gather_flush(struct tlb_gather *g);
+
+/* Break before make: makes a VALID PTE BUSY, drops its reverse map, gathers it. The caller flushes with no spinlock held,
+ * then comes back with pmap_leaf_lock and either pmap_leaf_set(PMAP_OWN_BUSY) or pmap_leaf_abandon. */
+void pmap_leaf_break(struct pmap_leaf *leaf, vaddr_t va, struct tlb_gather *g);
+void pmap_leaf_abandon(struct pmap_leaf *leaf, vaddr_t va);
+
+/* --- removing --- */
+
+/*
+ * Clears every PTE in r (page aligned), notes dirty and referenced in the
+ * frames' flags, unlinks tables that r covers whole and that are empty.
+ * BUSY PTEs are left to whoever made them so. Inside no epoch section, takes
+ * leaf locks one after the other. Cannot fail. The caller then flushes. Its time
+ * grows with the tables and pages in r: whoever removes much does it in pieces.
+ */
+void pmap_remove(struct pmap *pm, struct vrange r, struct tlb_gather *g);
+
+/*
+ * Takes from every PTE in r the rights that prot does not have; whole 2 MiB
+ * windows by one descriptor each (APTable), which the first fault that may write
+ * there pushes down. PROT_NONE_ is pmap_remove's business. Locks as pmap_remove.
+ * The caller then flushes.
+ */
+void pmap_protect(struct pmap *pm, struct vrange r, enum prot prot, struct tlb_gather *g);
+
+/* --- asking --- */
+
+/* The translation of va now, or state EMPTY/BUSY. Any thread context. */
+struct pmap_pte pmap_extract(struct pmap *pm, vaddr_t va);
+
+/* A fault that the PTE allows by now: sets its access flag and drops this CPU's stale entries. Any thread context. */
+void pmap_spurious(struct pmap *pm, vaddr_t va);
+
+/*
+ * --- by frame, through the reverse map; thread context, no spinlock held ---
+ * referenced, modified: since the last clear, through any mapping, present or
+ * past. After a modified(clear) has returned, the next write is noted again.
+ * A mapping that comes or goes meanwhile may be missed, its dirty state is then
+ * found by the next question and never lost.
+ */
+bool pmap_page_referenced(struct pmap_system *ps, pfn_t f, bool clear);
+bool pmap_page_modified(struct pmap_system *ps, pfn_t f, bool clear);
+/* Removes f from every address space. Flushes. Whoever calls has withdrawn the frame before (DESIGN 5.6). */
+void pmap_page_remove_all(struct pmap_system *ps, pfn_t f);
+uint32_t pmap_page_mappings(struct pmap_system *ps, pfn_t f);
+/* The frame is about to hold something else: forgets its flags. No mapping may be left (asserted). */
+void pmap_page_reset(struct pmap_system *ps, pfn_t f);
+
+/* Whole-structure check at a quiet point: tables, live counts, reverse maps agree. Panics when not. */
+void pmap_check(struct pmap *pm);
+
+#endif
