@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hal/host/host_mmu.c: the MMU operations of hal/mmu.h on the simulated machine.
+ *
+ * Descriptors. Stores are seen by the walker at once; pte_written is the one
+ * place that every store passes, walker_load in host_walk.c the one place
+ * where the walker reads.
+ *
+ * Invalidation. A broadcast takes each vCPU's tlb_lock in turn and drops what
+ * it covers. Accesses hold that lock from translation to the last byte, so an
+ * access through the old translation either is over or comes after the drop:
+ * what DSB promises after TLBI. When the drop happens is the machine's whim
+ * (config.tlbi): at once, or not before the issuing vCPU's DSB; so a
+ * missing DSB after TLBI shows as a stale entry.
+ *
+ *	issuer:  store invalid   DSB    TLBI .......... DSB
+ *	drop:                            ^ now or late ^
+ *
+ * TTBR0. A load publishes (ASID, root) in one word. A vCPU that loads an ASID
+ * looks at the others' words and leaves a clash note with one that has the
+ * same ASID with another root. The note becomes an offence if that vCPU makes a user
+ * access before it loads anything else: until then it may be in the kernel,
+ * about to switch, which is harmless.
+ *
+ * Memory order. mmu.h says what each descriptor access is; ttbr and clash are
+ * relaxed: a clash that is missed by a race of two loads is found another time,
+ * and a stronger order would hide data races of the kernel's from
+ * ThreadSanitizer.
+ */
+#include "base/assert.h"
+#include "hal/host/host_private.h"
+
+/* --- descriptors --- */
+
+/* Where a walker that sees stores late would be told. */
+static void pte_written(const struct pte *p, uint64_t v, bool rmw)
+{
+	event_note(host_vcpu_self(), EVENT_PTE, virt_to_phys(p).pa, v, rmw);
+}
+
+uint64_t mmu_pte_load(const struct pte *p) { return atomic_load_acquire(&p->word); }
+uint64_t mmu_pte_load_seq_cst(const struct pte *p) { return atomic_load_seq_cst(&p->word); }
+
+/* The event is noted first: a report by whoever walks into the new value then finds it. */
+void mmu_pte_store(struct pte *p, uint64_t v)
+{
+	pte_written(p, v, false);
+	atomic_store_release(&p->word, v);
+}
+
+void mmu_pte_store_seq_cst(struct pte *p, uint64_t v)
+{
+	pte_written(p, v, false);
+	atomic_store_seq_cst(&p->word, v);
+}
+
+bool mmu_pte_cas(struct pte *p, uint64_t *expected, uint64_t v)
+{
+	bool won = atomic_cas_seq_cst(&p->word, expected, v);
+
+	if (won)
+		pte_written(p, v, true);
+	return won;
+}
+
+uint64_t mmu_pte_swap(struct pte *p, uint64_t v)
+{
+	pte_written(p, v, true);
+	return atomic_swap_seq_cst(&p->word, v);
+}
+
+uint64_t mmu_pte_and(struct pte *p, uint64_t mask)
+{
+	uint64_t old;
+
+	cpu_point();
+	old = __atomic_fetch_and(&p->word.x, mask, __ATOMIC_SEQ_CST);
+	pte_written(p, old & mask, true);
+	return old;
+}
+
+uint64_t mmu_pte_or(struct pte *p, uint64_t mask)
+{
+	uint64_t old = atomic_or_seq_cst(&p->word, mask);
+
+	pte_written(p, old | mask, true);
+	return old;
+}
+
+/* --- invalidation --- */
+
+static void tlbi_note(struct host_vcpu *v, enum event_kind kind, const struct tlbi *t, uint64_t flags)
+{
+	event_note(v, kind, t->start, t->end, t->asid | (t->last_level ? EVENT_LAST_LEVEL : 0) | flags);
+}
+
+static void tlbi_complete(struct host_vcpu *issuer, const struct tlbi *t)
+{
+	struct host_machine *m = issuer->cpu.machine;
+
+	for (uint32_t i = 0; i < m->config.ncpus; i++) {
+		struct host_vcpu *v = &m->vcpu[i];
+
+		pthread_mutex_lock(&v->tlb_lock);
+		if (t->kind == TLBI_ASID) {
+			tlb_drop_asid(&v->tlb, t->asid);
+			tlb_drop_asid(&v->walks, t->asid);
+		} else {
+			tlb_drop_range(&v->tlb, t->asid, t->start, t->end);
+			if (!t->last_level)
+				tlb_drop_range(&v->walks, t->asid, t->start, t->end);
+		}
+		pthread_mutex_unlock(&v->tlb_lock);
+	}
+	tlbi_note(issuer, EVENT_TLBI_DONE, t, 0);
+}
+
+static void complete_pending(struct host_vcpu *v)
+{
+	for (uint32_t i = 0; i < v->npending; i++)
+		tlbi_complete(v, &v->pending[i]);
+	v->npending = 0;
+}
+
+static void tlbi_issue(struct tlbi t)
+{
+	struct host_vcpu *v = host_vcpu_self();
+	enum host_tlbi when = v->cpu.machine->config.tlbi;
+
+	ASSERT(t.asid < 1u << mmu_features()->asid_bits);
+	cpu_point();
+	host_count(&v->stats.invalidations, 1);
+	tlbi_note(v, EVENT_TLBI, &t, 0);
+	if (when == HOST_TLBI_RANDOM)
+		when = host_next_random(&v->lazy) & 1 ? HOST_TLBI_NOW : HOST_TLBI_LATE;
+	if (when == HOST_TLBI_NOW) {
+		tlbi_complete(v, &t);
+		return;
+	}
+	if (v->npending == TLBI_PENDING)
+		complete_pending(v);
+	v->pending[v->npending++] = t;
+}
+
+void mmu_tlbi_page(uint32_t asid, vaddr_t va, bool last_level)
+{
+	uint64_t page = round_down(va.va, PAGE_SIZE);
+
+	tlbi_issue((struct tlbi){ TLBI_RANGE, asid, page, page + PAGE_SIZE, last_level });
+}
+
+void mmu_tlbi_range(uint32_t asid, vaddr_t va, npages_t n, bool last_level)
+{
+	uint64_t page = round_down(va.va, PAGE_SIZE);
+
+	ASSERT(mmu_features()->range_tlbi); /* an undefined instruction otherwise */
+	tlbi_issue((struct tlbi){ TLBI_RANGE, asid, page, page + npages_bytes(n), last_level });
+}
+
+void mmu_tlbi_asid(uint32_t asid) { tlbi_issue((struct tlbi){ TLBI_ASID, asid, 0, UINT64_MAX, false }); }
+
+void mmu_tlbi_local_page(uint32_t asid, vaddr_t va)
+{
+	struct host_vcpu *v = host_vcpu_self();
+	uint64_t page = round_down(va.va, PAGE_SIZE);
+	struct tlbi t = { TLBI_RANGE, asid, page, page + PAGE_SIZE, false };
+
+	cpu_point();
+	pthread_mutex_lock(&v->tlb_lock);
+	tlb_drop_va(&v->tlb, asid, page);
+	tlb_drop_va(&v->walks, asid, page);
+	pthread_mutex_unlock(&v->tlb_lock);
+	tlbi_note(v, EVENT_TLBI_DONE, &t, EVENT_LOCAL);
+}
+
+void mmu_tlbi_local_all(void)
+{
+	struct host_vcpu *v = host_vcpu_self();
+	struct tlbi t = { TLBI_ASID, 0, 0, UINT64_MAX, false };
+
+	cpu_point();
+	pthread_mutex_lock(&v->tlb_lock);
+	tlb_drop_all(&v->tlb);
+	tlb_drop_all(&v->walks);
+	pthread_mutex_unlock(&v->tlb_lock);
+	tlbi_note(v, EVENT_TLBI_DONE, &t, EVENT_LOCAL | EVENT_ALL_ASIDS);
+}
+
+/* --- barriers --- */
+
+/* Stores reach the walker at once: nothing to wait for. */
+void mmu_dsb_ishst(void) { cpu_point(); }
+
+void mmu_dsb_ish(void)
+{
+	cpu_point();
+	complete_pending(host_vcpu_self());
+}
+
+/* Each access translates anew, so a context change needs no synchronisation here. */
+void mmu_isb(void) { cpu_point(); }
+
+/* --- TTBR0 --- */
+
+static void look_for_clash(struct host_vcpu *self, uint64_t ttbr)
+{
+	struct host_machine *m = self->cpu.machine;
+
+	for (uint32_t i = 0; i < m->config.ncpus; i++) {
+		struct host_vcpu *v = &m->vcpu[i];
+		uint64_t other = __atomic_load_n(&v->ttbr, __ATOMIC_RELAXED);
+
+		if (v != self && other && other >> 48 == ttbr >> 48 && other != ttbr)
+			__atomic_store_n(&v->clash, other, __ATOMIC_RELAXED);
+	}
+}
+
+static void load(struct host_vcpu *v, bool loaded, uint64_t root, uint32_t asid)
+{
+	uint64_t ttbr = loaded ? (uint64_t)asid << 48 | root : 0;
+
+	cpu_point();
+	pthread_mutex_lock(&v->tlb_lock);
+	v->loaded = loaded;
+	v->root = root;
+	v->asid = asid;
+	pthread_mutex_unlock(&v->tlb_lock);
+	__atomic_store_n(&v->clash, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&v->ttbr, ttbr, __ATOMIC_RELAXED);
+	event_note(v, EVENT_LOAD, root, asid, 0);
+}
+
+void mmu_load_user(paddr_t root, uint32_t asid)
+{
+	struct host_vcpu *v = host_vcpu_self();
+	struct host_machine *m = v->cpu.machine;
+
+	ASSERT(asid < 1u << m->features.asid_bits);
+	ASSERT(!(root.pa & PAGE_MASK) && host_is_ram(m, root.pa, PAGE_SIZE));
+	load(v, true, root.pa, asid);
+	look_for_clash(v, (uint64_t)asid << 48 | root.pa);
+}
+
+void mmu_clear_user(void) { load(host_vcpu_self(), false, 0, 0); }
+
+void mmu_sync_icache(paddr_t frame)
+{
+	/* relaxed: the mapping that is made executable afterwards publishes it */
+	__atomic_store_n(host_coherent(host_machine(), frame.pa), 1, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hal/host/host_private.h: the simulator's own structures.
+ *
+ * Guards:
+ *   c  constant after host_machine_create
+ *   t  the vCPU's tlb_lock
+ *   o  the attached thread only
+ *   x  written by the attached thread, read by others, relaxed
+ *   a  relaxed atomics by anyone
+ *
+ * tlb_lock is a host mutex and no kernel lock: it stands for hardware. A vCPU
+ * translates and touches memory under its own; whoever invalidates takes each
+ * in turn, so that when mmu_dsb_ish returns, accesses through the old
+ * translation are over. Nobody waits for a second one while holding one.
+ * Simulator code uses __atomic builtins, not atomic.h: cpu_point must not run
+ * under a hardware lock.
+ */
+#ifndef HAL_HOST_PRIVATE_H
+#define HAL_HOST_PRIVATE_H
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "hal/host/host.h"
+#include "hal/mmu.h"
+
+/* --- ARMv8 descriptors, 4 KiB granule: as the hardware reads them --- */
+#define HD_VALID BIT(0)
+#define HD_TABLE BIT(1)     /* levels 0..2: table; level 3: page */
+#define HD_ATTR_MASK BITS(4, 2)
+#define HD_AP_EL0 BIT(6)
+#define HD_AP_RO BIT(7)
+#define HD_SH_MASK BITS(9, 8)
+#define HD_AF BIT(10)
+#define HD_NG BIT(11)
+#define HD_ADDR_MASK BITS(47, 12)
+#define HD_DBM BIT(51)
+#define HD_UXN BIT(54)
+#define HD_TABLE_UXN BIT(60)
+#define HD_TABLE_NO_EL0 BIT(61)
+#define HD_TABLE_RO BIT(62)
+
+/* Restrictions that table descriptors above put on a leaf. */
+#define HIER_RO 1
+#define HIER_NO_EL0 2
+#define HIER_UXN 4
+
+static inline unsigned host_level_shift(unsigned level) { return 39 - 9 * level; }
+
+/* --- TLB and walk cache: one structure, two instances per vCPU --- */
+#define TLB_NIL UINT16_MAX
+
+struct tlb_entry {
+	uint64_t va;        /* base of what it covers: 1 << host_level_shift(level) bytes */
+	uint64_t root;      /* TTBR0's table when it was filled */
+	uint64_t desc;      /* the descriptor as read */
+	uint64_t desc_pa;   /* and where */
+	uint64_t filled;    /* event number */
+	uint32_t asid;
+	uint16_t next;      /* in its bucket or the free list */
+	uint8_t level;
+	uint8_t hier;       /* HIER_*: from the tables above, and for a table its own */
+	bool used;
+};
+
+struct tlb {
+	uint32_t capacity, count, buckets;
+	uint16_t free;
+	uint16_t *bucket;
+	struct tlb_entry *entry;
+};
+
+enum error tlb_init(struct tlb *t, uint32_t capacity) MUST_CHECK;
+void tlb_destroy(struct tlb *t);
+struct tlb_entry *tlb_find(struct tlb *t, uint32_t asid, unsigned level, uint64_t va);
+/* Puts e in the place of one with the same key, or a free one, or the victim'th when full. */
+struct tlb_entry *tlb_insert(struct tlb *t, const struct tlb_entry *e, uint64_t victim);
+void tlb_drop(struct tlb *t, struct tlb_entry *e);
+void tlb_drop_va(struct tlb *t, uint32_t asid, uint64_t va);
+void tlb_drop_range(struct tlb *t, uint32_t asid, uint64_t start, uint64_t end);
+void tlb_drop_asid(struct tlb *t, uint32_t asid);
+void tlb_drop_all(struct tlb *t);
+/* The first entry from *i on that is in use; NULL at the end. */
+struct tlb_entry *tlb_next(struct tlb *t, uint32_t *i);
+
+/* --- history, for reports --- */
+enum event_kind { EVENT_NONE, EVENT_PTE, EVENT_TLBI, EVENT_TLBI_DONE, EVENT_LOAD };
+#define EVENTS 256
+#define EVENT_LAST_LEVEL BIT(16)
+#define EVENT_ALL_ASIDS BIT(17)
+#define EVENT_LOCAL BIT(18)
+
+struct event {
+	uint64_t number;    /* x: in the machine's order; 0: none */
+	uint64_t kind;      /* x */
+	uint64_t a, b, c;   /* x: PTE: where, value, 1 if read-modify-write. TLBI*: first va, end, ASID | flags. LOAD: root, ASID */
+};
+
+/* --- vCPUs and machines --- */
+enum tlbi_kind { TLBI_RANGE, TLBI_ASID };
+#define TLBI_PENDING 64
+
+struct tlbi {
+	enum tlbi_kind kind;
+	uint32_t asid;
+	uint64_t start, end;
+	bool last_level;
+};
+
+struct host_vcpu {
+	struct host_cpu cpu;          /* o: first: host_self points here */
+	pthread_mutex_t tlb_lock;
+	struct tlb tlb;               /* t */
+	struct tlb walks;             /* t: table descriptors */
+	bool loaded;                  /* t: a user root table is in TTBR0 */
+	uint64_t root;                /* t */
+	uint32_t asid;                /* t */
+	uint64_t random;              /* t */
+	uint64_t ttbr;                /* x: asid << 48 | root, or 0 */
+	uint64_t clash;               /* a: a ttbr value of ours with whose ASID another vCPU loaded another root */
+	struct tlbi pending[TLBI_PENDING]; /* o: issued, not complete */
+	uint32_t npending;            /* o */
+	bool attached;                /* a: swapped */
+	uint64_t lazy;                /* o: random state for TLBI time */
+	uint32_t next_event;          /* o */
+	struct event event[EVENTS];   /* x */
+	struct host_stats stats;      /* x */
+} ALIGNED(CACHE_LINE);
+
+struct host_machine {
+	struct machine_info info;     /* c */
+	struct mmu_features features; /* c */
+	struct host_config config;    /* c, defaults filled in; ops: host_set_ops */
+	struct host_vcpu *vcpu;       /* c: config.ncpus */
+	char *arena;                  /* c */
+	uint64_t ram_start, ram_end;  /* c */
+	void *map;                    /* c: what to unmap */
+	size_t map_bytes;             /* c */
+	uint8_t *coherent;            /* a: per frame: instruction fetch sees its bytes */
+	uint64_t events;              /* a: number of the last event */
+	uint64_t randoms;             /* a: host_random's counter */
+	uint64_t boot;                /* c: host clock, ns */
+	uint64_t offences[HOST_OFFENCES]; /* a */
+};
+
+static inline struct host_vcpu *host_vcpu_self(void) { return (struct host_vcpu *)host_cpu_self(); }
+
+/* RAM, holes excluded. */
+bool host_is_ram(const struct host_machine *m, uint64_t pa, uint64_t bytes);
+static inline char *host_bytes(const struct host_machine *m, uint64_t pa) { return m->arena + (pa - m->ram_start); }
+static inline uint8_t *host_coherent(struct host_machine *m, uint64_t pa)
+{
+	return &m->coherent[(pa - m->ram_start) >> PAGE_SHIFT];
+}
+
+uint64_t host_mix(uint64_t x); /* one step of splitmix64's output function */
+static inline uint64_t host_next_random(uint64_t *state)
+{
+	*state += UINT64_C(0x9e3779b97f4a7c15);
+	return host_mix(*state);
+}
+
+/* A counter of one writer. */
+static inline void host_count(uint64_t *n, uint64_t by)
+{
+	__atomic_store_n(n, __atomic_load_n(n, __ATOMIC_RELAXED) + by, __ATOMIC_RELAXED);
+}
+
+/* --- offences: noted under hardware locks, delivered after them --- */
+struct verdict {
+	bool guilty;
+	enum host_offence what;
+	uint32_t cpu;             /* who holds the entry */
+	struct tlb_entry entry;   /* through which */
+	uint64_t va, pa;          /* 0 when not known */
+	const char *why;
+};
+void judge_note(struct verdict *v, enum host_offence what, uint32_t cpu, const struct tlb_entry *e, uint64_t va,
+		uint64_t pa, const char *why);
+/* Counts, prints history, tells ops.report or panics. No hardware lock held. */
+void judge_deliver(struct host_machine *m, struct verdict *v);
+bool judge_frame_free(struct host_machine *m, uint64_t pa);
+void event_note(struct host_vcpu *v, enum event_kind kind, uint64_t a, uint64_t b, uint64_t c);
+
+/* --- translation --- */
+struct host_access {
+	struct host_vcpu *v;
+	char *bytes;              /* where va's byte is */
+	uint64_t pa;
+	struct verdict verdict;
+};
+/*
+ * Translates va for an access at EL0 on the attached vCPU. => true: the TLB
+ * lock is held, bytes lead to the end of the page; host_access_end. false:
+ * *fault, nothing held.
+ */
+bool host_access_begin(struct host_access *a, uint64_t va, enum prot access, struct host_fault *fault);
+void host_access_end(struct host_access *a);
+
+/*
+ * One stretch of user memory from va on, up to n bytes or the first fault.
+ * => bytes done; less than n: *fault. from NULL: writes zeros.
+ */
+size_t host_user_get(uint64_t va, void *to, size_t n, struct host_fault *fault);
+size_t host_user_put(uint64_t va, const void *from, size_t n, struct host_fault *fault);
+
+#endif

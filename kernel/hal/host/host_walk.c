@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hal/host/host_walk.c: how the simulated hardware translates an address.
+ *
+ * Structure. A user access asks its vCPU's TLB; on a miss the walker starts at
+ * the deepest table that the walk cache knows for this ASID and address, else
+ * at the root, and descends through 4 KiB-granule descriptors in RAM:
+ *
+ *   TTBR0 -> [level 0] -> [level 1] -> [level 2] -> [level 3] -> page
+ *              47:39        38:30 or     29:21 or     20:12
+ *                           1 GiB block  2 MiB block
+ *
+ * Restrictions in table descriptors (no write, no EL0, no execute) add up on
+ * the way and stay with what is cached. A leaf goes into the TLB, every table
+ * descriptor passed into the walk cache; both stay there until they are
+ * invalidated (host_tlb.c). Nothing invalid is ever cached, and a leaf without
+ * access flag neither. With hw_access and hw_dirty the walker sets AF and
+ * clears AP[2] of a DBM descriptor, by compare-and-swap on the descriptor that
+ * memory holds then, as hardware does; a cached clean entry is walked anew for a
+ * write. A refusal by a cached entry is final: that memory allows it by now
+ * does not help (a spurious fault).
+ *
+ * One miss in some also fetches a neighbour's translation, which nobody asked
+ * for: speculation may do that at any time.
+ *
+ * Judgement. (1) A table or page in a frame that is free. (2) A cached entry
+ * that was filled under another root of the same ASID. (3) A new entry
+ * while a TLB still holds another translation of the same address under the
+ * same root: output address, memory type or size differ. For our own TLB that is
+ * always looked at, for the others' on one fill in break_check. It is exact: we
+ * hold our own lock from the walk to the look, so no invalidation that our
+ * new entry could belong to is half done; a vCPU which still has the old one
+ * had it while the new one was in memory. (4) Descriptors without sense.
+ *
+ * Locking. The vCPU's tlb_lock throughout. Other vCPUs' are only tried, so that two
+ * that look at each other do not wait; one that is busy is not looked at.
+ *
+ * Memory order. Descriptor loads are acquire: they pair with mmu_pte_store's
+ * release, so that a page's content is there with its mapping.
+ *
+ * Sources: Arm Architecture Reference Manual, D8 (VMSAv8-64).
+ */
+#include "base/assert.h"
+#include "hal/host/host_private.h"
+#include "hal/uaccess.h"
+
+struct walk {
+	struct host_vcpu *v;
+	uint64_t va;
+	enum prot access;          /* PROT_NONE_: nobody asked */
+	struct tlb_entry e;        /* the leaf, or where it ended */
+	struct verdict *verdict;
+};
+
+/* UINT32_MAX: never */
+static bool one_in(uint32_t n, uint64_t *state)
+{
+	return n == 1 || (n != UINT32_MAX && host_next_random(state) % n == 0);
+}
+
+static void accuse(struct walk *w, enum host_offence what, uint64_t pa, const char *why)
+{
+	judge_note(w->verdict, what, w->v->cpu.id, &w->e, w->va, pa, why);
+}
+
+/* The one place where the walker reads memory. acquire: pairs with mmu_pte_store */
+static uint64_t walker_load(struct host_vcpu *v, uint64_t pa)
+{
+	return __atomic_load_n((uint64_t *)(void *)host_bytes(v->cpu.machine, pa), __ATOMIC_ACQUIRE);
+}
+
+/* --- break before make --- */
+
+static bool differs(const struct tlb_entry *a, const struct tlb_entry *b)
+{
+	return (a->desc ^ b->desc) & (HD_ADDR_MASK | HD_ATTR_MASK | HD_SH_MASK);
+}
+
+static bool overlaps(const struct tlb_entry *a, const struct tlb_entry *b)
+{
+	return a->asid == b->asid && a->root == b->root && a->va < b->va + BIT(host_level_shift(b->level)) &&
+	       b->va < a->va + BIT(host_level_shift(a->level));
+}
+
+/* Another translation of what leaf n translates, in t; n->va is aligned. */
+static struct tlb_entry *leaf_conflict(struct tlb *t, const struct tlb_entry *n)
+{
+	for (unsigned level = 1; level <= n->level; level++) {
+		struct tlb_entry *e = tlb_find(t, n->asid, level, n->va);
+
+		if (e && e->root == n->root && (level != n->level || differs(e, n)))
+			return e;
+	}
+	if (n->level < 3) {
+		struct tlb_entry *e;
+
+		for (uint32_t i = 0; (e = tlb_next(t, &i));)
+			if (e->level > n->level && overlaps(e, n))
+				return e;
+	}
+	return NULL;
+}
+
+static struct tlb_entry *conflict(struct host_vcpu *v, const struct tlb_entry *n)
+{
+	struct tlb_entry *e = leaf_conflict(&v->tlb, n);
+
+	if (!e) {
+		/* a block where a table still is cached */
+		e = tlb_find(&v->walks, n->asid, n->level, n->va);
+		if (e && e->root != n->root)
+			e = NULL;
+	}
+	return e;
+}
+
+static void check_break(struct walk *w)
+{
+	struct host_vcpu *self = w->v;
+	struct host_machine *m = self->cpu.machine;
+	struct tlb_entry *old = leaf_conflict(&self->tlb, &w->e);
+
+	if (old)
+		judge_note(w->verdict, HOST_NO_BREAK, self->cpu.id, old, w->va, old->desc & HD_ADDR_MASK,
+			   "its own TLB still translates differently what it walks anew");
+	if (!one_in(m->config.break_check, &self->random))
+		return;
+	for (uint32_t i = 0; i < m->config.ncpus; i++) {
+		struct host_vcpu *v = &m->vcpu[i];
+
+		if (v == self || pthread_mutex_trylock(&v->tlb_lock))
+			continue;
+		old = conflict(v, &w->e);
+		if (old)
+			judge_note(w->verdict, HOST_NO_BREAK, v->cpu.id, old, w->va, old->desc & HD_ADDR_MASK,
+				   "its TLB still holds what another vCPU already walks differently");
+		pthread_mutex_unlock(&v->tlb_lock);
+	}
+}
+
+/* --- the walk --- */
+
+static bool cached_root_ok(struct walk *w, const struct tlb_entry *e)
+{
+	if (e->root == w->v->root)
+		return true;
+	judge_note(w->verdict, HOST_ASID_SHARED, w->v->cpu.id, e, w->va, e->desc & HD_ADDR_MASK,
+		   "an entry cached under another root table has the same ASID");
+	return false;
+}
+
+/* Where to start: the deepest cached table. => w->e: level, hier; the table's address. */
+static uint64_t walk_start(struct walk *w)
+{
+	struct host_vcpu *v = w->v;
+
+	w->e = (struct tlb_entry){ .va = w->va, .root = v->root, .asid = v->asid };
+	for (unsigned level = 3; level-- > 0;) {
+		struct tlb_entry *e = tlb_find(&v->walks, v->asid, level, w->va);
+
+		if (!e)
+			continue;
+		(void)cached_root_ok(w, e);
+		w->e = *e;
+		w->e.level = (uint8_t)(level + 1);
+		return e->desc & HD_ADDR_MASK;
+	}
+	return v->root;
+}
+
+static uint8_t table_hier(uint64_t desc)
+{
+	return (uint8_t)((desc & HD_TABLE_RO ? HIER_RO : 0) | (desc & HD_TABLE_NO_EL0 ? HIER_NO_EL0 : 0) |
+			 (desc & HD_TABLE_UXN ? HIER_UXN : 0));
+}
+
+/* A write that hardware will make possible by itself. */
+static bool write_cleans(const struct host_vcpu *v, const struct tlb_entry *e)
+{
+	return v->cpu.machine->features.hw_dirty && (e->desc & HD_DBM) && (e->desc & HD_AP_RO) &&
+	       (e->desc & HD_AP_EL0) && !(e->hier & (HIER_RO | HIER_NO_EL0));
+}
+
+/* A leaf in w->e: access flag and dirty state. => OK to cache; w->e.desc is what memory holds now. */
+static enum host_fault_kind leaf_update(struct walk *w, bool *changed)
+{
+	const struct mmu_features *f = &w->v->cpu.machine->features;
+	uint64_t *word = (uint64_t *)(void *)host_bytes(w->v->cpu.machine, w->e.desc_pa);
+	uint64_t want = w->e.desc;
+
+	*changed = false;
+	if (!(want & HD_AF)) {
+		if (!f->hw_access || w->access == PROT_NONE_)
+			return HOST_FAULT_ACCESS_FLAG;
+		want |= HD_AF;
+	}
+	if (w->access == PROT_W && write_cleans(w->v, &w->e))
+		want &= ~HD_AP_RO;
+	if (want == w->e.desc)
+		return HOST_FAULT_NONE;
+	/* acquire: as the load it repeats. A value that changed meanwhile is judged anew. */
+	if (!__atomic_compare_exchange_n(word, &w->e.desc, want, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+		*changed = true;
+		return HOST_FAULT_NONE;
+	}
+	w->e.desc = want;
+	event_note(w->v, EVENT_PTE, w->e.desc_pa, want, 1);
+	return HOST_FAULT_NONE;
+}
+
+/* Descends to a leaf and caches what it passes. => NONE: w->e is the leaf, in the TLB. */
+static enum host_fault_kind walk(struct walk *w)
+{
+	struct host_vcpu *v = w->v;
+	struct host_machine *m = v->cpu.machine;
+	uint64_t table;
+
+	if (!v->loaded) {
+		w->e = (struct tlb_entry){ .va = w->va };
+		return HOST_FAULT_TRANSLATION;
+	}
+	table = walk_start(w);
+	for (;;) {
+		enum host_fault_kind fault;
+		bool changed;
+
+		if (!host_is_ram(m, table, PAGE_SIZE)) {
+			accuse(w, HOST_BAD_TABLE, table, "a table outside RAM");
+			return HOST_FAULT_ADDRESS;
+		}
+		if (judge_frame_free(m, table))
+			accuse(w, HOST_FREED_TABLE, table, "a walk reads a table whose frame is free");
+		w->e.desc_pa = table + (w->va >> host_level_shift(w->e.level) & 511) * 8;
+		w->e.desc = walker_load(v, w->e.desc_pa);
+		w->e.filled = __atomic_load_n(&m->events, __ATOMIC_RELAXED);
+		w->e.va = round_down(w->va, BIT(host_level_shift(w->e.level)));
+		if (!(w->e.desc & HD_VALID))
+			return HOST_FAULT_TRANSLATION;
+		if (w->e.level < 3 && (w->e.desc & HD_TABLE)) {
+			w->e.hier |= table_hier(w->e.desc);
+			tlb_insert(&v->walks, &w->e, host_next_random(&v->random));
+			table = w->e.desc & HD_ADDR_MASK;
+			w->e.level++;
+			continue;
+		}
+		if (w->e.level == 0 || (w->e.level == 3 && !(w->e.desc & HD_TABLE))) {
+			accuse(w, HOST_BAD_TABLE, w->e.desc_pa, "a reserved encoding");
+			return HOST_FAULT_TRANSLATION;
+		}
+		fault = leaf_update(w, &changed);
+		if (changed)
+			continue; /* whoever changed it made progress */
+		if (fault)
+			return fault;
+		if (!(w->e.desc & HD_NG))
+			accuse(w, HOST_BAD_TABLE, w->e.desc_pa, "a global mapping in user space");
+		check_break(w);
+		tlb_insert(&v->tlb, &w->e, host_next_random(&v->random));
+		return HOST_FAULT_NONE;
+	}
+}
+
+static void prefetch(struct host_vcpu *v, uint64_t va, struct verdict *verdict)
+{
+	struct walk w = { .v = v, .access = PROT_NONE_, .verdict = verdict };
+
+	w.va = host_next_random(&v->random) & 1 ? va + PAGE_SIZE : va - PAGE_SIZE;
+	if (w.va < USER_END && !tlb_find(&v->tlb, v->asid, 3, w.va))
+		(void)walk(&w); /* a fault that nobody asked for is none */
+}
+
+/* --- access --- */
+
+static bool allowed(const struct tlb_entry *e, enum prot access)
+{
+	bool el0 = (e->desc & HD_AP_EL0) && !(e->hier & HIER_NO_EL0);
+
+	switch (access) {
+	case PROT_R:
+		return el0;
+	case PROT_W:
+		return el0 && !(e->desc & HD_AP_RO) && !(e->hier & HIER_RO);
+	default:
+		return !(e->desc & HD_UXN) && !(e->hier & HIER_UXN);
+	}
+}
+
+static struct tlb_entry *lookup(struct host_vcpu *v, uint64_t va)
+{
+	for (unsigned level = 3; v->loaded && level >= 1; level--) {
+		struct tlb_entry *e = tlb_find(&v->tlb, v->asid, level, va);
+
+		if (e)
+			return e;
+	}
+	return NULL;
+}
+
+/* => NONE: w->e translates. */
+static enum host_fault_kind translate(struct walk *w)
+{
+	struct host_vcpu *v = w->v;
+	struct host_machine *m = v->cpu.machine;
+	uint64_t clash = __atomic_load_n(&v->clash, __ATOMIC_RELAXED);
+	struct tlb_entry *e = lookup(v, w->va);
+	enum host_fault_kind fault = HOST_FAULT_NONE;
+
+	w->e = (struct tlb_entry){ .va = w->va, .root = v->root, .asid = v->asid };
+	if (clash && clash == __atomic_load_n(&v->ttbr, __ATOMIC_RELAXED))
+		accuse(w, HOST_ASID_SHARED, 0, "another vCPU has loaded this ASID with another root table");
+	if (e && !(w->access == PROT_W && !allowed(e, PROT_W) && write_cleans(v, e))) {
+		host_count(&v->stats.hits, 1);
+		w->e = *e;
+		(void)cached_root_ok(w, e);
+	} else {
+		host_count(&v->stats.misses, 1);
+		fault = walk(w);
+		if (!fault && one_in(m->config.prefetch, &v->random))
+			prefetch(v, w->va, w->verdict);
+	}
+	if (!fault && !allowed(&w->e, w->access))
+		fault = HOST_FAULT_PERMISSION;
+	return fault;
+}
+
+static bool refuse(struct host_access *a, uint64_t va, enum prot access, enum host_fault_kind kind, uint32_t level,
+		   struct host_fault *fault)
+{
+	*fault = (struct host_fault){ va, access, kind, level };
+	host_count(&a->v->stats.faults, 1);
+	return false;
+}
+
+bool host_access_begin(struct host_access *a, uint64_t va, enum prot access, struct host_fault *fault)
+{
+	struct host_vcpu *v = host_vcpu_self();
+	struct host_machine *m = v->cpu.machine;
+	struct walk w = { .v = v, .va = va, .access = access, .verdict = &a->verdict };
+	enum host_fault_kind kind;
+
+	a->v = v;
+	a->verdict.guilty = false;
+	cpu_point();
+	if (va >= USER_END)
+		return refuse(a, va, access, HOST_FAULT_ADDRESS, 0, fault);
+	pthread_mutex_lock(&v->tlb_lock);
+	kind = translate(&w);
+	if (!kind) {
+		a->pa = (w.e.desc & HD_ADDR_MASK & ~(BIT(host_level_shift(w.e.level)) - 1)) |
+			(va & (BIT(host_level_shift(w.e.level)) - 1));
+		if (!host_is_ram(m, a->pa, 1)) {
+			accuse(&w, HOST_BAD_TABLE, a->pa, "a page outside RAM");
+			kind = HOST_FAULT_ADDRESS;
+		}
+	}
+	if (kind) {
+		pthread_mutex_unlock(&v->tlb_lock);
+		judge_deliver(m, &a->verdict);
+		return refuse(a, va, access, kind, w.e.level, fault);
+	}
+	if (judge_frame_free(m, a->pa))
+		accuse(&w, HOST_FREED_FRAME, a->pa, "an access reaches a frame that is free");
+	a->bytes = host_bytes(m, a->pa);
+	return true;
+}
+
+void host_access_end(struct host_access *a)
+{
+	pthread_mutex_unlock(&a->v->tlb_lock);
+	judge_deliver(a->v->cpu.machine, &a->verdict);
+}
+
+/* --- what tests ask --- */
+
+bool host_tlb_holds(struct host_machine *m, uint32_t cpu, uint32_t asid, vaddr_t va)
+{
+	struct host_vcpu *v = &m->vcpu[cpu];
+	bool holds = false;
+
+	pthread_mutex_lock(&v->tlb_lock);
+	for (unsigned level = 1; level <= 3; level++)
+		holds |= tlb_find(&v->tlb, asid, level, va.va) != NULL;
+	pthread_mutex_unlock(&v->tlb_lock);
+	return holds;
+}
+
+bool host_walk_holds(struct host_machine *m, uint32_t cpu, uint32_t asid, vaddr_t va, uint32_t level)
+{
+	struct host_vcpu *v = &m->vcpu[cpu];
+	bool holds;
+
+	pthread_mutex_lock(&v->tlb_lock);
+	holds = tlb_find(&v->walks, asid, level, va.va) != NULL;
+	pthread_mutex_unlock(&v->tlb_lock);
+	return holds;
+}
+
+/* Does this entry of v lead into [start, end), by what it has loaded? */
+static bool reaches(const struct host_vcpu *v, const struct tlb_entry *e, uint64_t size, uint64_t start, uint64_t end)
+{
+	uint64_t pa = round_down(e->desc & HD_ADDR_MASK, size);
+
+	return v->loaded && e->asid == v->asid && e->root == v->root && pa < end && start < pa + size;
+}
+
+void host_frame_freed(paddr_t frame, uint32_t order)
+{
+	struct host_machine *m = host_machine();
+	uint64_t start = frame.pa, end = start + (PAGE_SIZE << order);
+
+	for (uint64_t pa = start; pa < end; pa += PAGE_SIZE)
+		host_frame_written(paddr(pa));
+	for (uint32_t n = 0; n < m->config.ncpus; n++) {
+		struct host_vcpu *v = &m->vcpu[n];
+		struct verdict verdict = { 0 };
+		struct tlb_entry *e, root;
+
+		pthread_mutex_lock(&v->tlb_lock);
+		root = (struct tlb_entry){ .root = v->root, .asid = v->asid };
+		if (v->loaded && v->root >= start && v->root < end)
+			judge_note(&verdict, HOST_FREED_TABLE, n, &root, 0, v->root, "freed: the root table it has loaded");
+		for (uint32_t i = 0; (e = tlb_next(&v->tlb, &i));)
+			if (reaches(v, e, BIT(host_level_shift(e->level)), start, end))
+				judge_note(&verdict, HOST_FREED_FRAME, n, e, e->va, start, "freed: a frame in its TLB");
+		for (uint32_t i = 0; (e = tlb_next(&v->walks, &i));)
+			if (reaches(v, e, PAGE_SIZE, start, end))
+				judge_note(&verdict, HOST_FREED_TABLE, n, e, e->va, start, "freed: a table in its walk cache");
+		pthread_mutex_unlock(&v->tlb_lock);
+		judge_deliver(m, &verdict);
+	}
+}
