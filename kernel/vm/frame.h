@@ -97,7 +97,7 @@ void frame_free_by_epoch(struct frames *f, pfn_t head);
 /* Makes a block of 2^order single frames with the same owner; each then has its own page, wire count and union. */
 void frame_split(struct frames *f, pfn_t head, unsigned order);
 
-/* Lists through pmap_page.next, of single frames that nobody maps. */
+/* Lists through pmap_page.next, of blocks that nobody maps. */
 static inline void frame_list_init(struct frame_list *l)
 {
 	l->head = PFN_NONE;
@@ -105,7 +105,7 @@ static inline void frame_list_init(struct frame_list *l)
 }
 void frame_list_push(struct frames *f, struct frame_list *l, pfn_t frame);
 pfn_t frame_list_pop(struct frames *f, struct frame_list *l); /* PFN_NONE: empty */
-/* Frees every frame on the list, now or after a grace period. => empty. */
+/* Frees every block on the list, now or after a grace period. => empty. */
 void frame_list_free(struct frames *f, struct frame_list *l);
 void frame_list_free_by_epoch(struct frames *f, struct frame_list *l);
 
@@ -120,6 +120,9 @@ static inline pfn_t frame_of(const struct frames *f, const struct vm_page *p)
 	return pfn(f->first.fn + (uint64_t)(p - f->pages));
 }
 bool frame_is_ram(const struct frames *f, pfn_t n);
+
+/* RAM that belongs to nobody at this moment. For judges (the simulated MMU); no lock, any context. */
+bool frame_is_free(const struct frames *f, pfn_t n);
 
 /* Where the kernel reaches a frame's bytes, and back. */
 static inline void *frame_bytes(pfn_t n) { return phys_to_virt(pfn_to_paddr(n)); }

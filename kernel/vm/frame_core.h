@@ -53,7 +53,7 @@ void frame_core_put(struct frame_core *c, const uint32_t *index, unsigned n, uns
 /* A chunk's bits, copied, for audits. Returns the chunk's own count of free frames. */
 uint32_t frame_core_look(struct frame_core *c, uint64_t chunk, struct frame_chunk *bits);
 
-/* Panics unless all counts agree with the bits. Any time; takes the lock chunk by chunk at a quiet point. */
+/* Panics unless all counts agree with the bits. At a quiet point. */
 void frame_core_check(struct frame_core *c);
 
 #endif

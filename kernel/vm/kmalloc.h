@@ -16,10 +16,12 @@
 /* 16 .. 128 by 16; then 8 steps a doubling up to 32 KiB. */
 #define KMALLOC_CLASSES (8u + 8u * 8u)
 
+/* Fixed after kmalloc_init. */
 struct kmalloc {
 	struct frames *frames;
 	struct zones *zones;
 	struct zone *zone[KMALLOC_CLASSES];
+	char name[KMALLOC_CLASSES][16]; /* "kmalloc-<size>" */
 };
 
 /* Boot, after zones_init. ERR_NOMEM: not enough for the zones themselves. */

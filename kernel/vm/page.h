@@ -44,7 +44,7 @@ struct slabs;
 #define PAGE_HOLE 1u          /* no RAM there: a gap between banks */
 #define PAGE_OWNER_FLAG(n) (0x10000u << (n))
 
-/* A slab's bookkeeping in its head frame; the other frames of the slab carry home only. Guard: the slabs' lock. */
+/* A slab's bookkeeping in its head frame. Guard: the slabs' lock. */
 struct page_slab {
 	struct slabs *home;   /* fixed while the frame is a slab */
 	uint32_t next, prev;  /* frame indices on one of home's lists, or SLAB_NONE */
@@ -59,7 +59,7 @@ struct page_slab {
 struct vm_page {
 	struct pmap_page pmap;     /* the pmap's half: hal/pmap.h */
 	ATOMIC(uint8_t) owner;     /* o, read by x for audits: enum frame_owner; head frames only */
-	uint8_t order;             /* o: log2 of the block's frames; head frames only */
+	ATOMIC(uint8_t) order;     /* likewise: log2 of the block's frames */
 	ATOMIC(uint16_t) wired;    /* l: how many wired mappings; 0 after frame_alloc */
 	ATOMIC(uint32_t) flags;    /* x: PAGE_*; the owner's half o */
 	union {
@@ -89,6 +89,12 @@ static inline enum frame_owner page_owner(const struct vm_page *p)
 static inline void page_set_owner(struct vm_page *p, enum frame_owner owner)
 {
 	atomic_store_relaxed(&p->owner, (uint8_t)owner); /* as page_owner */
+}
+
+/* Log2 of the number of frames in the block that p heads. */
+static inline unsigned page_order(const struct vm_page *p)
+{
+	return atomic_load_relaxed(&p->order); /* as page_owner */
 }
 
 #endif

@@ -10,6 +10,7 @@
 #ifndef VM_ZONE_H
 #define VM_ZONE_H
 
+#include "base/list.h"
 #include "vm/frame.h"
 #include "vm/zone_slab.h"
 
@@ -47,19 +48,22 @@ struct zone_cache {
 	struct magazine *previous;  /* g: full, empty or NULL */
 } ALIGNED(CACHE_LINE);
 
-/* z: guarded by slabs.lock; else fixed after zone_create */
+/*
+ * z: guarded by slabs.lock; else fixed after zone_create. What all CPUs read
+ * all the time shares no line with what is written under the lock.
+ */
 struct zone {
-	struct slabs slabs;         /* its lock is the zone's lock, RANK_ZONE */
 	struct zones *zones;
 	unsigned flags;
 	uint32_t rounds;            /* objects in a full magazine; 0: no magazines */
 	uint32_t depot_max;         /* full magazines that the depot keeps */
-	uint32_t full_count;        /* z */
+	struct list link;           /* zones.lock */
+	struct slabs slabs;         /* its lock is the zone's lock, RANK_ZONE */
 	struct magazine *full;      /* z: the depot */
 	struct magazine *empty;     /* z */
+	uint32_t full_count;        /* z */
 	ATOMIC(uint64_t) failures;  /* allocations that found nothing: relaxed add */
-	struct list link;           /* zones.lock */
-	struct zone_cache cache[];  /* one a CPU, when rounds is not 0 */
+	struct zone_cache cache[];  /* one a CPU */
 };
 
 /* All zones of one machine. */

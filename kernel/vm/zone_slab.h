@@ -34,12 +34,13 @@ struct slabs {
 	slab_object_fn *ctor, *dtor;
 	bool by_epoch;             /* slabs go back to the frames after a grace period */
 	bool junk;                 /* checked builds overwrite freed objects */
-	struct spinlock lock;      /* RANK_ZONE */
+
+	struct spinlock lock ALIGNED(CACHE_LINE); /* RANK_ZONE */
 	uint32_t partial, full, empty; /* l: lists of slabs by fill: frame index of the first, or SLAB_NONE */
 	uint64_t count;            /* l: slabs on the three lists */
 	uint64_t empties;          /* l: of those, on the empty list */
 	uint64_t free;             /* l: free objects in all of them */
-};
+} ALIGNED(CACHE_LINE);
 
 /*
  * size: bytes; align: power of two up to PAGE_SIZE.
