@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* hal/armv8/pmap.c: the pmap's beginning and end, and questions to it. The tables' theory is in table.c. */
+#include "hal/armv8/pmap_private.h"
+
+void pmap_system_init(struct pmap_system *ps, const struct pmap_config *config)
+{
+	const struct mmu_features *mmu = mmu_features();
+
+	ASSERT(config->page_stride >= sizeof(struct pmap_page));
+	ASSERT(config->ncpus > 0 && config->ncpus <= CPU_MAX);
+	ps->config = *config;
+	ps->hw_updates = mmu->hw_access || mmu->hw_dirty;
+	ps->hw_dirty = mmu->hw_dirty;
+	ps->range_tlbi = mmu->range_tlbi;
+	asid_init(&ps->asids, mmu->asid_bits, config->ncpus);
+	rmap_chunk_init(&ps->chunks);
+	for (uint64_t i = 0; i < config->count; i++) {
+		struct pmap_page *page = pmap_page(ps, pfn(config->first.fn + i));
+
+		spin_init(&page->lock); /* for the only time */
+		atomic_store_relaxed(&page->live, (uint16_t)0);
+		atomic_store_relaxed(&page->flags, (uint16_t)0);
+		page->rmap_pmap = NULL;
+		page->rmap_word = 0;
+	}
+}
+
+struct pmap_page *pmap_page(struct pmap_system *ps, pfn_t f)
+{
+	ASSERT_CHECKED(pmap_has_page(ps, f));
+	return (struct pmap_page *)((char *)ps->config.pages + (f.fn - ps->config.first.fn) * ps->config.page_stride);
+}
+
+void pmap_init(struct pmap_system *ps, struct pmap *pm, pfn_t root)
+{
+	pm->sys = ps;
+	pm->root = root;
+	/* relaxed: nobody else knows pm yet */
+	atomic_store_relaxed(&pm->asid, UINT64_C(0));
+	atomic_store_relaxed(&pm->tables, UINT64_C(0));
+}
+
+uint64_t pmap_resident(struct pmap *pm)
+{
+	uint64_t va = 0, n = 0;
+	struct pmap_leaf leaf;
+
+	epoch_enter(pm->sys->config.epoch);
+	while (table_next_lock(pm, &va, BIT(48), &leaf)) {
+		n += atomic_load_relaxed(&leaf.page->live); /* under the leaf lock */
+		pmap_leaf_unlock(&leaf);
+		va = round_down(va, BLOCK_SIZE) + BLOCK_SIZE;
+	}
+	epoch_leave(pm->sys->config.epoch);
+	return n;
+}
+
+/* Takes a leaf table away. A late pmap_page_remove_all may still own a BUSY PTE there; it will find LINKED gone. */
+static void destroy_leaf(struct pmap *pm, uint64_t parent, struct frame_list *tables)
+{
+	pfn_t f = pte_frame(parent);
+	struct pmap_page *page = pmap_page(pm->sys, f);
+
+	spin_lock(&page->lock, RANK_LEAF);
+	for (unsigned i = 0; atomic_load_relaxed(&page->live) && i < TABLE_ENTRIES; i++)
+		ASSERT(!pte_valid(mmu_pte_load(&table_at(f)[i])));
+	/* seq_cst: as every change of a table descriptor; pairs with the loads of late descents */
+	mmu_pte_store_seq_cst(page->parent, 0);
+	atomic_store_relaxed(&page->flags, (uint16_t)0); /* under the leaf lock */
+	page->parent = NULL;
+	frame_list_push(pm->sys, tables, f);
+	spin_unlock(&page->lock);
+}
+
+static void destroy_table(struct pmap *pm, pfn_t table, unsigned level, struct frame_list *tables)
+{
+	for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
+		uint64_t d = mmu_pte_load_seq_cst(&table_at(table)[i]);
+
+		if (!pte_valid(d))
+			continue;
+		if (level + 1 == LEAF_LEVEL)
+			destroy_leaf(pm, d, tables);
+		else
+			destroy_table(pm, pte_frame(d), level + 1, tables); /* two deep at most */
+	}
+	/* relaxed: late readers descend through it, but nobody locks it or asks for its flags */
+	atomic_store_relaxed(&pmap_page(pm->sys, table)->flags, (uint16_t)0);
+	pmap_page(pm->sys, table)->parent = NULL;
+	frame_list_push(pm->sys, tables, table);
+}
+
+void pmap_destroy(struct pmap *pm, struct frame_list *tables)
+{
+	uint32_t asid;
+
+	ASSERT_CHECKED(cpu_debug()->held_count == 0);
+	ASSERT_CHECKED(pm->sys->asids.cpu[cpu_id()].current != pm);
+	/* Table entries may still be cached under its number. Nobody runs under it, so none come back. */
+	mmu_dsb_ish();
+	asid = asid_to_flush(pm);
+	if (asid) {
+		mmu_tlbi_asid(asid);
+		mmu_dsb_ish();
+	}
+	destroy_table(pm, pm->root, 0, tables);
+	rmap_chunk_take_empty(pm->sys, tables);
+	atomic_store_relaxed(&pm->tables, UINT64_C(0)); /* a statistic */
+}
+
+static struct pmap_pte decode(uint64_t d, uint64_t parent)
+{
+	if (!pte_valid(d))
+		return (struct pmap_pte){ .state = d ? PMAP_BUSY : PMAP_EMPTY, .frame = PFN_NONE };
+	return (struct pmap_pte){
+		.state = PMAP_VALID, .frame = pte_frame(d), .prot = pte_prot(d, parent), .dirty = pte_dirty(d)
+	};
+}
+
+struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va)
+{
+	ASSERT_CHECKED(spin_held(&leaf->page->lock));
+	return decode(mmu_pte_load(leaf_pte(leaf, va.va)), mmu_pte_load(leaf->page->parent));
+}
+
+struct pmap_pte pmap_extract(struct pmap *pm, vaddr_t va)
+{
+	uint64_t d, parent;
+
+	epoch_enter(pm->sys->config.epoch);
+	(void)table_peek(pm, va.va, &d, &parent);
+	epoch_leave(pm->sys->config.epoch);
+	return decode(d, parent);
+}
+
+void pmap_spurious(struct pmap *pm, vaddr_t va)
+{
+	uint64_t d, parent;
+	uint32_t asid;
+	struct pte *p;
+
+	epoch_enter(pm->sys->config.epoch);
+	p = table_peek(pm, va.va, &d, &parent);
+	/* Without the leaf lock: the cas changes nothing but this bit, and nothing if the PTE has changed meanwhile. */
+	if (pte_valid(d) && !(d & PTE_AF))
+		(void)mmu_pte_cas(p, &d, d | PTE_AF);
+	epoch_leave(pm->sys->config.epoch);
+	mmu_dsb_ishst(); /* this CPU's stores to tables are visible to its walker */
+	asid = asid_to_flush(pm);
+	if (asid)
+		mmu_tlbi_local_page(asid, vaddr(round_down(va.va, PAGE_SIZE)));
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* hal/armv8/pmap_check.c: the invariants of table.c and rmap.c, at a quiet point: nobody else uses the pmap or its frames. */
+#include "hal/armv8/pmap_private.h"
+
+static void check_pte(struct pmap *pm, uint64_t va, uint64_t d, uint64_t *tracked)
+{
+	struct pmap_system *ps = pm->sys;
+	pfn_t f = pte_frame(d);
+
+	ASSERT(pte_valid(d)); /* nothing is BUSY at a quiet point */
+	ASSERT((d & PTE_PAGE) == PTE_PAGE && d & PTE_NG && d & PTE_PXN && d & PTE_AP_USER);
+	ASSERT(d & PTE_AP_RO || d & PTE_DBM); /* written, so it may be written */
+	if (!pte_tracked(d))
+		return;
+	ASSERT(pmap_has_page(ps, f));
+	ASSERT(!(atomic_load_relaxed(&pmap_page(ps, f)->flags) & PMAP_PAGE_LINKED));
+	ASSERT(d & PTE_UXN || atomic_load_relaxed(&pmap_page(ps, f)->flags) & PMAP_PAGE_EXEC_CLEAN);
+	ASSERT(rmap_count(ps, f, (struct rmap_entry){ pm, va }) == 1);
+	++*tracked;
+}
+
+static void check_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t base, uint64_t *tables, uint64_t *tracked)
+{
+	unsigned live = 0;
+
+	for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
+		struct pte *p = &table_at(table)[i];
+		uint64_t d = mmu_pte_load(p), va = base + i * level_span(level);
+		struct pmap_page *page;
+
+		if (d == 0)
+			continue;
+		live++;
+		if (level == LEAF_LEVEL) {
+			check_pte(pm, va, d, tracked);
+			continue;
+		}
+		ASSERT((d & PTE_PAGE) == PTE_PAGE);
+		ASSERT((d & ~(PTE_ADDR | PTE_PAGE)) == 0 || level == LEAF_LEVEL - 1);
+		ASSERT((d & ~(PTE_ADDR | PTE_PAGE | TABLE_LIMITS)) == 0);
+		page = pmap_page(pm->sys, pte_frame(d));
+		ASSERT(atomic_load_relaxed(&page->flags) == PMAP_PAGE_LINKED && page->parent == p);
+		++*tables;
+		check_table(pm, pte_frame(d), level + 1, va, tables, tracked); /* three deep at most */
+	}
+	if (level == LEAF_LEVEL)
+		ASSERT(atomic_load_relaxed(&pmap_page(pm->sys, table)->live) == live);
+}
+
+/* How many entries of all reverse maps name pm. */
+static uint64_t count_entries(struct pmap *pm)
+{
+	struct pmap_system *ps = pm->sys;
+	uint64_t total = 0;
+
+	for (uint64_t i = 0; i < ps->config.count; i++) {
+		pfn_t f = pfn(ps->config.first.fn + i);
+		struct rmap_entry e[8];
+		unsigned skip = 0, n;
+
+		if (atomic_load_relaxed(&pmap_page(ps, f)->flags) & PMAP_PAGE_LINKED)
+			continue; /* a table's parent stands where a reverse map would */
+		do {
+			n = rmap_copy(ps, f, skip, e, ARRAY_SIZE(e));
+			for (unsigned j = 0; j < n; j++)
+				total += e[j].pm == pm;
+			skip += n;
+		} while (n == ARRAY_SIZE(e));
+	}
+	return total;
+}
+
+void pmap_check(struct pmap *pm)
+{
+	uint64_t tables = 0, tracked = 0;
+
+	/* All loads are relaxed or acquire: the caller has made the point quiet. */
+	check_table(pm, pm->root, 0, 0, &tables, &tracked);
+	ASSERT(tables == atomic_load_relaxed(&pm->tables));
+	ASSERT(count_entries(pm) == tracked);
+}

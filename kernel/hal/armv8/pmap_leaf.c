@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hal/armv8/pmap_leaf.c: one PTE under its leaf lock: set, broken, given up.
+ *
+ * States of a PTE (leaf lock held for every arrow but the dotted ones):
+ *
+ *           set                        break
+ *      0 ---------> valid ------------------------------> BUSY_BREAK
+ *      ^            ^  | : hardware, pmap_spurious:            |  |
+ *      |            |  | : AF set, AP_RO cleared on DBM        |  |
+ *      |            |  |                                       |  |
+ *      |            +--|--------------- set (PMAP_OWN_BUSY) ---+  |
+ *      +---------------+-- remove, exclusive                      |
+ *      +---------------------------------------------- abandon ---+
+ *      (pmap_range.c, pmap_page.c: valid -> BUSY_GATHER or BUSY_PAGE -> 0 after the flush)
+ *
+ * What a valid user PTE says: always readable, nG, PXN, inner shareable; UXN
+ * without PROT_X. Writable is DBM; AP_RO = 0 on top of it means written. So a
+ * page that may be written and was not is read-only to hardware that does not
+ * manage the dirty state, and the fault that follows brings PMAP_WRITTEN.
+ *
+ * Invariants.
+ *  1. The reverse map has the mapping before the PTE is valid, and the caller's
+ *     last check comes between the two (DESIGN 5.6). A withdrawer changes what
+ *     the check looks at (W1) and then reads the reverse map under the frame's
+ *     lock (W2); here the entry is made under that lock (F1), then checked (F2).
+ *     If W2 is before F1, the lock orders W1 before F2: STALE. Else W2 finds
+ *     the entry and waits at the leaf lock until the PTE is there to be removed.
+ *  2. An executable PTE is stored after the frame's EXEC_CLEAN.
+ *  3. No right is granted under a table limit: the limits are pushed down first.
+ *
+ * Memory order. The store that makes a PTE valid is a release: the frame's bytes
+ * are before its mapping (pair: the walker's dependent access). No DSB follows:
+ * a CPU that does not see it yet faults once too often.
+ *
+ * Failure. Errors before the PTE is touched, the reverse map put back.
+ */
+#include "hal/armv8/pmap_private.h"
+
+static uint64_t make_pte(pfn_t f, enum prot prot, unsigned flags)
+{
+	uint64_t d = pfn_to_paddr(f).pa | PTE_PAGE | PTE_AF | PTE_NG | PTE_PXN | PTE_AP_USER | PTE_AP_RO | PTE_UXN;
+
+	d |= flags & PMAP_DEVICE ? PTE_ATTR(MAIR_DEVICE) : PTE_ATTR(MAIR_NORMAL) | PTE_SH_INNER;
+	if (prot & PROT_X)
+		d &= ~PTE_UXN;
+	if (prot & PROT_W)
+		d |= PTE_DBM;
+	if (flags & PMAP_WRITTEN)
+		d &= ~PTE_AP_RO;
+	if (flags & PMAP_UNTRACKED)
+		d |= PTE_SW_UNTRACKED;
+	return d;
+}
+
+/* d with the rights that make_pte would give. */
+static uint64_t add_rights(uint64_t d, enum prot prot, unsigned flags)
+{
+	d |= PTE_AF;
+	if (prot & PROT_X)
+		d &= ~PTE_UXN;
+	if (prot & PROT_W)
+		d |= PTE_DBM;
+	if (flags & PMAP_WRITTEN)
+		d &= ~PTE_AP_RO;
+	return d;
+}
+
+/* True when the parent forbids what is about to be granted. */
+static bool limited(const struct pmap_leaf *leaf, enum prot prot)
+{
+	uint64_t parent = mmu_pte_load(leaf->page->parent);
+
+	return (prot & PROT_W && parent & TABLE_RO) || (prot & PROT_X && parent & TABLE_UXN);
+}
+
+static bool still(const struct pmap_last_check *check) { return !check || check->still(check->arg); }
+
+static enum error set_again(struct pmap_leaf *leaf, vaddr_t va, struct pte *p, enum prot prot, unsigned flags,
+			    const struct pmap_last_check *check)
+{
+	struct pmap_system *ps = leaf->pm->sys;
+	uint64_t d = mmu_pte_load(p);
+
+	if (!still(check))
+		return ERR_STALE;
+	if (prot & PROT_X && pmap_has_page(ps, pte_frame(d)))
+		rmap_exec(ps, pte_frame(d));
+	if (limited(leaf, prot)) {
+		table_push_down_locked(leaf, va.va);
+		d = mmu_pte_load(p);
+	}
+	/* The hardware may be writing its bits at the same time. */
+	while (add_rights(d, prot, flags) != d && !mmu_pte_cas(p, &d, add_rights(d, prot, flags)))
+		;
+	return OK;
+}
+
+static enum error set_new(struct pmap_leaf *leaf, vaddr_t va, struct pte *p, pfn_t f, enum prot prot, unsigned flags,
+			  struct pmap_stock *stock, const struct pmap_last_check *check)
+{
+	struct pmap_system *ps = leaf->pm->sys;
+	struct rmap_entry e = { leaf->pm, va.va };
+
+	if (!(flags & PMAP_UNTRACKED)) {
+		enum error error = rmap_add(ps, f, e, prot & PROT_X, stock);
+
+		if (error != OK)
+			return error;
+	} else if (prot & PROT_X) {
+		if (pmap_has_page(ps, f))
+			rmap_exec(ps, f);
+		else
+			mmu_sync_icache(pfn_to_paddr(f));
+	}
+	if (!still(check)) {
+		if (!(flags & PMAP_UNTRACKED))
+			rmap_cancel(ps, f, e);
+		return ERR_STALE;
+	}
+	if (limited(leaf, prot))
+		table_push_down_locked(leaf, va.va);
+	if (!(flags & PMAP_OWN_BUSY))
+		table_live_add_locked(leaf, 1); /* a BUSY one counts already */
+	/* release: see the theory */
+	mmu_pte_store(p, make_pte(f, prot, flags));
+	return OK;
+}
+
+enum error pmap_leaf_set(struct pmap_leaf *leaf, vaddr_t va, pfn_t f, enum prot prot, unsigned flags,
+			 struct pmap_stock *stock, const struct pmap_last_check *check)
+{
+	struct pte *p = leaf_pte(leaf, va.va);
+	uint64_t d = mmu_pte_load(p);
+
+	ASSERT_CHECKED(spin_held(&leaf->page->lock));
+	ASSERT_CHECKED(epoch_inside(leaf->pm->sys->config.epoch));
+	ASSERT_CHECKED(prot != PROT_NONE_);
+	ASSERT_CHECKED(!(flags & PMAP_WRITTEN) || prot & PROT_W);
+	ASSERT_CHECKED(!(flags & PMAP_DEVICE) || !(prot & PROT_X));
+	va.va = round_down(va.va, PAGE_SIZE);
+	if (pte_valid(d))
+		return pte_frame(d).fn == f.fn ? set_again(leaf, va, p, prot, flags, check) : ERR_EXISTS;
+	if (flags & PMAP_OWN_BUSY)
+		ASSERT(d == BUSY_BREAK);
+	else if (d != 0)
+		return ERR_BUSY;
+	return set_new(leaf, va, p, f, prot, flags, stock, check);
+}
+
+void pmap_leaf_break(struct pmap_leaf *leaf, vaddr_t va, struct tlb_gather *g)
+{
+	struct pte *p = leaf_pte(leaf, va.va);
+	uint64_t d;
+
+	ASSERT_CHECKED(spin_held(&leaf->page->lock));
+	ASSERT_CHECKED(g->pm == leaf->pm);
+	va.va = round_down(va.va, PAGE_SIZE);
+	d = mmu_pte_swap(p, BUSY_BREAK); /* a swap: keeps what the hardware noted until now */
+	ASSERT(pte_valid(d));
+	if (pte_tracked(d))
+		rmap_drop(leaf->pm->sys, pte_frame(d), (struct rmap_entry){ leaf->pm, va.va }, d);
+	gather_add(g, va.va, va.va + PAGE_SIZE);
+}
+
+void pmap_leaf_abandon(struct pmap_leaf *leaf, vaddr_t va)
+{
+	struct pte *p = leaf_pte(leaf, va.va);
+
+	ASSERT_CHECKED(spin_held(&leaf->page->lock));
+	ASSERT(mmu_pte_load(p) == BUSY_BREAK);
+	mmu_pte_store(p, 0);
+	table_live_add_locked(leaf, -1);
+}

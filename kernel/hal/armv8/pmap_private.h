@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hal/armv8/pmap_private.h: what the pmap's files share: descriptors, the
+ * machine's pmap state, and the functions between them. Only vm/init and tests
+ * include it besides, to allocate a struct pmap_system.
+ *
+ * Guards: r: read-only after init · a: asid lock (RANK_ASID) · c: chunk lock
+ * (RANK_CHUNK) · o: own CPU only · x: atomic, own CPU and others
+ */
+#ifndef HAL_ARMV8_PMAP_PRIVATE_H
+#define HAL_ARMV8_PMAP_PRIVATE_H
+
+#include "base/bits.h"
+#include "base/list.h"
+#include "hal/pmap.h"
+
+/* --- descriptors: ARMv8 stage 1, 4 KiB granule, 48-bit addresses, levels 0 to 3 --- */
+
+#define TABLE_ENTRIES 512u
+#define LEAF_LEVEL 3u
+#define PTE_VALID BIT(0)
+#define PTE_PAGE (BIT(1) | BIT(0))   /* level 3: a page; above: a table */
+#define PTE_ATTR(n) ((uint64_t)(n) << 2)
+#define PTE_AP_USER BIT(6)           /* AP[1]: EL0 may access */
+#define PTE_AP_RO BIT(7)             /* AP[2]: nobody may write; on a DBM page: not written yet */
+#define PTE_SH_INNER (UINT64_C(3) << 8)
+#define PTE_AF BIT(10)
+#define PTE_NG BIT(11)
+#define PTE_ADDR BITS(47, 12)
+#define PTE_DBM BIT(51)              /* may be written: hardware or the fault path clears AP_RO */
+#define PTE_PXN BIT(53)
+#define PTE_UXN BIT(54)
+#define PTE_SW_UNTRACKED BIT(55)     /* software: not in the reverse map */
+#define PTE_SW_DIRTY BIT(56)         /* software: was written before it lost AP_RO = 0 */
+#define TABLE_UXN BIT(60)            /* UXNTable: nothing below is executable at EL0 */
+#define TABLE_RO BIT(62)             /* APTable[1]: nothing below is writable */
+#define TABLE_LIMITS (TABLE_UXN | TABLE_RO)
+_Static_assert((PTE_SW_UNTRACKED | PTE_SW_DIRTY) == ((PTE_SW_UNTRACKED | PTE_SW_DIRTY) & BITS(58, 55)),
+	       "bits 58:55 are the software's");
+_Static_assert((PTE_ADDR & (BITS(11, 0) | BITS(63, 48))) == 0, "48-bit output address");
+_Static_assert(PAGE_SHIFT == 12 && BLOCK_SHIFT == 21, "4 KiB granule: a leaf table maps 2 MiB");
+
+/* MAIR_EL1 as hal/aarch64 sets it: 0 Normal write-back, 1 Device-nGnRE, 2 Normal non-cacheable. */
+#define MAIR_NORMAL 0
+#define MAIR_DEVICE 1
+
+/* The invalid, non-zero descriptors; the low three bits say whose. */
+#define BUSY_BREAK UINT64_C(2)       /* of pmap_leaf_break, until its caller comes back */
+#define BUSY_PAGE UINT64_C(4)        /* of pmap_page_remove_all, until its flush */
+#define BUSY_GATHER UINT64_C(6)      /* with the gather's address: until that gather's flush */
+
+static inline bool pte_valid(uint64_t d) { return d & PTE_VALID; }
+static inline pfn_t pte_frame(uint64_t d) { return pfn((d & PTE_ADDR) >> PAGE_SHIFT); }
+static inline bool pte_dirty(uint64_t d) { return !(d & PTE_AP_RO) || (d & PTE_SW_DIRTY); }
+static inline bool pte_tracked(uint64_t d) { return !(d & PTE_SW_UNTRACKED); }
+
+/* The rights of a valid descriptor below a table descriptor. */
+static inline enum prot pte_prot(uint64_t d, uint64_t parent)
+{
+	return PROT_R | (d & PTE_DBM && !(parent & TABLE_RO) ? PROT_W : 0) |
+	       (!(d & PTE_UXN) && !(parent & TABLE_UXN) ? PROT_X : 0);
+}
+
+/* d without the rights that prot does not have; remembers that it was written. */
+static inline uint64_t pte_restrict(uint64_t d, enum prot prot)
+{
+	if (!(prot & PROT_W)) {
+		if (!(d & PTE_AP_RO))
+			d |= PTE_SW_DIRTY;
+		d = (d | PTE_AP_RO) & ~PTE_DBM;
+	}
+	return prot & PROT_X ? d : d | PTE_UXN;
+}
+
+/* Bytes that one descriptor of a level spans, and its index in its table. */
+static inline uint64_t level_span(unsigned level) { return PAGE_SIZE << (9 * (LEAF_LEVEL - level)); }
+static inline unsigned level_index(uint64_t va, unsigned level)
+{
+	return va >> (PAGE_SHIFT + 9 * (LEAF_LEVEL - level)) & (TABLE_ENTRIES - 1);
+}
+
+/* --- the machine's pmap state --- */
+
+#define ASID_BITS_MAX 16
+#define ASID_MASK (BIT(ASID_BITS_MAX) - 1)
+
+struct asid_cpu {
+	ATOMIC(uint64_t) active;  /* x: generation and ASID in TTBR0; ASID 0: none; 0: rolled over since */
+	uint64_t reserved;        /* a: what this CPU ran at the last rollover and may still run, or 0 */
+	bool flush_pending;       /* a: its TLB may hold entries of an older generation */
+	bool empty;               /* o: TTBR0 holds the empty table */
+	struct pmap *current;     /* o: whose tables TTBR0 holds */
+} ALIGNED(CACHE_LINE);
+
+struct pmap_asids {
+	ATOMIC(uint64_t) generation; /* a to write: in the bits above ASID_BITS_MAX, from 1 */
+	uint32_t bits;               /* r */
+	uint32_t ncpus;              /* r */
+	struct spinlock lock;
+	uint32_t next;               /* a: where to look for a free one */
+	uint64_t used[BIT(ASID_BITS_MAX) / 64]; /* a: bit n: n is taken in this generation */
+	struct asid_cpu cpu[CPU_MAX];
+};
+
+struct rmap_frame;
+struct rmap_chunk_cpu {
+	ATOMIC(struct rmap_frame *) current; /* x: the frame it carves chunks from; see rmap_chunk.c */
+} ALIGNED(CACHE_LINE);
+
+struct rmap_chunks {
+	struct spinlock lock;
+	struct list partial;         /* c: frames that no CPU owns, with free and used chunks */
+	struct frame_list empty;     /* c: frames on their way back to the caller */
+	ATOMIC(uint64_t) empty_count; /* c to write; x to peek */
+	ATOMIC(uint64_t) frames;     /* c to write; x: frames held, without the empty ones */
+	struct rmap_chunk_cpu cpu[CPU_MAX];
+};
+
+struct pmap_system {
+	struct pmap_config config;  /* r */
+	bool hw_updates;            /* r: hardware may write to a valid descriptor */
+	bool hw_dirty, range_tlbi;  /* r */
+	struct pmap_asids asids;
+	struct rmap_chunks chunks;
+};
+
+/* --- frames --- */
+
+static inline bool pmap_has_page(const struct pmap_system *ps, pfn_t f)
+{
+	return f.fn - ps->config.first.fn < ps->config.count;
+}
+
+static inline void frame_list_push(struct pmap_system *ps, struct frame_list *l, pfn_t f)
+{
+	pmap_page(ps, f)->next = l->head;
+	l->head = f;
+	l->count++;
+}
+
+/* --- table.c: descent and leaf locks --- */
+
+static inline struct pte *table_at(pfn_t f) { return phys_to_virt(pfn_to_paddr(f)); }
+static inline struct pte *leaf_pte(const struct pmap_leaf *leaf, uint64_t va)
+{
+	return &leaf->table[level_index(va, LEAF_LEVEL)];
+}
+
+/*
+ * The first leaf table at or above *va and below end, locked. *va moves up to
+ * the first address that it maps. Inside an epoch section. false: none left.
+ */
+bool table_next_lock(struct pmap *pm, uint64_t *va, uint64_t end, struct pmap_leaf *leaf) MUST_CHECK;
+
+/* The leaf table of va if there is one, locked. Inside an epoch section. */
+bool table_find_lock(struct pmap *pm, uint64_t va, struct pmap_leaf *leaf) MUST_CHECK;
+
+/* The descriptor of va without a lock, and the one of its table; 0 without a table. Inside an epoch section. */
+struct pte *table_peek(struct pmap *pm, uint64_t va, uint64_t *d, uint64_t *parent);
+
+/* Moves the limits of the descriptor above the leaf table down to its PTEs. Leaf lock held. */
+void table_push_down_locked(struct pmap_leaf *leaf, uint64_t va);
+
+/* Takes the empty leaf table out of its parent, for g to give back. Leaf lock held. */
+void table_unlink_locked(struct pmap_leaf *leaf, struct tlb_gather *g);
+
+/* live += n. Leaf lock held. */
+static inline void table_live_add_locked(struct pmap_leaf *leaf, int n)
+{
+	/* relaxed: written under the leaf lock; others read it for statistics */
+	atomic_store_relaxed(&leaf->page->live, (uint16_t)(atomic_load_relaxed(&leaf->page->live) + n));
+}
+
+/* --- asid.c --- */
+
+void asid_init(struct pmap_asids *as, uint32_t bits, uint32_t ncpus);
+
+/*
+ * The ASID under which TLBs may hold entries of pm, or 0 when none can. To be
+ * read after the DSB that follows the descriptors' change; asid.c has the proof.
+ */
+static inline uint32_t asid_to_flush(const struct pmap *pm)
+{
+	/* seq_cst: pairs with asid_renew's store */
+	return (uint32_t)(atomic_load_seq_cst(&pm->asid) & ASID_MASK);
+}
+
+/* --- gather.c --- */
+
+void gather_add(struct tlb_gather *g, uint64_t start, uint64_t end);
+static inline uint64_t gather_tag(const struct tlb_gather *g) { return (uint64_t)(uintptr_t)g | BUSY_GATHER; }
+_Static_assert(_Alignof(struct tlb_gather) >= 8, "its address leaves three bits to the tag");
+
+/* --- rmap.c: the reverse map of one frame --- */
+
+struct rmap_entry {
+	struct pmap *pm;
+	uint64_t va;
+};
+
+/* Enters a mapping; exec: makes the frame's bytes fetchable first. ERR_STOCK: a chunk is missing. Takes RANK_RMAP. */
+enum error rmap_add(struct pmap_system *ps, pfn_t f, struct rmap_entry e, bool exec, struct pmap_stock *stock) MUST_CHECK;
+/* Takes it out, and notes in the frame what its last descriptor d says. */
+void rmap_drop(struct pmap_system *ps, pfn_t f, struct rmap_entry e, uint64_t d);
+/* Takes it out again: the mapping was never visible. */
+void rmap_cancel(struct pmap_system *ps, pfn_t f, struct rmap_entry e);
+/* Makes the frame's bytes fetchable, once. */
+void rmap_exec(struct pmap_system *ps, pfn_t f);
+/* Copies up to max entries, the first skip left out. Returns how many. */
+unsigned rmap_copy(struct pmap_system *ps, pfn_t f, unsigned skip, struct rmap_entry *to, unsigned max);
+/* How often e is entered (for checks). */
+unsigned rmap_count(struct pmap_system *ps, pfn_t f, struct rmap_entry e);
+
+/* --- rmap_chunk.c --- */
+
+#define RMAP_PER_CHUNK 3
+struct rmap_chunk {
+	struct rmap_chunk *next;
+	uint64_t used;              /* entries, from entry[0]; all but a list's first chunk are full */
+	struct rmap_entry entry[RMAP_PER_CHUNK];
+};
+_Static_assert(sizeof(struct rmap_chunk) == 64, "64 to a frame");
+
+void rmap_chunk_init(struct rmap_chunks *rc);
+/* A chunk, perhaps by means of stock->chunk; NULL: the stock has none. Inside an epoch section; takes RANK_CHUNK. */
+struct rmap_chunk *rmap_chunk_alloc(struct pmap_system *ps, struct pmap_stock *stock);
+void rmap_chunk_free(struct pmap_system *ps, struct rmap_chunk *c);
+/* Moves the frames that became empty to l. */
+void rmap_chunk_take_empty(struct pmap_system *ps, struct frame_list *l);
+
+#endif

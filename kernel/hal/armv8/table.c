@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hal/armv8/table.c: the tree of translation tables of one pmap.
+ *
+ * Structure. Four levels of 512 descriptors. The root belongs to the pmap for
+ * its life; tables of level 1 and 2 come when they are needed and go with the
+ * pmap; leaf tables (level 3, 2 MiB of address space each) may go earlier, when
+ * they are empty and someone unmaps their whole window.
+ *
+ *      root ---> level 1 ---> level 2 ---> leaf table       pmap_page of its frame:
+ *      (L0)                   descriptor    512 PTEs         lock, live, LINKED, parent
+ *                                 ^                                        |
+ *                                 +----------------------------------------+
+ *
+ * A level-2 descriptor goes   0 --link--> table --unlink--> BUSY --flush--> 0,
+ * and while it is a table its limits (APTable, UXNTable) may be set and cleared.
+ *
+ * Invariants.
+ *  1. A descriptor above the leaf level leaves 0 only by compare-and-swap, in
+ *     table_link; a level-2 one changes afterwards only under the leaf lock of
+ *     the table it leads to, and BUSY becomes 0 only by the gather that made it.
+ *  2. LINKED is set exactly while the parent descriptor leads to the table; it
+ *     is cleared under the leaf lock.
+ *  3. live = PTEs of the table that are not 0. A table is unlinked only with
+ *     live = 0, so an unlinked table holds nothing but zeros, for ever.
+ *  4. A table frame, once linked, is reused only after a flush and a grace
+ *     period. So who found it in a section may lock its pmap_page and read its
+ *     zeros; LINKED tells that it came too late.
+ *  5. A PTE changes only under the leaf lock, but for the access flag and the
+ *     dirty state, which hardware and pmap_spurious change by atomic
+ *     read-modify-write. Hence swap, and, or and cas wherever those may happen.
+ *
+ * Memory order. Linking is a seq_cst cas, loads of table descriptors are
+ * seq_cst: with the mutator's seq_cst store and the faulter's seq_cst load of an
+ * entry's "dead" they form the store-buffering square of DESIGN 5.4: of
+ *      faulter: cas parent 0 -> table; load dead
+ *      mutator: store dead;            load parent
+ * one sees the other. The cas is a release besides, so that walkers and readers
+ * find zeros in a new table (pair: the load in the next descent; for the walker
+ * the address dependency). A push-down makes its PTEs visible to walkers (DSB
+ * ISHST) before the limit above them goes.
+ *
+ * Failure. Only a missing table without stock; what was linked stays linked.
+ */
+#include "hal/armv8/pmap_private.h"
+
+/* A fresh leaf or inner table out of the stock, linked at p; false: someone else was first, or the stock is empty. */
+static enum error table_link(struct pmap *pm, struct pte *p, struct pmap_stock *stock, uint64_t *d)
+{
+	struct pmap_page *page;
+	pfn_t f;
+
+	if (!stock || stock->tables == 0)
+		return ERR_STOCK;
+	f = stock->table[stock->tables - 1];
+	page = pmap_page(pm->sys, f);
+	/* relaxed: the cas below publishes them */
+	atomic_store_relaxed(&page->live, (uint16_t)0);
+	atomic_store_relaxed(&page->flags, (uint16_t)PMAP_PAGE_LINKED);
+	page->parent = p;
+	*d = 0;
+	if (mmu_pte_cas(p, d, pfn_to_paddr(f).pa | PTE_PAGE)) {
+		stock->tables--;
+		*d = pfn_to_paddr(f).pa | PTE_PAGE;
+		atomic_add_relaxed(&pm->tables, UINT64_C(1)); /* a statistic */
+		return OK;
+	}
+	/* Lost the race: the frame stays in the stock, as it was. */
+	atomic_store_relaxed(&page->flags, (uint16_t)0);
+	page->parent = NULL;
+	return pte_valid(*d) ? OK : ERR_BUSY;
+}
+
+static void leaf_fill(struct pmap *pm, uint64_t parent, struct pmap_leaf *leaf)
+{
+	leaf->pm = pm;
+	leaf->frame = pte_frame(parent);
+	leaf->table = table_at(leaf->frame);
+	leaf->page = pmap_page(pm->sys, leaf->frame);
+}
+
+/* Takes the leaf lock; false and unlocked: the table was unlinked meanwhile. */
+static bool leaf_lock_linked(struct pmap_leaf *leaf)
+{
+	spin_lock(&leaf->page->lock, RANK_LEAF);
+	/* relaxed: written before the link was visible, or under this lock */
+	if (LIKELY(atomic_load_relaxed(&leaf->page->flags) & PMAP_PAGE_LINKED))
+		return true;
+	spin_unlock(&leaf->page->lock);
+	return false;
+}
+
+enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, struct pmap_leaf *leaf)
+{
+	ASSERT_CHECKED(epoch_inside(pm->sys->config.epoch));
+	ASSERT_CHECKED(va.va >> 48 == 0);
+	/* Each turn but the last met a table that was being unlinked; the next descent finds what took its place. */
+	for (;;) {
+		pfn_t table = pm->root;
+		uint64_t d = 0;
+
+		for (unsigned level = 0; level < LEAF_LEVEL; level++) {
+			struct pte *p = &table_at(table)[level_index(va.va, level)];
+
+			d = mmu_pte_load_seq_cst(p);
+			if (UNLIKELY(!pte_valid(d))) {
+				enum error e = d == 0 ? table_link(pm, p, stock, &d) : ERR_BUSY;
+
+				if (e != OK)
+					return e;
+			}
+			table = pte_frame(d);
+		}
+		leaf_fill(pm, d, leaf);
+		if (leaf_lock_linked(leaf))
+			return OK;
+	}
+}
+
+void pmap_leaf_unlock(struct pmap_leaf *leaf) { spin_unlock(&leaf->page->lock); }
+
+bool table_next_lock(struct pmap *pm, uint64_t *va, uint64_t end, struct pmap_leaf *leaf)
+{
+	while (*va < end) {
+		pfn_t table = pm->root;
+		unsigned level = 0;
+		uint64_t d;
+
+		for (;;) {
+			d = mmu_pte_load_seq_cst(&table_at(table)[level_index(*va, level)]);
+			if (!pte_valid(d) || level == LEAF_LEVEL - 1)
+				break;
+			table = pte_frame(d);
+			level++;
+		}
+		if (pte_valid(d)) {
+			leaf_fill(pm, d, leaf);
+			if (leaf_lock_linked(leaf))
+				return true;
+			/* Unlinked under our eyes; the descriptor is no longer that table: look again. */
+			continue;
+		}
+		*va = round_down(*va, level_span(level)) + level_span(level);
+	}
+	return false;
+}
+
+bool table_find_lock(struct pmap *pm, uint64_t va, struct pmap_leaf *leaf)
+{
+	uint64_t at = va;
+
+	return table_next_lock(pm, &at, va + 1, leaf);
+}
+
+struct pte *table_peek(struct pmap *pm, uint64_t va, uint64_t *d, uint64_t *parent)
+{
+	pfn_t table = pm->root;
+
+	ASSERT_CHECKED(epoch_inside(pm->sys->config.epoch));
+	for (unsigned level = 0;; level++) {
+		struct pte *p = &table_at(table)[level_index(va, level)];
+
+		/* acquire: pairs with table_link, and with table_push_down: who sees the limit gone sees its PTEs limited */
+		*d = mmu_pte_load(p);
+		if (level == LEAF_LEVEL)
+			return p;
+		if (!pte_valid(*d)) {
+			*d = 0;
+			*parent = 0;
+			return NULL;
+		}
+		*parent = *d;
+		table = pte_frame(*d);
+	}
+}
+
+void table_push_down_locked(struct pmap_leaf *leaf, uint64_t va)
+{
+	uint64_t limits = mmu_pte_load(leaf->page->parent) & TABLE_LIMITS;
+	enum prot prot = PROT_ALL;
+	uint32_t asid;
+
+	ASSERT_CHECKED(spin_held(&leaf->page->lock));
+	if (!limits)
+		return;
+	prot &= ~(limits & TABLE_RO ? PROT_W : 0);
+	prot &= ~(limits & TABLE_UXN ? PROT_X : 0);
+	for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
+		struct pte *p = &leaf->table[i];
+		uint64_t d = mmu_pte_load(p);
+
+		while (pte_valid(d) && pte_restrict(d, prot) != d && !mmu_pte_cas(p, &d, pte_restrict(d, prot)))
+			;
+	}
+	mmu_dsb_ishst();
+	mmu_pte_and(leaf->page->parent, ~limits);
+	/*
+	 * Other CPUs may go on with the limit out of their walk caches: they fault
+	 * once too often (pmap_spurious). This one is about to use the new rights.
+	 */
+	mmu_dsb_ishst();
+	asid = asid_to_flush(leaf->pm);
+	if (asid)
+		mmu_tlbi_local_page(asid, vaddr(va));
+}
+
+void table_unlink_locked(struct pmap_leaf *leaf, struct tlb_gather *g)
+{
+	ASSERT_CHECKED(spin_held(&leaf->page->lock));
+	ASSERT_CHECKED(atomic_load_relaxed(&leaf->page->live) == 0);
+	/* BUSY until the flush: another table may not come before this one has left all walk caches. */
+	mmu_pte_store_seq_cst(leaf->page->parent, gather_tag(g));
+	atomic_store_relaxed(&leaf->page->flags, (uint16_t)0); /* under the leaf lock */
+	atomic_sub_relaxed(&leaf->pm->tables, UINT64_C(1));     /* a statistic */
+	g->tables = true;
+	frame_list_push(leaf->pm->sys, &g->unlinked, leaf->frame);
+}
