@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * base/cpu.h: what the ground needs of a CPU. Defined by each machine: the
+ * inline parts in hal/<machine>/machine_cpu.h, which must supply
+ *
+ *   uint32_t cpu_id(void)           this CPU's index, 0 .. CPU_MAX-1; stable, since kernel
+ *                                   mode is not preempted, until the caller blocks or yields
+ *   void cpu_relax(void)            one turn of a spin loop: yields the core to whoever holds what we wait for
+ *   void cpu_point(void)            a point at which an explorer may switch CPUs; nothing on real machines
+ *   uint64_t cpu_irq_save(void)     masks interrupts, returns the state before
+ *   void cpu_irq_restore(uint64_t)  back to that state
+ *   struct cpu_debug *cpu_debug(void)  this CPU's record of held locks and epoch sections
+ *   void *phys_to_virt(paddr_t)     where the kernel reaches a frame's bytes (direct map)
+ *   paddr_t virt_to_phys(const void *)   the way back, for direct-map addresses only
+ */
+#ifndef BASE_CPU_H
+#define BASE_CPU_H
+
+#include "base/types.h"
+
+#define CPU_MAX 128
+#define CPU_HELD_MAX 16
+
+/* What this CPU holds, for lock ranks and sleep checks. Touched by its own CPU only. */
+struct cpu_debug {
+	uint32_t held_count;               /* spinlocks held */
+	uint32_t epoch_depth;              /* epoch sections entered */
+	uint8_t held_rank[CPU_HELD_MAX];   /* their ranks, in order of taking */
+	const void *held_lock[CPU_HELD_MAX];
+};
+
+#include "machine_cpu.h"
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hal/context.h: threads as the machine sees them: kernel stacks to switch
+ * between, the registers that EL0 left behind, floating-point state, the
+ * thread pointer. Defined by hal/aarch64.
+ */
+#ifndef HAL_CONTEXT_H
+#define HAL_CONTEXT_H
+
+#include "base/types.h"
+
+#define KSTACK_ORDER 2 /* frames of a kernel stack: 16 KiB */
+#define KSTACK_SIZE (PAGE_SIZE << KSTACK_ORDER)
+
+/* EL0's registers at its last entry into the kernel; lies at the top of the kernel stack. Assembly knows the layout. */
+struct trap_frame {
+	uint64_t x[31];
+	uint64_t sp, pc, pstate;
+	uint64_t syscall;  /* x8 at entry of a system call, else UINT64_MAX */
+	uint64_t orig_x0;  /* x0 at entry, for restarts */
+};
+_Static_assert(sizeof(struct trap_frame) == 36 * 8, "vectors.S");
+
+/* SIMD and FP registers, in the order of Linux's fpsimd_context. */
+struct fp_state {
+	unsigned char v[512] __attribute__((aligned(16)));
+	uint32_t fpsr, fpcr;
+};
+
+/* Where a thread that is not running will go on: callee-saved registers and stack. */
+struct context {
+	uint64_t x19_x28[10];
+	uint64_t fp, lr, sp;
+};
+
+/* Saves the caller in from, goes on in to. Interrupts masked or not: the state travels with the caller. */
+void context_switch(struct context *from, struct context *to);
+
+/* Prepares c so that the first switch to it calls entry(arg) on the stack that ends at top. entry must not return. */
+void context_init(struct context *c, void *top, void (*entry)(void *), void *arg);
+
+/* The frame at the top of a kernel stack. */
+static inline struct trap_frame *trap_frame_of(void *stack_top)
+{
+	return (struct trap_frame *)stack_top - 1;
+}
+
+/* Leaves to EL0 with that frame (at the top of the current kernel stack); never returns. Interrupts masked on entry. */
+void context_return_to_user(struct trap_frame *tf) __attribute__((noreturn));
+
+void context_fp_save(struct fp_state *fp);
+void context_fp_load(const struct fp_state *fp);
+uint64_t context_tls_get(void);    /* TPIDR_EL0 */
+void context_tls_set(uint64_t v);
+
+/* Top of the kernel stack that the next entry from EL0 on this CPU will use. */
+void context_set_kernel_stack(void *top);
+
+/* The word that the scheduler keeps per CPU (its current thread). */
+void *context_current(void);
+void context_set_current(void *thread);
+
+/* Why EL0 (or a user copy) stopped. */
+enum trap_kind {
+	TRAP_SYSCALL,     /* svc #0: number in frame->syscall, arguments in x[0..5] */
+	TRAP_PAGE,        /* data or instruction abort of a user address: address, access, present */
+	TRAP_ALIGNMENT,   /* SIGBUS/BUS_ADRALN */
+	TRAP_UNDEFINED,   /* SIGILL/ILL_ILLOPC */
+	TRAP_BREAKPOINT,  /* SIGTRAP/TRAP_BRKPT */
+	TRAP_FP,          /* SIGFPE */
+	TRAP_BUS,         /* external abort and anything else odd */
+};
+
+struct trap {
+	enum trap_kind kind;
+	uint64_t address;   /* FAR_EL1, top byte removed; for PAGE and ALIGNMENT */
+	unsigned access;    /* PAGE: enum prot bit: PROT_R, PROT_W or PROT_X */
+	bool from_user;     /* false: the kernel's own user copy */
+	uint64_t esr;
+};
+
+/*
+ * Registered by proc before the first program runs. Called with interrupts
+ * enabled, on the thread's kernel stack. trap: from EL0. user_copy_fault: the
+ * kernel touched a user address in hal/uaccess; true: mapped now, try again.
+ * return_to_user: the last thing before every return to EL0, after syscalls,
+ * traps and interrupts: reschedules, delivers signals; interrupts enabled.
+ */
+struct trap_ops {
+	void (*trap)(struct trap_frame *tf, const struct trap *t);
+	bool (*user_copy_fault)(const struct trap *t);
+	void (*return_to_user)(struct trap_frame *tf);
+};
+extern const struct trap_ops *trap_ops;
+
+/* CPU identification for auxv: AT_HWCAP bits in Linux's numbering for what the kernel supports at EL0. */
+uint64_t context_hwcap(void);
+
+/* Starts entry() on each secondary CPU with its boot stack; returns when all that will come are there. */
+void machine_start_cpus(void (*entry)(void));
+
+#endif

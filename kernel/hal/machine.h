@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hal/machine.h: console, time, interrupts between CPUs, power. Defined by
+ * hal/aarch64 and, as far as it makes sense, hal/host.
+ */
+#ifndef HAL_MACHINE_H
+#define HAL_MACHINE_H
+
+#include "base/compiler.h"
+#include "base/cpumask.h"
+#include "base/error.h"
+#include "base/types.h"
+
+/* What boot found; read-only afterwards. */
+#define MACHINE_BANKS 16
+struct machine_info {
+	uint32_t ncpus;                  /* CPUs that are running */
+	uint32_t banks;                  /* banks of RAM */
+	struct { paddr_t start, end; } bank[MACHINE_BANKS];
+	uint32_t reserved;               /* parts of RAM that are taken: kernel image, device tree, initrd, /memreserve/ */
+	struct { paddr_t start, end; } reserve[MACHINE_BANKS];
+	paddr_t initrd_start, initrd_end; /* both 0: none */
+	char command_line[2048];
+};
+const struct machine_info *machine_info(void);
+
+/* The value of "key=value" or "" for "key" on the command line, copied to value; false if absent. Any context. */
+bool machine_option(const char *key, char *value, size_t size);
+
+/* Nanoseconds since boot, the same on every CPU; counter frequency in Hz. Any context. */
+uint64_t machine_now(void);
+
+/* Arms this CPU's timer for that moment (ns since boot); UINT64_MAX disarms. Interrupts masked. */
+void machine_timer_set(uint64_t when);
+
+/* What the upper floors want to be told; registered once before interrupts are on. All run with interrupts masked. */
+struct machine_ops {
+	void (*timer)(void);          /* this CPU's timer has come */
+	void (*ipi)(void);            /* another CPU wants this one to reschedule */
+	void (*console_input)(uint8_t byte); /* a byte came on the console */
+	void (*panic_info)(void);     /* what else a panic should print */
+};
+extern const struct machine_ops *machine_ops;
+
+/* Asks a CPU to run ops->ipi soon. Any context. */
+void machine_ipi(uint32_t cpu);
+
+/* Waits for an interrupt; enters with interrupts masked, returns with them masked and the pending ones not taken yet. */
+void machine_wait_for_interrupt(void);
+
+/* Programs' console: raw bytes. Any context but interrupt; spinlock RANK_CONSOLE inside. */
+void machine_console_write(const void *bytes, size_t n);
+
+/* Fills with random bytes (CPU's generator if there is one, else seeded from the tree's rng-seed and the counter). */
+void machine_random(void *bytes, size_t n);
+
+/* Stops the machine; status 0..255 reaches whoever started it. */
+void NORETURN machine_power_off(unsigned status);
+
+/* Frames' bytes, by the direct map; page aligned. */
+void machine_zero_frame(paddr_t frame);
+void machine_copy_frame(paddr_t to, paddr_t from);
+
+#endif

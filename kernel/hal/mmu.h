@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hal/mmu.h: the few machine operations that the portable ARMv8 pmap needs.
+ * Defined by hal/aarch64 (instructions) and hal/host (the simulated machine).
+ *
+ * A descriptor is reached only through mmu_pte_*: on real machines plain
+ * atomics, on the simulated one also the moment at which the walker may see the
+ * new value. All are usable in any context.
+ */
+#ifndef HAL_MMU_H
+#define HAL_MMU_H
+
+#include "base/atomic.h"
+#include "base/types.h"
+
+/* One translation-table descriptor in memory. */
+struct pte {
+	ATOMIC(uint64_t) word;
+};
+_Static_assert(sizeof(struct pte) == 8, "architecture");
+
+/* What this machine's CPUs have in common; filled at boot. */
+struct mmu_features {
+	uint32_t asid_bits;    /* 8 or 16; 4 in simulated machines */
+	bool hw_access;        /* hardware sets the access flag */
+	bool hw_dirty;         /* hardware clears AP[2] of a DBM descriptor on a write */
+	bool range_tlbi;       /* TLBI by range */
+};
+const struct mmu_features *mmu_features(void);
+
+uint64_t mmu_pte_load(const struct pte *p);          /* acquire: pairs with mmu_pte_store */
+uint64_t mmu_pte_load_seq_cst(const struct pte *p);
+void mmu_pte_store(struct pte *p, uint64_t v);       /* release: a page's content is before its mapping */
+void mmu_pte_store_seq_cst(struct pte *p, uint64_t v);
+bool mmu_pte_cas(struct pte *p, uint64_t *expected, uint64_t v); /* seq_cst */
+uint64_t mmu_pte_swap(struct pte *p, uint64_t v);    /* seq_cst; returns the old value: keeps a hardware dirty bit */
+uint64_t mmu_pte_and(struct pte *p, uint64_t mask);  /* seq_cst; returns the old value */
+uint64_t mmu_pte_or(struct pte *p, uint64_t mask);   /* seq_cst; returns the old value */
+
+void mmu_dsb_ishst(void); /* stores to tables have reached the walkers */
+void mmu_dsb_ish(void);   /* and TLB invalidations are complete on all CPUs */
+void mmu_isb(void);
+
+/* Broadcast to the inner-shareable domain; complete only after mmu_dsb_ish. last_level: table entries may stay cached. */
+void mmu_tlbi_page(uint32_t asid, vaddr_t va, bool last_level);
+void mmu_tlbi_range(uint32_t asid, vaddr_t va, npages_t n, bool last_level); /* only with range_tlbi */
+void mmu_tlbi_asid(uint32_t asid);
+/* This CPU only, complete on return. */
+void mmu_tlbi_local_page(uint32_t asid, vaddr_t va);
+void mmu_tlbi_local_all(void);
+
+/* Loads TTBR0 with a root table and ASID, then ISB. mmu_clear_user loads an empty table. This CPU. */
+void mmu_load_user(paddr_t root, uint32_t asid);
+void mmu_clear_user(void);
+
+/* Makes a frame's bytes coherent with instruction fetch on all CPUs. */
+void mmu_sync_icache(paddr_t frame);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sync/epoch.h: memory that lock-free readers may still see is freed late.
+ *
+ * A reader brackets its work with epoch_enter and epoch_leave; both write only
+ * the reader's own CPU record. Whoever unlinks an object retires it; its
+ * destructor runs once every section that was open at that moment has ended.
+ * Theory, order and proof: epoch.c.
+ */
+#ifndef SYNC_EPOCH_H
+#define SYNC_EPOCH_H
+
+#include "base/atomic.h"
+#include "sync/spinlock.h"
+
+struct epoch_item;
+typedef void epoch_free_fn(struct epoch_item *item);
+
+/* Embedded in whatever is freed by epoch. */
+struct epoch_item {
+	struct epoch_item *next; /* o: the retiring CPU's */
+	epoch_free_fn *free;
+};
+
+#define EPOCH_LISTS 3
+
+/* o: own CPU only; x: written by its own CPU, read by others */
+struct epoch_cpu {
+	ATOMIC(uint64_t) active;   /* x: epoch this CPU reads in, 0 when in none */
+	uint32_t depth;            /* o: nesting */
+	uint32_t since_advance;    /* o: retirements since the last try to advance */
+	ATOMIC(uint64_t) pending;  /* x: items on the lists below */
+	struct epoch_item *list[EPOCH_LISTS]; /* o: by epoch of retirement modulo 3 */
+	uint64_t list_epoch[EPOCH_LISTS];     /* o: that epoch */
+} ALIGNED(CACHE_LINE);
+
+struct epoch {
+	ATOMIC(uint64_t) now ALIGNED(CACHE_LINE); /* the global epoch, from 1; cas */
+	uint32_t ncpus;
+	struct epoch_cpu cpu[CPU_MAX];
+};
+
+/* Boot, one CPU. ncpus: how many CPUs may ever enter. */
+void epoch_init(struct epoch *e, uint32_t ncpus);
+
+/* Opens / closes a section on this CPU; they nest. Inside: no wait, no user access, no sched_point. */
+void epoch_enter(struct epoch *e);
+void epoch_leave(struct epoch *e);
+
+/* True inside a section of this CPU. */
+bool epoch_inside(const struct epoch *e);
+
+/*
+ * Has free(item) called after every section now open has ended. The object must
+ * be unlinked already by a seq_cst or release store or under its lock. Any
+ * thread context, inside or outside a section, spinlocks may be held as long as
+ * they rank below RANK_ZONE. free runs on the retiring CPU, later, outside any
+ * section, in epoch_poll.
+ */
+void epoch_retire(struct epoch *e, struct epoch_item *item, epoch_free_fn *free);
+
+/*
+ * Tries to advance the epoch once and frees what has become free on this CPU.
+ * Thread context outside any section, no spinlock held. Called from the tick's
+ * thread half, the idle loop, and by epoch users at quiet points. Returns how
+ * many items were freed.
+ */
+uint64_t epoch_poll(struct epoch *e);
+
+/* True when enough has been retired on this CPU that its owner should call epoch_poll soon. */
+bool epoch_should_poll(const struct epoch *e);
+
+/* Items retired and not freed yet, on all CPUs; a snapshot. */
+uint64_t epoch_pending(const struct epoch *e);
+
+#endif

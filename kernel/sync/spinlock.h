@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sync/spinlock.h: a fair spinlock (Concurrency Kit's ticket lock) with ranks.
+ *
+ * For a bounded number of instructions, never across a wait. The rank is given
+ * where the lock is taken, so that a lock costs 12 bytes and the same word can
+ * serve a frame as page table or as data. Interrupt handlers may take a lock
+ * only if everyone takes it by spin_lock_irq.
+ */
+#ifndef SYNC_SPINLOCK_H
+#define SYNC_SPINLOCK_H
+
+#include <ck_spinlock.h>
+
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "sync/rank.h"
+
+struct spinlock {
+	ck_spinlock_ticket_t ticket;
+	ATOMIC(uint32_t) holder; /* CPU + 1, or 0: for assertions and panics only */
+};
+_Static_assert(sizeof(struct spinlock) == 12, "fits a pmap_page");
+
+static inline void spin_init(struct spinlock *l)
+{
+	ck_spinlock_ticket_init(&l->ticket);
+	atomic_store_relaxed(&l->holder, 0u);
+}
+
+/* Takes the lock, spinning. Any thread or boot context. => held. */
+static inline void spin_lock(struct spinlock *l, enum lock_rank rank)
+{
+#if STRATA_CHECKED
+	rank_take(l, rank, false);
+#else
+	(void)rank;
+#endif
+	cpu_point();
+	ck_spinlock_ticket_lock(&l->ticket);
+	/* relaxed: only this CPU compares it with itself */
+	atomic_store_relaxed(&l->holder, cpu_id() + 1);
+}
+
+static inline void spin_unlock(struct spinlock *l)
+{
+	atomic_store_relaxed(&l->holder, 0u);
+	ck_spinlock_ticket_unlock(&l->ticket);
+#if STRATA_CHECKED
+	rank_drop(l);
+#endif
+	cpu_point();
+}
+
+/* True when this CPU holds the lock. */
+static inline bool spin_held(const struct spinlock *l) { return atomic_load_relaxed(&l->holder) == cpu_id() + 1; }
+
+/* For locks that interrupt handlers take as well. Returns the state for spin_unlock_irq. */
+static inline uint64_t spin_lock_irq(struct spinlock *l, enum lock_rank rank)
+{
+	uint64_t state = cpu_irq_save();
+
+	spin_lock(l, rank);
+	return state;
+}
+
+static inline void spin_unlock_irq(struct spinlock *l, uint64_t state)
+{
+	spin_unlock(l);
+	cpu_irq_restore(state);
+}
+
+#endif

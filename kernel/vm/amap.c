@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm/amap.c: trees of anons, shared node by node.
+ *
+ * Purpose. Private memory that fork copies by taking one reference, and that
+ * the first write afterwards copies along one path only. There are no shadow
+ * chains to collapse and no needs-copy flag: whether a page may be written in
+ * place is read off the reference counts.
+ *
+ * Structure. A node covers an aligned window of addresses: a leaf 64 pages
+ * (256 KiB, so never more than one 2 MiB leaf table), a node of level k 64 nodes
+ * of level k-1. A node says itself which window it covers, so a tree grows by
+ * putting a new root above the old one. Slots follow the virtual address.
+ *
+ *     parent's amap ---> [root, refs 2] <--- child's amap          after fork
+ *                          /        \
+ *                     [leaf A]    [leaf B]     refs 1 each
+ *
+ *     parent's amap ---> [root', 1]   [root, 1] <--- child's amap  after a write by
+ *                          |     \     /    |                      the parent in A
+ *                      [A', 1]    [B, 2]   [A, 1]                  (anons of A: refs 2,
+ *                                                                   the written one 1)
+ * Invariants.
+ *  1. A node's refs is the number of slots and amaps that lead to it; an anon's
+ *     the number of leaf slots that hold it, plus copiers under way.
+ *  2. A node is changed only through a path on which every node, itself
+ *     included, is at reference 1: then one amap leads to it. Exception:
+ *     a fork may raise the root's count at any moment, but it has marked the
+ *     entries dead before, so who is in between installs no PTE (fault.c).
+ *  3. Interior slots and root change under the amap's lock; leaf slots under the
+ *     leaf's lock. A leaf is copied with its lock held: a writer that comes
+ *     later finds that the amap leads elsewhere.
+ *  4. A node or anon taken out of the tree is dropped only after the flush of
+ *     what mapped it: amap_trim hands back detached trash.
+ *
+ * Locking. amap lock (RANK_AMAP) before leaf lock (RANK_NODE) before the leaf
+ * table's. fork, trim and copy_range are called under the map's range lock.
+ *
+ * Memory order. Slots and root are stored release after what they lead to is
+ * complete; readers load acquire inside an epoch section and check again under
+ * the leaf lock. Reference counts: base/atomic.h.
+ *
+ * Failure. Structural steps take nodes from a stock. A path that stops half-way
+ * for lack of stock is a right tree all the same: each copied node stands by
+ * itself.
+ *
+ * Sources: C. Cranor, The design and implementation of the UVM virtual memory
+ * system (1998), for amaps and anons; the tree of shared nodes is the usual
+ * persistent radix tree (P. Bagwell, 2001; J. Rodeh, B-trees, shadowing, and
+ * clones, 2008, for reference counts by node).
+ */
+#include "vm/amap.h"
+
+#include "base/assert.h"
+
+static unsigned node_shift(uint32_t level) { return PAGE_SHIFT + AMAP_FANOUT_SHIFT * (level + 1); }
+static uint64_t node_span(const struct amap_node *n) { return UINT64_C(1) << node_shift(n->level); }
+static bool node_covers(const struct amap_node *n, uint64_t va) { return va - n->base < node_span(n); }
+
+static unsigned slot_of(const struct amap_node *n, uint64_t va)
+{
+	return (va >> (node_shift(n->level) - AMAP_FANOUT_SHIFT)) & (AMAP_FANOUT - 1);
+}
+
+/* acquire: pairs with the release store that published what is in the slot */
+static void *slot_get(const struct amap_node *n, unsigned i) { return atomic_load_acquire(&n->slot[i]); }
+/* release: pairs with slot_get; what p leads to is complete */
+static void slot_put(struct amap_node *n, unsigned i, void *p) { atomic_store_release(&n->slot[i], p); }
+
+/* --- nodes --- */
+
+/* The lock of a node is initialised here although a late reader may hold the memory: nodes are freed by epoch, so none does. */
+static struct amap_node *node_alloc(struct vm *vm)
+{
+	struct amap_node *n = zone_alloc(vm->node_zone);
+
+	if (!n)
+		return NULL;
+	n->vm = vm;
+	ref_init(&n->refs, 1);
+	spin_init(&n->lock);
+	for (unsigned i = 0; i < AMAP_FANOUT; i++)
+		atomic_store_relaxed(&n->slot[i], NULL); /* not published yet */
+	return n;
+}
+
+static void node_free_late(struct epoch_item *item)
+{
+	struct amap_node *n = CONTAINER_OF(item, struct amap_node, retire);
+
+	zone_free(n->vm->node_zone, n);
+}
+
+/*
+ * Drops a reference; the last one drops everything below. A late faulter may
+ * still hold the leaf's lock with a check of the path that it made before the
+ * node was taken out: what it put in the slot is drained here, after it.
+ */
+static void node_put(struct amap_node *n)
+{
+	if (!ref_put(&n->refs))
+		return;
+	for (unsigned i = 0; i < AMAP_FANOUT; i++) {
+		void *p;
+
+		if (n->level > 0) {
+			p = slot_get(n, i);
+			if (p)
+				node_put(p);
+			continue;
+		}
+		spin_lock(&n->lock, RANK_NODE);
+		p = slot_get(n, i);
+		slot_put(n, i, NULL);
+		spin_unlock(&n->lock);
+		if (p)
+			anon_put(p);
+	}
+	epoch_retire(&n->vm->epoch, &n->retire, node_free_late);
+}
+
+enum error amap_stock_fill(struct vm *vm, struct amap_stock *s, uint32_t n)
+{
+	ASSERT(n <= AMAP_STOCK_MAX);
+	while (s->count < n) {
+		struct amap_node *node = node_alloc(vm);
+
+		if (!node)
+			return ERR_NOMEM;
+		s->node[s->count++] = node;
+	}
+	return OK;
+}
+
+void amap_stock_empty(struct vm *vm, struct amap_stock *s)
+{
+	while (s->count > 0)
+		zone_free(vm->node_zone, s->node[--s->count]);
+}
+
+/* A node from the stock for that window; NULL when the stock is empty. */
+static struct amap_node *stock_take(struct amap_stock *s, uint32_t level, uint64_t va)
+{
+	struct amap_node *n;
+
+	if (s->count == 0)
+		return NULL;
+	n = s->node[--s->count];
+	n->level = level;
+	n->base = round_down(va, UINT64_C(1) << node_shift(level));
+	return n;
+}
+
+/* --- amaps --- */
+
+struct amap *amap_new(struct vm *vm)
+{
+	struct amap *a = zone_alloc(vm->amap_zone);
+
+	if (!a)
+		return NULL;
+	a->vm = vm;
+	ref_init(&a->refs, 1);
+	spin_init(&a->lock);
+	atomic_store_relaxed(&a->root, NULL); /* not published yet */
+	atomic_store_relaxed(&a->untrimmed, 0u);
+	a->forked = NULL;
+	return a;
+}
+
+void amap_reference(struct amap *a) { ref_get(&a->refs); }
+
+static void amap_free_late(struct epoch_item *item)
+{
+	struct amap *a = CONTAINER_OF(item, struct amap, retire);
+
+	zone_free(a->vm->amap_zone, a);
+}
+
+void amap_release(struct amap *a)
+{
+	struct amap_node *root;
+
+	if (!ref_put(&a->refs))
+		return;
+	spin_lock(&a->lock, RANK_AMAP);
+	root = atomic_load_relaxed(&a->root); /* under the lock */
+	atomic_store_release(&a->root, NULL); /* late faulters find no way to the leaf any more */
+	spin_unlock(&a->lock);
+	if (root)
+		node_put(root);
+	epoch_retire(&a->vm->epoch, &a->retire, amap_free_late);
+}
+
+struct amap_node *amap_find(const struct amap *a, uint64_t va, bool *exclusive)
+{
+	struct amap_node *n = atomic_load_acquire(&a->root); /* pairs with the store that published it */
+
+	*exclusive = true;
+	if (!n || !node_covers(n, va))
+		return NULL;
+	for (;;) {
+		if (ref_count(&n->refs) != 1)
+			*exclusive = false;
+		if (n->level == 0)
+			return n;
+		n = slot_get(n, slot_of(n, va));
+		if (!n)
+			return NULL;
+	}
+}
+
+struct anon *amap_slot(const struct amap_node *leaf, uint64_t va) { return slot_get(leaf, amap_index(va)); }
+
+void amap_slot_set_locked(struct amap_node *leaf, uint64_t va, struct anon *anon)
+{
+	ASSERT_CHECKED(spin_held(&leaf->lock));
+	slot_put(leaf, amap_index(va), anon);
+}
+
+/* Fills to, unpublished, with from's slots, one more reference each. A leaf's lock is held meanwhile (invariant 3). */
+static void node_copy(struct amap_node *to, struct amap_node *from)
+{
+	if (from->level == 0)
+		spin_lock(&from->lock, RANK_NODE);
+	for (unsigned i = 0; i < AMAP_FANOUT; i++) {
+		void *p = slot_get(from, i);
+
+		if (p && from->level > 0)
+			ref_get(&((struct amap_node *)p)->refs);
+		else if (p)
+			ref_get(&((struct anon *)p)->refs);
+		slot_put(to, i, p);
+	}
+	if (from->level == 0)
+		spin_unlock(&from->lock);
+}
+
+/* Leads the amap's root, or slot i of parent, to n. */
+static void relink_locked(struct amap *a, struct amap_node *parent, unsigned i, struct amap_node *n)
+{
+	if (parent)
+		slot_put(parent, i, n);
+	else
+		atomic_store_release(&a->root, n); /* pairs with amap_find's acquire */
+}
+
+/* Puts roots above until va is covered. ERR_STOCK as in amap_own_path. */
+static enum error grow_locked(struct amap *a, uint64_t va, struct amap_stock *stock)
+{
+	struct amap_node *root = atomic_load_relaxed(&a->root), *n; /* under the lock */
+
+	if (!root) {
+		n = stock_take(stock, 0, va);
+		if (!n)
+			return ERR_STOCK;
+		relink_locked(a, NULL, 0, n);
+		return OK;
+	}
+	while (!node_covers(root, va)) {
+		n = stock_take(stock, root->level + 1, root->base);
+		if (!n)
+			return ERR_STOCK;
+		slot_put(n, slot_of(n, root->base), root); /* the reference moves along */
+		relink_locked(a, NULL, 0, n);
+		root = n;
+	}
+	return OK;
+}
+
+enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock)
+{
+	struct amap_node *old[AMAP_LEVELS], *parent = NULL, *n, *c;
+	unsigned olds = 0, i = 0;
+	enum error e;
+
+	spin_lock(&a->lock, RANK_AMAP);
+	/* An amap on its way out must gain no node: amap_release took the root under this lock, or will. */
+	e = ref_count(&a->refs) == 0 ? ERR_STALE : grow_locked(a, va, stock);
+	n = e == OK ? atomic_load_relaxed(&a->root) : NULL; /* under the lock */
+	while (n) {
+		if (ref_count(&n->refs) != 1) {
+			c = stock_take(stock, n->level, n->base);
+			if (!c) {
+				e = ERR_STOCK;
+				break;
+			}
+			node_copy(c, n);
+			relink_locked(a, parent, i, c);
+			old[olds++] = n; /* our reference: dropped without the lock, it may be the last by now */
+			n = c;
+		}
+		if (n->level == 0)
+			break;
+		parent = n;
+		i = slot_of(n, va);
+		n = slot_get(n, i);
+		if (!n) {
+			n = stock_take(stock, parent->level - 1, va);
+			if (!n) {
+				e = ERR_STOCK;
+				break;
+			}
+			slot_put(parent, i, n);
+		}
+	}
+	spin_unlock(&a->lock);
+	/*
+	 * If the other owners left meanwhile, this drops the last reference of a
+	 * copied node. Its anons have the copy's references, so no frame is freed
+	 * that a TLB of this map leads to.
+	 */
+	while (olds > 0)
+		node_put(old[--olds]);
+	return e;
+}
+
+void amap_share(struct amap *child, struct amap *parent)
+{
+	struct amap_node *root;
+
+	spin_lock(&parent->lock, RANK_AMAP);
+	root = atomic_load_relaxed(&parent->root); /* under the lock */
+	if (root)
+		ref_get(&root->refs);
+	spin_unlock(&parent->lock);
+	atomic_store_release(&child->root, root); /* pairs with amap_find; the child is not published yet */
+}
+
+/* --- taking ranges out --- */
+
+/* How many stock nodes trimming [start, end) below n takes: a copy of each shared boundary node, a trash node for each. */
+static uint32_t trim_need(const struct amap_node *n, bool shared, uint64_t start, uint64_t end)
+{
+	uint32_t need = 0;
+
+	if (!n || end <= n->base || start >= n->base + node_span(n))
+		return 0;
+	if (start <= n->base && n->base + node_span(n) <= end)
+		return 0; /* goes as a whole into its parent's trash */
+	shared = shared || ref_count(&n->refs) != 1;
+	need = shared ? 2 : 1;
+	if (n->level > 0) {
+		unsigned first = slot_of(n, start > n->base ? start : n->base);
+		unsigned last = slot_of(n, (end < n->base + node_span(n) ? end : n->base + node_span(n)) - 1);
+
+		need += trim_need(slot_get(n, first), shared, start, end);
+		if (last != first)
+			need += trim_need(slot_get(n, last), shared, start, end);
+	}
+	return need;
+}
+
+struct trim {
+	struct amap *amap;
+	uint64_t start, end;
+	struct amap_stock stock;
+	struct amap_trash *trash;
+	struct amap_node *old[2 * AMAP_LEVELS];
+	uint32_t olds;
+};
+
+static void trim_locked(struct trim *t, struct amap_node *parent, unsigned i, struct amap_node *n)
+{
+	struct amap_node *trash;
+	uint64_t step = node_span(n) >> AMAP_FANOUT_SHIFT;
+	bool any = false;
+
+	if (ref_count(&n->refs) != 1) {
+		struct amap_node *c = stock_take(&t->stock, n->level, n->base);
+
+		node_copy(c, n);
+		relink_locked(t->amap, parent, i, c);
+		t->old[t->olds++] = n;
+		n = c;
+	}
+	trash = stock_take(&t->stock, n->level, n->base);
+	if (n->level == 0)
+		spin_lock(&n->lock, RANK_NODE);
+	for (unsigned k = 0; k < AMAP_FANOUT; k++) {
+		uint64_t lo = n->base + k * step, hi = lo + step;
+		void *p = slot_get(n, k);
+
+		if (!p || hi <= t->start || lo >= t->end)
+			continue;
+		if (t->start <= lo && hi <= t->end) {
+			slot_put(n, k, NULL);
+			slot_put(trash, k, p); /* the reference moves along */
+			any = true;
+		} else {
+			trim_locked(t, n, k, p);
+		}
+	}
+	if (n->level == 0)
+		spin_unlock(&n->lock);
+	if (any)
+		t->trash->node[t->trash->count++] = trash;
+	else
+		t->stock.node[t->stock.count++] = trash;
+}
+
+enum error amap_trim(struct amap *a, uint64_t start, uint64_t end, struct amap_trash *trash)
+{
+	struct trim t = { .amap = a, .start = start, .end = end, .trash = trash };
+	struct amap_node *root;
+	enum error e = OK;
+
+	trash->count = 0;
+	for (;;) {
+		uint32_t need;
+
+		spin_lock(&a->lock, RANK_AMAP);
+		root = atomic_load_relaxed(&a->root); /* under the lock */
+		/* Counts only fall meanwhile: who could raise them (fork) is kept out by the range lock. */
+		need = trim_need(root, false, start, end);
+		if (need <= t.stock.count)
+			break;
+		spin_unlock(&a->lock);
+		e = amap_stock_fill(a->vm, &t.stock, need);
+		if (e != OK) {
+			amap_stock_empty(a->vm, &t.stock);
+			return e;
+		}
+	}
+	if (root && start < root->base + node_span(root) && end > root->base) {
+		if (start <= root->base && root->base + node_span(root) <= end) {
+			relink_locked(a, NULL, 0, NULL);
+			trash->node[trash->count++] = root;
+		} else {
+			trim_locked(&t, NULL, 0, root);
+		}
+	}
+	spin_unlock(&a->lock);
+	while (t.olds > 0)
+		node_put(t.old[--t.olds]);
+	amap_stock_empty(a->vm, &t.stock);
+	return OK;
+}
+
+void amap_trash_drop(struct vm *vm, struct amap_trash *trash)
+{
+	(void)vm;
+	while (trash->count > 0)
+		node_put(trash->node[--trash->count]);
+}
+
+/* --- walking --- */
+
+static uint64_t next_below(const struct amap_node *n, uint64_t va, uint64_t end)
+{
+	uint64_t step = node_span(n) >> AMAP_FANOUT_SHIFT;
+
+	if (va < n->base)
+		va = n->base;
+	for (unsigned k = node_covers(n, va) ? slot_of(n, va) : AMAP_FANOUT; k < AMAP_FANOUT; k++) {
+		uint64_t lo = n->base + k * step, found;
+		void *p;
+
+		if (lo >= end)
+			break;
+		p = slot_get(n, k);
+		if (!p)
+			continue;
+		if (n->level == 0)
+			return lo > va ? lo : va;
+		found = next_below(p, lo > va ? lo : va, end);
+		if (found < end)
+			return found;
+	}
+	return end;
+}
+
+uint64_t amap_next(const struct amap *a, uint64_t va, uint64_t end)
+{
+	const struct amap_node *root = atomic_load_acquire(&a->root); /* pairs with the store that published it */
+	uint64_t found = root ? next_below(root, va, end) : end;
+
+	return found < end ? found : end;
+}
+
+enum error amap_copy_range(struct amap *to, struct amap *from, uint64_t start, uint64_t end, int64_t delta)
+{
+	struct amap_stock stock = { .count = 0 };
+	enum error e = OK;
+
+	for (uint64_t va = start; e == OK; va += PAGE_SIZE) {
+		struct amap_node *leaf;
+		struct anon *anon;
+		bool exclusive;
+
+		epoch_enter(&from->vm->epoch);
+		va = amap_next(from, va, end);
+		leaf = va < end ? amap_find(from, va, &exclusive) : NULL;
+		anon = leaf ? amap_slot(leaf, va) : NULL;
+		if (anon)
+			ref_get(&anon->refs); /* the slot's reference keeps it: nobody changes from now */
+		epoch_leave(&from->vm->epoch);
+		if (va >= end)
+			break;
+		do {
+			epoch_enter(&to->vm->epoch);
+			e = amap_own_path(to, va + (uint64_t)delta, &stock);
+			if (e == OK) {
+				leaf = amap_find(to, va + (uint64_t)delta, &exclusive);
+				spin_lock(&leaf->lock, RANK_NODE);
+				ASSERT(!amap_slot(leaf, va + (uint64_t)delta));
+				amap_slot_set_locked(leaf, va + (uint64_t)delta, anon);
+				spin_unlock(&leaf->lock);
+			}
+			epoch_leave(&to->vm->epoch);
+			if (e == ERR_STOCK && amap_stock_fill(to->vm, &stock, AMAP_LEVELS) != OK) {
+				anon_put(anon);
+				e = ERR_NOMEM;
+			}
+		} while (e == ERR_STOCK);
+	}
+	amap_stock_empty(to->vm, &stock);
+	return e;
+}
+
+static uint64_t check_below(const struct amap_node *n)
+{
+	uint64_t anons = 0;
+
+	ASSERT(ref_count(&n->refs) > 0 && n->level < AMAP_LEVELS);
+	ASSERT((n->base & (node_span(n) - 1)) == 0);
+	for (unsigned k = 0; k < AMAP_FANOUT; k++) {
+		void *p = slot_get(n, k);
+
+		if (p && n->level > 0) {
+			struct amap_node *c = p;
+
+			ASSERT(c->level == n->level - 1 && c->base == n->base + k * node_span(c));
+			anons += check_below(c);
+		} else if (p) {
+			ASSERT(ref_count(&((struct anon *)p)->refs) > 0 && !pfn_is_none(anon_frame(p)));
+			anons++;
+		}
+	}
+	return anons;
+}
+
+uint64_t amap_check(const struct amap *a)
+{
+	const struct amap_node *root = atomic_load_acquire(&a->root); /* quiet point */
+
+	return root ? check_below(root) : 0;
+}
+
+enum error amap_module_init(struct vm *vm)
+{
+	vm->amap_zone = zone_create(&vm->zones, "amap", sizeof(struct amap), CACHE_LINE, NULL, NULL, 0);
+	vm->node_zone = zone_create(&vm->zones, "amap_node", sizeof(struct amap_node), CACHE_LINE, NULL, NULL, 0);
+	return vm->amap_zone && vm->node_zone ? OK : ERR_NOMEM;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm/amap.h: the private pages of map entries: a tree of anons that address
+ * spaces share until one of them writes. Theory and protocol: amap.c.
+ */
+#ifndef VM_AMAP_H
+#define VM_AMAP_H
+
+#include "base/error.h"
+#include "base/types.h"
+#include "vm/anon.h"
+
+#define AMAP_FANOUT_SHIFT 6
+#define AMAP_FANOUT (1u << AMAP_FANOUT_SHIFT)
+#define AMAP_LEVELS 6 /* 64^6 pages of 4 KiB: all of a 48-bit space */
+
+/* n: guarded by lock in leaf nodes, by the amap's lock above them; readers without a lock check again under it */
+struct amap_node {
+	struct refcount refs;          /* nodes and amaps that lead here */
+	struct spinlock lock;          /* RANK_NODE: a leaf's slots */
+	uint32_t level;                /* constant; 0: slots hold anons */
+	uint64_t base;                 /* constant; first address, aligned to the node's span */
+	ATOMIC(void *) slot[AMAP_FANOUT]; /* n: struct amap_node * or struct anon *; release stores, acquire loads */
+	struct vm *vm;
+	struct epoch_item retire;
+};
+
+/* a: guarded by lock */
+struct amap {
+	struct vm *vm;
+	struct refcount refs;          /* entries of one map that use it */
+	struct spinlock lock;          /* RANK_AMAP: root and the shape of exclusive nodes above the leaves */
+	ATOMIC(struct amap_node *) root; /* a: release, acquire by readers; NULL: nothing touched yet */
+	ATOMIC(uint32_t) untrimmed;    /* set once: holds anons that no entry covers; never merged with others */
+	struct amap *forked;           /* only while fork holds the whole map: the child's copy */
+	struct epoch_item retire;
+};
+
+/* Nodes prepared by the caller, so that no structural step can fail half-way. */
+#define AMAP_STOCK_MAX (4 * AMAP_LEVELS)
+struct amap_stock {
+	struct amap_node *node[AMAP_STOCK_MAX];
+	uint32_t count;
+};
+/* Fills up to n nodes. ERR_NOMEM: some may be there. */
+enum error amap_stock_fill(struct vm *vm, struct amap_stock *s, uint32_t n) MUST_CHECK;
+void amap_stock_empty(struct vm *vm, struct amap_stock *s);
+
+/* An empty amap with one reference, or NULL. */
+struct amap *amap_new(struct vm *vm);
+void amap_reference(struct amap *a);
+/* The last reference drops the whole tree: its pages are unmapped and flushed already. No spinlock held. */
+void amap_release(struct amap *a);
+
+/*
+ * The leaf node for va and whether this amap alone leads to it (every node on
+ * the path at reference 1). NULL: none. Inside an epoch section.
+ */
+struct amap_node *amap_find(const struct amap *a, uint64_t va, bool *exclusive);
+
+static inline unsigned amap_index(uint64_t va) { return (va >> PAGE_SHIFT) & (AMAP_FANOUT - 1); }
+
+/* The anon at va in a leaf, or NULL. Epoch section or leaf lock. */
+struct anon *amap_slot(const struct amap_node *leaf, uint64_t va);
+/* Sets it; references are the caller's business. Leaf lock held. */
+void amap_slot_set_locked(struct amap_node *leaf, uint64_t va, struct anon *anon);
+
+/*
+ * Makes the path to va exist and be exclusive: links missing nodes, copies
+ * shared ones. Inside an epoch section, no spinlock of RANK_AMAP or above held.
+ * => ERR_STOCK: needs more nodes; what was done stays and is right. ERR_STALE: the amap is on its way out.
+ */
+enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock) MUST_CHECK;
+
+/*
+ * Takes all anons in [start, end) out into a detached tree: *trash, to be
+ * dropped by amap_trash_drop after the flush. Range lock held, outside any
+ * epoch section. => ERR_NOMEM: nothing changed.
+ */
+struct amap_trash {
+	struct amap_node *node[2 * AMAP_LEVELS + 1];
+	uint32_t count;
+};
+enum error amap_trim(struct amap *a, uint64_t start, uint64_t end, struct amap_trash *trash) MUST_CHECK;
+void amap_trash_drop(struct vm *vm, struct amap_trash *trash);
+
+/*
+ * Copies the anons of [start, end) in from to [start + delta, ...) in to, by
+ * reference. Range lock on both held, nobody faults on either. => ERR_NOMEM: to
+ * may hold some, drop it.
+ */
+enum error amap_copy_range(struct amap *to, struct amap *from, uint64_t start, uint64_t end, int64_t delta) MUST_CHECK;
+
+/* fork: child, still empty, shares all of parent's tree from now on. Takes parent's lock. */
+void amap_share(struct amap *child, struct amap *parent);
+
+/* First address >= va and < end that has an anon, or end. Epoch section or quiet. */
+uint64_t amap_next(const struct amap *a, uint64_t va, uint64_t end);
+
+/* Panics unless levels, bases and references are sane. Quiet point. Returns anons seen. */
+uint64_t amap_check(const struct amap *a);
+
+enum error amap_module_init(struct vm *vm) MUST_CHECK;
+
+#endif

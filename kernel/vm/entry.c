@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vm/entry.h"
+
+#include "base/assert.h"
+#include "vm/amap.h"
+#include "vm/object.h"
+
+struct vm_entry *entry_new(struct vm *vm, const struct vm_entry *model, struct vrange r)
+{
+	struct vm_entry *e = zone_alloc(vm->entry_zone);
+
+	if (!e)
+		return NULL;
+	*e = *model;
+	e->range = r;
+	e->offset = model->offset + (r.start.va - model->range.start.va);
+	/* Only the piece that keeps the lowest address can go on growing. */
+	e->floor = r.start.va == model->range.start.va ? model->floor : r.start.va;
+	atomic_store_relaxed(&e->dead, 0u); /* not published yet */
+	e->edit_next = NULL;
+	if (e->object)
+		object_reference(e->object);
+	if (e->amap)
+		amap_reference(e->amap);
+	return e;
+}
+
+static void drop_references(struct vm_entry *e)
+{
+	if (e->amap)
+		amap_release(e->amap);
+	if (e->object)
+		object_release(e->object);
+}
+
+void entry_free(struct vm *vm, struct vm_entry *e)
+{
+	drop_references(e);
+	zone_free(vm->entry_zone, e);
+}
+
+void entry_kill(struct vm_entry *e)
+{
+	/*
+	 * seq_cst: before the mutator's loads of table pointers; pairs with
+	 * entry_live after the faulter linked a table (hal/pmap.h).
+	 */
+	atomic_store_seq_cst(&e->dead, 1u);
+}
+
+void entry_revive(struct vm_entry *e) { atomic_store_seq_cst(&e->dead, 0u); }
+
+bool entry_live(const struct vm_entry *e) { return atomic_load_seq_cst(&e->dead) == 0; /* see entry_kill */ }
+
+static void entry_free_late(struct epoch_item *item)
+{
+	struct vm_entry *e = CONTAINER_OF(item, struct vm_entry, retire);
+
+	zone_free(e->home->entry_zone, e);
+}
+
+void entry_retire(struct vm *vm, struct vm_entry *e)
+{
+	ASSERT_CHECKED(!entry_live(e));
+	drop_references(e);
+	e->home = vm;
+	epoch_retire(&vm->epoch, &e->retire, entry_free_late);
+}
+
+bool entry_mergeable(const struct vm_entry *a, const struct vm_entry *b)
+{
+	if (a->range.end.va != b->range.start.va || a->prot != b->prot || a->max != b->max ||
+	    a->inherit != b->inherit || a->shared != b->shared || a->wired != b->wired || a->name != b->name ||
+	    a->object != b->object || a->grows_down || b->grows_down)
+		return false;
+	if (a->object && a->offset + vrange_size(a->range) != b->offset)
+		return false;
+	if (a->amap != b->amap && a->amap && b->amap)
+		return false;
+	/* An amap that still holds anons of ranges given back must not come to cover them again. */
+	if ((a->amap && atomic_load_relaxed(&a->amap->untrimmed)) || (b->amap && atomic_load_relaxed(&b->amap->untrimmed)))
+		return false; /* relaxed: set under a range lock over the amap's neighbours */
+	return true;
+}
+
+enum error entry_module_init(struct vm *vm)
+{
+	vm->entry_zone = zone_create(&vm->zones, "entry", sizeof(struct vm_entry), CACHE_LINE, NULL, NULL, 0);
+	return vm->entry_zone ? OK : ERR_NOMEM;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm/entry.h: one range of an address space and what it is. A published entry
+ * never changes; only its dead mark is set, once. Whoever wants it different
+ * makes a new one and swaps it in the tree.
+ */
+#ifndef VM_ENTRY_H
+#define VM_ENTRY_H
+
+#include "base/atomic.h"
+#include "base/types.h"
+#include "sync/epoch.h"
+#include "vm/vm.h"
+
+struct vm_object;
+struct amap;
+
+/* What fork(2) makes of an entry. Shared entries know SHARE and NONE, private ones COPY, NONE and ZERO. */
+enum inherit { INHERIT_COPY, INHERIT_SHARE, INHERIT_NONE, INHERIT_ZERO };
+
+/* c: constant once published; x: any CPU, as said */
+struct vm_entry {
+	struct vrange range;        /* c */
+	uint64_t floor;             /* c: addresses from here to range.start are kept free for growth; else range.start */
+	enum prot prot, max;        /* c */
+	uint8_t inherit;            /* c */
+	bool shared, grows_down;    /* c */
+	bool wired;                 /* c */
+	struct vm_object *object;   /* c: a reference, or NULL */
+	uint64_t offset;            /* c: of range.start in the object, bytes */
+	struct amap *amap;          /* c: private contents, a reference; NULL for shared entries */
+	const char *name;           /* c */
+	ATOMIC(uint32_t) dead;      /* x: seq_cst store by the mutator, seq_cst load in the last check (DESIGN 5.4) */
+	struct vm_entry *edit_next; /* on an edit's list: whoever holds the range lock over it */
+	struct vm *home;            /* for its end by epoch */
+	struct epoch_item retire;
+};
+
+/* The object's page index at va. */
+static inline uint64_t entry_index(const struct vm_entry *e, uint64_t va)
+{
+	return (e->offset + (va - e->range.start.va)) >> PAGE_SHIFT;
+}
+
+/* Room kept free below the lowest address that a growing entry may reach. */
+#define ENTRY_GUARD (256 * PAGE_SIZE)
+
+/* An unpublished copy of model cut to r (within it), with references of its own. => NULL: no memory. */
+struct vm_entry *entry_new(struct vm *vm, const struct vm_entry *model, struct vrange r);
+/* Frees one that was never published, with its references. */
+void entry_free(struct vm *vm, struct vm_entry *e);
+/* Marks a published entry dead: from now on no fault that found it installs anything. */
+void entry_kill(struct vm_entry *e);
+/* Takes the mark back: only for an entry that is still in the tree, by who killed it under the same range lock. */
+void entry_revive(struct vm_entry *e);
+/* After its PTEs are gone and flushed: drops its references; the memory goes by epoch. */
+void entry_retire(struct vm *vm, struct vm_entry *e);
+/* True while the entry is live. The last check: under the leaf lock. */
+bool entry_live(const struct vm_entry *e);
+/* True when a followed by b is the same mapping going on, so that one entry can stand for both. */
+bool entry_mergeable(const struct vm_entry *a, const struct vm_entry *b);
+
+enum error entry_module_init(struct vm *vm) MUST_CHECK;
+
+#endif

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm/fault.c: from a touched address to a PTE.
+ *
+ * Purpose. Find the page that belongs at an address, make it if need be, map
+ * it, with no lock but those of the 256 KiB and 2 MiB around it.
+ *
+ * Cases, for an access that the entry allows:
+ *
+ *                     | read or execute              | write
+ *   ------------------+------------------------------+-------------------------------
+ *   anon, only ours   | map it, writable later       | map it writable
+ *   anon, shared      | map it read-only             | COPY to a new anon
+ *   no anon, object   | map the object's, read-only  | COPY the object's page to an anon
+ *   no anon, nothing  | map the zero page            | ZERO: a new anon
+ *   shared entry      | map the object's page        | map it writable
+ *
+ * "Only ours": every node on the path, and the anon, at reference 1. One turn
+ * goes through these steps, inside one epoch section:
+ *
+ *   1 find    entry, its leaf node and anon or its object's page     no lock
+ *   2 make    frame and anon, zeroed or copied                        no lock
+ *   3 own     path to the leaf node exists and is exclusive           amap lock, rarely
+ *   4 node lock, leaf lock                                            RANK_NODE, RANK_LEAF
+ *   5 check   entry live, the amap leads to this node, slot as found
+ *   6 put the new anon in the slot; reverse map; last check; PTE
+ *
+ * When the address maps another frame already (the zero page, a shared anon, the
+ * object's page) break comes before make: 4-5, the PTE turns BUSY, locks
+ * dropped, flush, then 2, then 4-6 again. Copying after the flush, a write
+ * through a stale TLB entry of another thread cannot be lost.
+ *
+ * Whatever does not fit any more is STALE: start over. After three in a row the
+ * range lock keeps mutators out. What must wait (pager, memory) is done outside
+ * the section, and then the fault starts over.
+ *
+ * Invariants.
+ *  1. No PTE for a dead entry, or for an anon that its slot does not hold, or
+ *     for a page that its object does not hold: all are looked at after the
+ *     frame's reverse map, under the leaf lock (struct last_look).
+ *  2. An anon goes into a slot only through an exclusive path, under the node's lock.
+ *  3. The old anon's reference goes after the flush of the PTE that mapped it.
+ *  4. What a turn has not used goes back at the end (struct fault).
+ *
+ * Sources: NetBSD uvm_fault.c for the table of cases; RadixVM (2013) and
+ * FreeBSD's lockless lookups for faults without a map lock.
+ */
+#include "vm/fault.h"
+
+#include "base/assert.h"
+#include "vm/amap.h"
+#include "vm/map_edit.h"
+
+#define STALE_LIMIT 3
+
+/* One fault, over all its turns. Fields of the second group are of one turn. */
+struct fault {
+	struct vm *vm;
+	struct vm_map *map;
+	uint64_t va;                  /* page aligned */
+	enum prot access;
+	struct pmap_stock tables;     /* prepared for pmap */
+	struct amap_stock nodes;      /* prepared for the amap */
+	struct anon *spare;           /* a new anon with its frame, not in any slot yet */
+	bool spare_zero;              /* its frame is all zeros */
+	struct range_hold hold;
+	bool held;                    /* the range lock is ours */
+
+	struct vm_entry *entry;
+	struct amap_node *leaf;       /* NULL: the amap has none here */
+	bool exclusive;
+	struct anon *anon;            /* in the slot, or NULL */
+	struct vm_object *wanted;     /* out: has to bring in a page; a reference is held */
+	uint64_t index;
+};
+
+/* --- 2 make --- */
+
+/* A new anon with a frame of any content, or of zeros. */
+static enum error make_spare(struct fault *f, bool zero)
+{
+	pfn_t frame;
+	enum error e;
+
+	if (f->spare && zero && !f->spare_zero) {
+		machine_zero_frame(pfn_to_paddr(anon_frame(f->spare)));
+		f->spare_zero = true;
+	}
+	if (f->spare)
+		return OK;
+	e = frame_alloc(&f->vm->frames, 0, zero ? FRAME_ZERO : 0, FRAME_ANON, &frame);
+	if (e != OK)
+		return e;
+	f->spare = anon_new(f->vm, frame);
+	if (!f->spare) {
+		frame_free(&f->vm->frames, frame, 0);
+		return ERR_NOMEM;
+	}
+	f->spare_zero = zero;
+	return OK;
+}
+
+/* --- 1 find --- */
+
+static enum error find(struct fault *f)
+{
+	struct vm_entry *e = entry_tree_find(&f->map->tree, f->va);
+
+	if (!e || e->range.start.va > f->va)
+		return ERR_NOENT;
+	/* What may be written or executed may be read: tables cannot say otherwise everywhere (Linux does the same). */
+	if (!(e->prot & f->access) && !(f->access == PROT_R && e->prot))
+		return ERR_ACCESS;
+	f->entry = e;
+	f->leaf = NULL;
+	f->anon = NULL;
+	f->exclusive = false;
+	if (e->amap) {
+		f->leaf = amap_find(e->amap, f->va, &f->exclusive);
+		f->anon = f->leaf ? amap_slot(f->leaf, f->va) : NULL;
+	}
+	return OK;
+}
+
+/* The object's resident page, or ERR_NOENT with f->wanted set. */
+static enum error find_page(struct fault *f, struct vm_page **page)
+{
+	struct vm_object *o = f->entry->object;
+
+	f->index = entry_index(f->entry, f->va);
+	*page = object_lookup(o, f->index);
+	if (*page)
+		return OK;
+	if (!ref_get_unless_zero(&o->refs))
+		return ERR_STALE;
+	f->wanted = o;
+	return ERR_NOENT;
+}
+
+/* --- 5 check and 6 last check --- */
+
+struct last_look {
+	const struct fault *f;
+	const struct anon *anon;     /* the slot must hold it; NULL: must be empty */
+	const struct vm_page *page;  /* the object must hold it, unless NULL */
+};
+
+/* Entry live; amap still leads to the node and the slot is as expected; object still has the page. */
+static bool still(void *arg)
+{
+	const struct last_look *l = arg;
+	const struct fault *f = l->f;
+	bool exclusive;
+
+	if (!entry_live(f->entry))
+		return false;
+	if (f->entry->amap) {
+		struct amap_node *leaf = amap_find(f->entry->amap, f->va, &exclusive);
+
+		if (leaf != f->leaf || (leaf && amap_slot(leaf, f->va) != l->anon))
+			return false;
+	}
+	if (l->page)
+		return object_page_is(l->page, f->entry->object, f->index);
+	return !l->anon || !pfn_is_none(anon_frame(l->anon));
+}
+
+/* As above, and nobody else leads to the leaf node: it may be written. */
+static bool still_ours(const struct last_look *l)
+{
+	bool exclusive;
+
+	return still((void *)(uintptr_t)l) && amap_find(l->f->entry->amap, l->f->va, &exclusive) && exclusive;
+}
+
+/* --- 4 locks --- */
+
+static enum error lock_both(struct fault *f, struct pmap_leaf *leaf)
+{
+	enum error e;
+
+	if (f->leaf)
+		spin_lock(&f->leaf->lock, RANK_NODE);
+	e = pmap_leaf_lock(&f->map->pmap, vaddr(f->va), &f->tables, leaf);
+	if (e != OK && f->leaf)
+		spin_unlock(&f->leaf->lock);
+	return e;
+}
+
+static void unlock_both(struct fault *f, struct pmap_leaf *leaf)
+{
+	pmap_leaf_unlock(leaf);
+	if (f->leaf)
+		spin_unlock(&f->leaf->lock);
+}
+
+/* Maps what is there already: an anon, an object's page, or the zero page (neither). */
+static enum error map_existing(struct fault *f, pfn_t frame, struct vm_page *page, enum prot prot, unsigned flags)
+{
+	struct last_look look = { .f = f, .anon = f->anon, .page = page };
+	const struct pmap_last_check check = { still, &look };
+	struct pmap_leaf leaf;
+	struct pmap_pte pte;
+	enum error e = lock_both(f, &leaf);
+
+	if (e != OK)
+		return e;
+	/* Reference counts may have moved since: what is not ours alone any more must not become writable. */
+	if ((prot & PROT_W) && f->anon && !(still_ours(&look) && ref_count(&f->anon->refs) == 1)) {
+		unlock_both(f, &leaf);
+		return ERR_STALE;
+	}
+	if (f->access == PROT_W && (prot & PROT_W))
+		flags |= PMAP_WRITTEN;
+	pte = pmap_leaf_get(&leaf, vaddr(f->va));
+	if (pte.state == PMAP_VALID && pte.frame.fn == frame.fn && (pte.prot & f->access) &&
+	    (f->access != PROT_W || pte.dirty)) {
+		unlock_both(f, &leaf);
+		pmap_spurious(&f->map->pmap, vaddr(f->va));
+		counter_add(&f->vm->counters, COUNTER_faults_spurious, 1);
+		return OK;
+	}
+	e = pmap_leaf_set(&leaf, vaddr(f->va), frame, prot, flags, &f->tables, &check);
+	unlock_both(f, &leaf);
+	/* Another frame there, under an entry that is live: its remover is about to come by. */
+	return e == ERR_EXISTS ? ERR_BUSY : e;
+}
+
+/* --- making private pages --- */
+
+/*
+ * Breaks the PTE when it maps old (PFN_NONE: there must be none). => OK: nothing
+ * maps the address any more, *broken tells whether the PTE is our BUSY one.
+ */
+static enum error break_old(struct fault *f, const struct last_look *look, pfn_t old, bool *broken)
+{
+	struct pmap_leaf leaf;
+	struct pmap_pte pte;
+	struct tlb_gather g;
+	enum error e = lock_both(f, &leaf);
+
+	*broken = false;
+	if (e != OK)
+		return e;
+	pte = pmap_leaf_get(&leaf, vaddr(f->va));
+	if (!still_ours(look)) {
+		e = ERR_STALE;
+	} else if (pte.state == PMAP_BUSY || (pte.state == PMAP_VALID && pte.frame.fn != old.fn)) {
+		e = ERR_BUSY;
+	} else if (pte.state == PMAP_VALID) {
+		gather_init(&g, &f->map->pmap);
+		pmap_leaf_break(&leaf, vaddr(f->va), &g);
+		*broken = true;
+	}
+	unlock_both(f, &leaf);
+	if (*broken)
+		gather_flush(&g);
+	return e;
+}
+
+/* Puts the spare in the slot in place of look's anon and maps it. => OK: the spare is used, the old reference is the caller's. */
+static enum error install_spare(struct fault *f, const struct last_look *look, bool broken)
+{
+	struct anon *made = f->spare;
+	struct last_look after = { .f = f, .anon = made };
+	const struct pmap_last_check check = { still, &after };
+	struct pmap_leaf leaf;
+	struct pmap_pte pte;
+	enum error e = lock_both(f, &leaf);
+
+	if (e != OK) {
+		ASSERT(!broken); /* a BUSY PTE keeps its table */
+		return e;
+	}
+	pte = pmap_leaf_get(&leaf, vaddr(f->va));
+	if (!still_ours(look))
+		e = ERR_STALE;
+	else if (!broken && pte.state != PMAP_EMPTY)
+		e = ERR_BUSY;
+	if (e != OK) {
+		if (broken)
+			pmap_leaf_abandon(&leaf, vaddr(f->va));
+		unlock_both(f, &leaf);
+		return e;
+	}
+	amap_slot_set_locked(f->leaf, f->va, made);
+	f->spare = NULL;
+	e = pmap_leaf_set(&leaf, vaddr(f->va), anon_frame(made), f->entry->prot | PROT_R,
+			  PMAP_WRITTEN | (broken ? PMAP_OWN_BUSY : 0), &f->tables, &check);
+	/* The slot is right whether or not the PTE got in: the next turn finds the anon there. */
+	if (e != OK && broken)
+		pmap_leaf_abandon(&leaf, vaddr(f->va));
+	unlock_both(f, &leaf);
+	return OK;
+}
+
+/* A write to a private page that is not ours alone: zero-fill, or a copy of the anon or of the object's page. */
+static enum error make_private(struct fault *f, struct vm_page *page)
+{
+	struct vm *vm = f->vm;
+	struct anon *old = f->anon;
+	struct last_look look = { .f = f, .anon = old, .page = page };
+	pfn_t source = old ? anon_frame(old) : page ? frame_of(&vm->frames, page) : vm->zero_page;
+	bool broken;
+	enum error e;
+
+	if (pfn_is_none(source))
+		return ERR_STALE;
+	/* Memory first: without it the old mapping stays. */
+	e = make_spare(f, !old && !page);
+	if (e != OK)
+		return e;
+	if (!f->leaf || !f->exclusive) {
+		e = amap_own_path(f->entry->amap, f->va, &f->nodes);
+		if (e != OK)
+			return e;
+		f->leaf = amap_find(f->entry->amap, f->va, &f->exclusive);
+		if (!f->leaf)
+			return ERR_STALE;
+	}
+	/* A copier's reference: the frame stays while it is read, and nobody finds himself alone with it. */
+	if (old && !ref_get_unless_zero(&old->refs))
+		return ERR_STALE;
+	e = break_old(f, &look, source, &broken);
+	if (e == OK && old) {
+		machine_copy_frame(pfn_to_paddr(anon_frame(f->spare)), pfn_to_paddr(source));
+		f->spare_zero = false;
+	} else if (e == OK && page) {
+		f->spare_zero = false;
+		if (object_copy_page(f->entry->object, f->index, pfn_to_paddr(anon_frame(f->spare))) != OK)
+			e = ERR_STALE;
+	}
+	if (e == OK) {
+		e = install_spare(f, &look, broken);
+	} else if (broken) {
+		struct pmap_leaf leaf;
+
+		if (pmap_leaf_lock(&f->map->pmap, vaddr(f->va), &f->tables, &leaf) != OK)
+			panic("a BUSY translation lost its table");
+		pmap_leaf_abandon(&leaf, vaddr(f->va));
+		pmap_leaf_unlock(&leaf);
+	}
+	if (e == OK && old)
+		anon_put(old); /* the slot's reference */
+	if (old)
+		anon_put(old); /* the copier's */
+	if (e == OK)
+		counter_add(&vm->counters, old || page ? COUNTER_faults_cow : COUNTER_faults_zero, 1);
+	return e;
+}
+
+/* --- one turn --- */
+
+static enum error turn(struct fault *f)
+{
+	struct vm_page *page = NULL;
+	enum prot prot;
+	enum error e = find(f);
+
+	if (e != OK)
+		return e;
+	prot = f->entry->prot | PROT_R;
+	if (f->anon) {
+		bool ours = f->exclusive && ref_count(&f->anon->refs) == 1;
+		pfn_t frame = anon_frame(f->anon);
+
+		if (f->access == PROT_W && !ours)
+			return make_private(f, NULL);
+		if (pfn_is_none(frame))
+			return ERR_STALE;
+		e = map_existing(f, frame, NULL, ours ? prot : prot & ~PROT_W, 0);
+		if (e == OK)
+			counter_add(&f->vm->counters, COUNTER_faults_reuse, 1);
+		return e;
+	}
+	if (f->entry->object) {
+		e = find_page(f, &page);
+		if (e != OK)
+			return e;
+		if (!f->entry->shared && f->access == PROT_W)
+			return make_private(f, page);
+		e = map_existing(f, frame_of(&f->vm->frames, page), page, f->entry->shared ? prot : prot & ~PROT_W, 0);
+		if (e == OK)
+			counter_add(&f->vm->counters, COUNTER_faults_file, 1);
+		return e;
+	}
+	if (f->access == PROT_W)
+		return make_private(f, NULL);
+	e = map_existing(f, f->vm->zero_page, NULL, prot & ~PROT_W, PMAP_UNTRACKED);
+	if (e == OK)
+		counter_add(&f->vm->counters, COUNTER_faults_zero_read, 1);
+	return e;
+}
+
+/* Prepares more table frames, reverse-map chunks and amap nodes. */
+static enum error restock(struct fault *f)
+{
+	struct pmap_stock *t = &f->tables;
+
+	while (t->tables < PMAP_STOCK_TABLES) {
+		if (frame_alloc(&f->vm->frames, 0, FRAME_ZERO, FRAME_TABLE, &t->table[t->tables]) != OK)
+			return ERR_NOMEM;
+		t->tables++;
+	}
+	if (pfn_is_none(t->chunk) && frame_alloc(&f->vm->frames, 0, FRAME_ZERO, FRAME_TABLE, &t->chunk) != OK) {
+		t->chunk = PFN_NONE;
+		return ERR_NOMEM;
+	}
+	return amap_stock_fill(f->vm, &f->nodes, AMAP_LEVELS);
+}
+
+static void give_back(struct fault *f)
+{
+	while (f->tables.tables > 0)
+		frame_free(&f->vm->frames, f->tables.table[--f->tables.tables], 0);
+	if (!pfn_is_none(f->tables.chunk))
+		frame_free(&f->vm->frames, f->tables.chunk, 0);
+	amap_stock_empty(f->vm, &f->nodes);
+	if (f->spare)
+		anon_put(f->spare);
+	if (f->held)
+		range_lock_drop(&f->map->ranges, &f->hold);
+}
+
+/* What a turn's result asks for before the next. => OK: take another turn. */
+static enum error between(struct fault *f, enum error e, unsigned *stale)
+{
+	struct vm_object *o = f->wanted;
+
+	switch (e) {
+	case ERR_STALE:
+		counter_add(&f->vm->counters, COUNTER_faults_stale, 1);
+		if (++*stale == STALE_LIMIT && !f->held) {
+			range_lock_take(&f->map->ranges, &f->hold, vrange(f->va, f->va + PAGE_SIZE));
+			f->held = true;
+		}
+		return OK;
+	case ERR_BUSY: /* a flush under way on another CPU, or a mutator between publish and remove: it ends by itself */
+		counter_add(&f->vm->counters, COUNTER_faults_busy, 1);
+		sync_ops->yield();
+		return OK;
+	case ERR_STOCK:
+		return restock(f);
+	case ERR_NOENT:
+		if (o) {
+			f->wanted = NULL;
+			e = object_fill(o, f->index);
+			object_release(o);
+			return e;
+		}
+		if (f->held) { /* growing takes the range lock itself */
+			range_lock_drop(&f->map->ranges, &f->hold);
+			f->held = false;
+		}
+		return map_grow(f->map, f->va);
+	default:
+		return e;
+	}
+}
+
+enum error vm_fault(struct vm_map *m, vaddr_t va, enum prot access)
+{
+	struct fault f = { .vm = m->vm, .map = m, .va = round_down(va.va, PAGE_SIZE), .access = access,
+			   .tables = { .tables = 0, .chunk = PFN_NONE }, .nodes = { .count = 0 } };
+	unsigned stale = 0;
+	enum error e;
+
+	rank_assert_may_wait();
+	counter_add(&m->vm->counters, COUNTER_faults, 1);
+	if (!vrange_has(m->bounds, va.va))
+		return ERR_FAULT;
+	do {
+		epoch_enter(&m->vm->epoch);
+		e = turn(&f);
+		epoch_leave(&m->vm->epoch);
+		if (e == OK)
+			break;
+		e = between(&f, e, &stale);
+	} while (e == OK);
+	give_back(&f);
+	if (e == ERR_NOMEM)
+		counter_add(&m->vm->counters, COUNTER_faults_nomem, 1);
+	else if (e != OK)
+		counter_add(&m->vm->counters, COUNTER_faults_refused, 1);
+	return e;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm/fork.c: a copy of an address space, by entries.
+ *
+ * Purpose. fork(2) whose cost is that of the entries, not of the pages.
+ *
+ * Structure. Every private entry's amap is shared by one reference to its root;
+ * amaps that several entries of the parent use become one amap of the child.
+ * Order, with the whole parent locked (DESIGN 5.4):
+ *
+ *   prepare   child's map, entries and amaps; new entries for the parent
+ *   kill      the parent's old private entries
+ *   share     amap roots: from here on no path is exclusive
+ *   publish   the parent's new entries
+ *   protect   take write rights from the parent's PTEs, flush
+ *   return    the child may run
+ *
+ * A fault under way when an entry is killed installs no PTE after it; a fault
+ * that finds a new entry finds shared paths. In between, faults find dead
+ * entries, and wait for the range lock.
+ *
+ * Invariant. When the flush is over no TLB or PTE of the parent lets anyone
+ * write a frame that the child's amaps lead to.
+ *
+ * Failure. Memory is needed in prepare only.
+ */
+#include "base/assert.h"
+#include "vm/amap.h"
+#include "vm/map_edit.h"
+
+struct forking {
+	struct vm_map *parent, *child;
+	struct map_edit edit;        /* of the parent: old and new private entries */
+	struct map_edit child_edit;
+	struct range_hold hold;      /* the child's own range lock needs none: nobody knows it */
+};
+
+/* The child's amap for a, the same for all entries that share a. NULL: no memory. */
+static struct amap *child_amap(struct vm *vm, struct amap *a)
+{
+	if (a->forked) {
+		amap_reference(a->forked);
+		return a->forked;
+	}
+	a->forked = amap_new(vm);
+	return a->forked;
+}
+
+/* What becomes of e in the child. */
+static enum error prepare_child(struct forking *f, const struct vm_entry *e)
+{
+	struct vm *vm = f->parent->vm;
+	struct vm_entry model = *e, *n;
+	enum error err;
+
+	if (e->inherit == INHERIT_NONE)
+		return OK;
+	model.amap = NULL;
+	model.wired = false; /* locks are not inherited */
+	if (!e->shared && e->inherit == INHERIT_COPY)
+		model.amap = child_amap(vm, e->amap);
+	else if (!e->shared)
+		model.amap = amap_new(vm); /* INHERIT_ZERO */
+	if (!e->shared && !model.amap)
+		return ERR_NOMEM;
+	err = map_edit_add(&f->child_edit, &model, e->range, &n);
+	if (model.amap)
+		amap_release(model.amap); /* the new entry has its own reference */
+	return err;
+}
+
+/* The parent's private entries are replaced, so that faults under way notice. */
+static enum error prepare(struct forking *f)
+{
+	for (const struct vm_entry *e = f->edit.old; e; e = e->edit_next) {
+		enum error err = prepare_child(f, e);
+
+		if (err == OK)
+			err = map_edit_add(&f->edit, e, e->range, NULL);
+		if (err != OK)
+			return err;
+	}
+	return OK;
+}
+
+/* forked is a note for the duration of one fork. share: links the child's amaps to the parent's trees. */
+static void settle_amaps(struct forking *f, bool share)
+{
+	/* Entries that stay behind leave anons in the child's tree that none of its entries covers. */
+	for (struct vm_entry *e = f->edit.old; e; e = e->edit_next)
+		if (e->amap && e->amap->forked &&
+		    (e->inherit != INHERIT_COPY || atomic_load_relaxed(&e->amap->untrimmed))) /* range lock held */
+			atomic_store_relaxed(&e->amap->forked->untrimmed, 1u); /* not published yet */
+	for (struct vm_entry *e = f->edit.old; e; e = e->edit_next) {
+		if (!e->amap || !e->amap->forked)
+			continue;
+		if (share)
+			amap_share(e->amap->forked, e->amap);
+		e->amap->forked = NULL;
+	}
+}
+
+static void write_protect(struct forking *f)
+{
+	for (const struct vm_entry *e = f->edit.new; e; e = e->edit_next)
+		if (!e->shared && e->inherit == INHERIT_COPY && (e->max & PROT_W))
+			pmap_protect(&f->parent->pmap, e->range, PROT_R | PROT_X, &f->edit.gather);
+}
+
+/* Child's tree; the parent's tree in the making. Both can fail, neither is seen yet. */
+static enum error build(struct forking *f, struct tree_txn *x)
+{
+	enum error e = map_edit_publish(&f->child_edit);
+
+	if (e != OK)
+		return e;
+	/* No lock: the range lock over everything keeps every other mutator of this tree away. */
+	entry_tree_begin(x, &f->parent->tree, false);
+	entry_tree_cut(x, 0, UINT64_MAX);
+	for (struct vm_entry *n = f->edit.new; n; n = n->edit_next)
+		entry_tree_put(x, n);
+	e = entry_tree_ready(x);
+	if (e != OK)
+		entry_tree_abort(x);
+	return e;
+}
+
+enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
+{
+	struct forking f = { .parent = parent };
+	struct tree_txn x;
+	enum error e = vm_map_create(parent->vm, &f.child);
+
+	if (e != OK)
+		return e;
+	mutex_lock(&parent->brk_lock);
+	f.child->brk_start = parent->brk_start;
+	f.child->brk_end = parent->brk_end;
+	f.child->stack_limit = parent->stack_limit;
+	range_lock_take(&parent->ranges, &f.hold, RANGE_ALL);
+	map_edit_begin(&f.edit, parent, parent->bounds, true);
+	map_edit_begin(&f.child_edit, f.child, f.child->bounds, true);
+	e = prepare(&f);
+	if (e == OK)
+		e = build(&f, &x);
+	if (e != OK) {
+		settle_amaps(&f, false);
+		/* A published child tree holds its entries; releasing the child frees them. */
+		if (entry_tree_is_empty(&f.child->tree))
+			map_edit_abort(&f.child_edit);
+		map_edit_abort(&f.edit);
+		range_lock_drop(&parent->ranges, &f.hold);
+		mutex_unlock(&parent->brk_lock);
+		vm_map_release(f.child);
+		return e;
+	}
+	for (struct vm_entry *o = f.edit.old; o; o = o->edit_next)
+		entry_kill(o);
+	settle_amaps(&f, true);
+	entry_tree_commit(&x);
+	write_protect(&f);
+	map_edit_finish(&f.edit);
+	range_lock_drop(&parent->ranges, &f.hold);
+	mutex_unlock(&parent->brk_lock);
+	counter_add(&parent->vm->counters, COUNTER_forks, 1);
+	*out = f.child;
+	return OK;
+}

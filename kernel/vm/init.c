@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* vm/init.c: the subsystem comes up bottom first, and gives back what it caches. */
+#include "vm/init.h"
+
+#include "base/assert.h"
+#include "vm/amap.h"
+#include "vm/anon.h"
+#include "vm/entry_tree.h"
+#include "vm/map.h"
+#include "vm/object.h"
+
+static void need(enum error e, const char *what)
+{
+	if (e != OK)
+		panic("memory subsystem: %s: %s", what, error_name(e));
+}
+
+void vm_init(struct vm *vm, const struct machine_info *info, struct pmap_system *pmaps)
+{
+	struct pmap_config pc;
+
+	epoch_init(&vm->epoch, info->ncpus);
+	need(frames_init(&vm->frames, info, info->ncpus, &vm->epoch), "page frames");
+	zones_init(&vm->zones, &vm->frames);
+	need(kmalloc_init(&vm->kmalloc, &vm->zones), "kmalloc");
+	pc = (struct pmap_config){ .pages = vm->frames.pages, .page_stride = sizeof(struct vm_page),
+				   .first = vm->frames.first, .count = vm->frames.count, .ncpus = info->ncpus,
+				   .epoch = &vm->epoch };
+	vm->pmaps = pmaps;
+	pmap_system_init(pmaps, &pc);
+	need(frame_alloc(&vm->frames, 0, FRAME_ZERO, FRAME_WIRED, &vm->zero_page), "zero page");
+	need(anon_module_init(vm), "anons");
+	need(amap_module_init(vm), "amaps");
+	need(object_module_init(vm), "objects");
+	need(entry_module_init(vm), "map entries");
+	need(entry_tree_module_init(vm), "entry trees");
+	need(vm_map_module_init(vm), "maps");
+}
+
+/* Epochs to wait out: what destructors retire is retired one epoch later, and that three levels deep (map, table, slab). */
+#define DRAIN_ROUNDS 16
+
+void vm_drain(struct vm *vm)
+{
+	for (unsigned i = 0; i < DRAIN_ROUNDS; i++) {
+		(void)epoch_poll(&vm->epoch);
+		if (sync_ops)
+			sync_ops->yield();
+	}
+	(void)zones_drain(&vm->zones);
+	for (unsigned i = 0; i < DRAIN_ROUNDS / 4; i++)
+		(void)epoch_poll(&vm->epoch);
+	frames_drain(&vm->frames);
+}

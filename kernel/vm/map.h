@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm/map.h: address spaces. A map is an ordered tree of entries; an entry says
+ * what a range of addresses is. Theory and protocol: map.c.
+ */
+#ifndef VM_MAP_H
+#define VM_MAP_H
+
+#include "base/error.h"
+#include "base/types.h"
+#include "hal/pmap.h"
+#include "sync/mutex.h"
+#include "vm/entry_tree.h"
+#include "vm/object.h"
+#include "vm/range_lock.h"
+#include "vm/vm.h"
+
+struct vm_map {
+	struct vm *vm;
+	struct pmap pmap;
+	struct refcount refs;
+	struct vrange bounds;            /* user addresses that may be mapped; fixed */
+	struct range_lock ranges;        /* who changes what right now */
+	struct entry_tree tree;
+	struct mutex brk_lock;
+	uint64_t brk_start, brk_end;     /* b: heap, set by exec; brk_end is the break, not page aligned */
+	uint64_t stack_limit;            /* lowest address that a growing stack entry may reach; set by exec */
+	ATOMIC(uint64_t) size;           /* bytes mapped; relaxed, changed under the range lock */
+	struct epoch_item retire;
+};
+
+/* An empty space with one reference. Thread context. => ERR_NOMEM, nothing left behind. */
+enum error vm_map_create(struct vm *vm, struct vm_map **out) MUST_CHECK;
+void vm_map_reference(struct vm_map *m);
+/* The last reference unmaps everything. No CPU has its pmap active then. Thread context, may take long. */
+void vm_map_release(struct vm_map *m);
+
+#define MAP_AT 1          /* exactly at *addr, replacing what is there */
+#define MAP_AT_FREE 2     /* exactly at *addr; ERR_EXISTS if anything is there */
+
+struct vm_mapping {
+	struct vm_object *object;  /* NULL: private anonymous memory. A reference is taken. */
+	uint64_t offset;           /* into the object, page aligned */
+	bool shared;               /* writes go to the object; else they are private copies. Needs an object. */
+	bool grows_down;
+	enum prot prot, max;       /* current, and what vm_map_protect may give at most */
+	unsigned inherit;          /* enum inherit */
+	const char *name;          /* for /proc/self/maps: "[stack]", a path; kept by reference, must live for ever, or NULL */
+	uint32_t wired;            /* mlock: filled at once and kept */
+};
+
+/*
+ * Maps size bytes (rounded up to pages). *addr: where, or a hint (0: anywhere);
+ * => *addr is where it is. ERR_INVAL, ERR_NOSPACE, ERR_EXISTS, ERR_NOMEM;
+ * on error the space is as it was.
+ */
+enum error vm_map_enter(struct vm_map *m, uint64_t *addr, uint64_t size, const struct vm_mapping *what,
+			unsigned flags) MUST_CHECK;
+
+/* All below: r is page aligned and within bounds, else ERR_INVAL. */
+
+/* Unmaps what is there (holes are fine). ERR_NOMEM when splitting an entry has no memory: nothing changed then. */
+enum error vm_map_remove(struct vm_map *m, struct vrange r) MUST_CHECK;
+
+/* ERR_NOENT: r has a hole; ERR_ACCESS: beyond an entry's maximum. Nothing changed on error. */
+enum error vm_map_protect(struct vm_map *m, struct vrange r, enum prot prot) MUST_CHECK;
+enum error vm_map_inherit(struct vm_map *m, struct vrange r, unsigned inherit) MUST_CHECK;
+enum error vm_map_wire(struct vm_map *m, struct vrange r, bool wire) MUST_CHECK;
+
+/* MADV_DONTNEED: private pages are forgotten, the next touch finds zeros or the object's page. ERR_NOENT: hole (the rest is done). */
+enum error vm_map_discard(struct vm_map *m, struct vrange r) MUST_CHECK;
+
+/*
+ * mremap(2): the mapping at old becomes new_size long, in place or elsewhere
+ * when may_move; at exactly *addr, replacing what is there, when fixed.
+ * => *addr. ERR_FAULT: old is not (wholly in one entry) mapped.
+ */
+enum error vm_map_remap(struct vm_map *m, struct vrange old, uint64_t new_size, bool may_move, bool fixed,
+			uint64_t *addr) MUST_CHECK;
+
+/* brk(2): moves the break to addr if it can; => the break as it is now. */
+uint64_t vm_map_brk(struct vm_map *m, uint64_t addr);
+
+/* fork(2): a copy by entries. => ERR_NOMEM, nothing left behind. */
+enum error vm_map_fork(struct vm_map *parent, struct vm_map **child) MUST_CHECK;
+
+/* Faults every page of r in for that access. ERR_NOENT: hole; or the first page's error. */
+enum error vm_map_populate(struct vm_map *m, struct vrange r, unsigned access) MUST_CHECK;
+
+/* One entry as /proc/self/maps shows it. */
+struct vm_entry_info {
+	struct vrange range;
+	enum prot prot, max;
+	bool shared, grows_down;
+	unsigned inherit;
+	uint64_t offset;
+	struct oid oid;        /* 0,0: anonymous */
+	const char *name;
+};
+
+/* The first entry that ends after addr: false when there is none. Any thread context, no lock needed. */
+bool vm_map_lookup(struct vm_map *m, uint64_t addr, struct vm_entry_info *info);
+
+/* mincore(2): one byte per page of r, bit 0: resident. ERR_NOENT: hole. */
+enum error vm_map_resident(struct vm_map *m, struct vrange r, uint8_t *vec) MUST_CHECK;
+
+/* Frames that the map's page tables map right now. */
+uint64_t vm_map_resident_pages(struct vm_map *m);
+
+/* Whole-structure check at a quiet point. Panics when something is wrong. */
+void vm_map_check(struct vm_map *m);
+
+/* Boot. */
+enum error vm_map_module_init(struct vm *vm) MUST_CHECK;
+
+#endif

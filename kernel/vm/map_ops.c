@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm/map_ops.c: map, unmap, protect, inherit, discard: each an edit (map.c).
+ * Errors come before publish, so that a call either happens or does not.
+ */
+#include "base/assert.h"
+#include "vm/amap.h"
+#include "vm/fault.h"
+#include "vm/map_edit.h"
+
+/* After this many picks that somebody else took first, the search goes on with the whole map locked. */
+#define PICK_TRIES 8
+
+static enum error check_mapping(const struct vm_mapping *w)
+{
+	if (w->offset & PAGE_MASK || (w->shared && !w->object) || (w->prot & ~w->max))
+		return ERR_INVAL;
+	if (w->shared ? w->inherit != INHERIT_SHARE && w->inherit != INHERIT_NONE
+		      : w->inherit == INHERIT_SHARE || w->inherit > INHERIT_ZERO)
+		return ERR_INVAL;
+	return OK;
+}
+
+/* Replaces whatever is in ed's range by the mapping. The lock is held; => OK: published, to be finished. */
+static enum error enter_locked(struct map_edit *ed, const struct vm_mapping *w)
+{
+	struct vm_map *m = ed->map;
+	struct vm_entry model = { .range = ed->range, .floor = ed->range.start.va, .prot = w->prot, .max = w->max,
+				  .inherit = (uint8_t)w->inherit, .shared = w->shared, .grows_down = w->grows_down,
+				  .wired = w->wired != 0, .object = w->object, .offset = w->offset, .name = w->name };
+	enum error e = OK;
+
+	if (w->grows_down) {
+		uint64_t low = m->stack_limit && m->stack_limit < ed->range.start.va ? m->stack_limit : ed->range.start.va;
+
+		model.floor = low > m->bounds.start.va + ENTRY_GUARD ? low - ENTRY_GUARD : m->bounds.start.va;
+	}
+	for (const struct vm_entry *o = ed->old; o && e == OK; o = o->edit_next)
+		e = map_edit_keep_left(ed, o);
+	if (e == OK)
+		e = map_edit_add(ed, &model, ed->range, NULL);
+	for (const struct vm_entry *o = ed->old; o && e == OK; o = o->edit_next)
+		e = map_edit_keep_right(ed, o);
+	/* What replaces something starts with an amap of its own: a neighbour's still holds the old pages. */
+	if (e == OK && !ed->old)
+		map_edit_merge(ed);
+	if (e == OK)
+		e = map_edit_complete(ed);
+	return e == OK ? map_edit_publish(ed) : e;
+}
+
+static enum error enter_at(struct vm_map *m, uint64_t addr, uint64_t size, const struct vm_mapping *w, bool replace)
+{
+	struct map_edit ed;
+	enum error e;
+
+	map_edit_begin(&ed, m, vrange(addr, addr + size), false);
+	e = ed.old && !replace ? ERR_EXISTS : enter_locked(&ed, w);
+	if (e != OK) {
+		map_edit_abort(&ed);
+		return e;
+	}
+	map_edit_empty(&ed);
+	map_edit_finish(&ed);
+	return OK;
+}
+
+/* A free range: the hint if it is free, else the highest below the stack, else the highest of all. */
+static bool pick(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr)
+{
+	struct vrange all = m->bounds;
+	bool found = false;
+
+	epoch_enter(&m->vm->epoch);
+	if (hint >= all.start.va && hint < all.end.va && all.end.va - hint >= size) {
+		found = entry_tree_gap(&m->tree, vrange(hint, hint + size), size, addr);
+	}
+	if (!found && m->stack_limit > all.start.va)
+		found = entry_tree_gap(&m->tree, vrange(all.start.va, m->stack_limit), size, addr);
+	if (!found)
+		found = entry_tree_gap(&m->tree, all, size, addr);
+	epoch_leave(&m->vm->epoch);
+	return found;
+}
+
+enum error vm_map_enter(struct vm_map *m, uint64_t *addr, uint64_t size, const struct vm_mapping *w, unsigned flags)
+{
+	enum error e = check_mapping(w);
+	uint64_t hint = round_down(*addr, PAGE_SIZE), at;
+
+	if (e != OK)
+		return e;
+	if (size == 0)
+		return ERR_INVAL;
+	if (size > m->bounds.end.va)
+		return ERR_NOSPACE;
+	size = round_up(size, PAGE_SIZE);
+	counter_add(&m->vm->counters, COUNTER_maps, 1);
+	if (flags & (MAP_AT | MAP_AT_FREE)) {
+		if (*addr & PAGE_MASK)
+			return ERR_INVAL;
+		if (*addr < m->bounds.start.va || *addr > m->bounds.end.va || size > m->bounds.end.va - *addr)
+			return ERR_NOSPACE;
+		return enter_at(m, *addr, size, w, !(flags & MAP_AT_FREE));
+	}
+	for (unsigned tries = 0; tries < PICK_TRIES; tries++) {
+		if (!pick(m, hint, size, &at))
+			return ERR_NOSPACE;
+		e = enter_at(m, at, size, w, false);
+		if (e != ERR_EXISTS) {
+			*addr = at;
+			return e;
+		}
+	}
+	return ERR_NOSPACE;
+}
+
+enum error vm_map_remove(struct vm_map *m, struct vrange r)
+{
+	struct map_edit ed;
+	enum error e = map_check_range(m, r);
+
+	if (e != OK)
+		return e;
+	counter_add(&m->vm->counters, COUNTER_unmaps, 1);
+	map_edit_begin(&ed, m, r, false);
+	if (!ed.old) {
+		map_edit_abort(&ed);
+		return OK;
+	}
+	for (const struct vm_entry *o = ed.old; o && e == OK; o = o->edit_next) {
+		e = map_edit_keep_left(&ed, o);
+		if (e == OK)
+			e = map_edit_keep_right(&ed, o);
+	}
+	if (e == OK)
+		e = map_edit_publish(&ed);
+	if (e != OK) {
+		map_edit_abort(&ed);
+		return e;
+	}
+	map_edit_empty(&ed);
+	map_edit_finish(&ed);
+	return OK;
+}
+
+/* --- changes of attributes --- */
+
+struct change {
+	enum error (*allowed)(const struct vm_entry *e, unsigned value); /* before anything is done */
+	void (*apply)(struct vm_entry *e, unsigned value);
+	unsigned value;
+};
+
+/* Replaces the entries of r by changed ones. => OK: published, the caller sees to the PTEs and finishes. */
+static enum error change_begin(struct map_edit *ed, struct vm_map *m, struct vrange r, const struct change *c)
+{
+	uint64_t at = r.start.va;
+	enum error e = map_check_range(m, r);
+
+	if (e != OK)
+		return e;
+	map_edit_begin(ed, m, r, false);
+	for (const struct vm_entry *o = ed->old; o && e == OK; o = o->edit_next) {
+		if (o->range.start.va > at)
+			e = ERR_NOENT;
+		else
+			e = c->allowed(o, c->value);
+		at = o->range.end.va;
+	}
+	if (e == OK && at < r.end.va)
+		e = ERR_NOENT;
+	for (const struct vm_entry *o = ed->old; o && e == OK; o = o->edit_next) {
+		struct vrange mid = o->range;
+		struct vm_entry *n;
+
+		if (mid.start.va < r.start.va)
+			mid.start = r.start;
+		if (mid.end.va > r.end.va)
+			mid.end = r.end;
+		e = map_edit_keep_left(ed, o);
+		if (e == OK)
+			e = map_edit_add(ed, o, mid, &n);
+		if (e == OK) {
+			c->apply(n, c->value);
+			e = map_edit_keep_right(ed, o);
+		}
+	}
+	if (e == OK) {
+		map_edit_merge(ed);
+		e = map_edit_publish(ed);
+	}
+	if (e != OK)
+		map_edit_abort(ed);
+	return e;
+}
+
+static enum error protect_allowed(const struct vm_entry *e, unsigned prot)
+{
+	return prot & ~(unsigned)e->max ? ERR_ACCESS : OK;
+}
+
+static void protect_apply(struct vm_entry *e, unsigned prot) { e->prot = (enum prot)prot; }
+
+enum error vm_map_protect(struct vm_map *m, struct vrange r, enum prot prot)
+{
+	const struct change c = { protect_allowed, protect_apply, prot };
+	struct map_edit ed;
+	enum error e = change_begin(&ed, m, r, &c);
+
+	if (e != OK)
+		return e;
+	counter_add(&m->vm->counters, COUNTER_protects, 1);
+	/* Rights are only taken here; what was added comes with the next fault. */
+	if (prot == PROT_NONE_)
+		pmap_remove(&m->pmap, r, &ed.gather);
+	else
+		pmap_protect(&m->pmap, r, prot | PROT_R, &ed.gather);
+	map_edit_finish(&ed);
+	return OK;
+}
+
+static enum error inherit_allowed(const struct vm_entry *e, unsigned inherit)
+{
+	if (e->shared)
+		return inherit == INHERIT_SHARE || inherit == INHERIT_NONE ? OK : ERR_INVAL;
+	/* Wiping would show a file's pages again, not zeros. */
+	if (inherit == INHERIT_ZERO && e->object)
+		return ERR_INVAL;
+	return inherit == INHERIT_SHARE || inherit > INHERIT_ZERO ? ERR_INVAL : OK;
+}
+
+static void inherit_apply(struct vm_entry *e, unsigned inherit) { e->inherit = (uint8_t)inherit; }
+
+enum error vm_map_inherit(struct vm_map *m, struct vrange r, unsigned inherit)
+{
+	const struct change c = { inherit_allowed, inherit_apply, inherit };
+	struct map_edit ed;
+	enum error e = change_begin(&ed, m, r, &c);
+
+	if (e == OK)
+		map_edit_finish(&ed);
+	return e;
+}
+
+static enum error any_allowed(const struct vm_entry *e, unsigned value)
+{
+	(void)e;
+	(void)value;
+	return OK;
+}
+
+static void wire_apply(struct vm_entry *e, unsigned wire) { e->wired = wire != 0; }
+
+enum error vm_map_wire(struct vm_map *m, struct vrange r, bool wire)
+{
+	const struct change c = { any_allowed, wire_apply, wire };
+	struct map_edit ed;
+	enum error e = change_begin(&ed, m, r, &c);
+
+	if (e != OK)
+		return e;
+	map_edit_finish(&ed);
+	return wire ? vm_map_populate(m, r, PROT_R) : OK;
+}
+
+/*
+ * The entries stay live, so the private pages leave their slots first, then the
+ * PTEs go (DESIGN 5.6): a fault in between finds an empty slot, waits for the
+ * old PTE to go, and fills afresh.
+ */
+enum error vm_map_discard(struct vm_map *m, struct vrange r)
+{
+	struct map_edit ed;
+	uint64_t at = r.start.va;
+	bool hole = false;
+	enum error e = map_check_range(m, r);
+
+	if (e != OK)
+		return e;
+	map_edit_begin(&ed, m, r, false);
+	for (const struct vm_entry *o = ed.old; o && e == OK; o = o->edit_next) {
+		struct amap_trash trash = { .count = 0 };
+		struct vrange part = o->range;
+
+		if (part.start.va > at)
+			hole = true;
+		at = part.end.va;
+		if (part.start.va < r.start.va)
+			part.start = r.start;
+		if (part.end.va > r.end.va)
+			part.end = r.end;
+		if (o->amap)
+			e = amap_trim(o->amap, part.start.va, part.end.va, &trash);
+		if (e != OK)
+			break;
+		pmap_remove(&m->pmap, part, &ed.gather);
+		gather_flush(&ed.gather);
+		amap_trash_drop(m->vm, &trash);
+	}
+	frame_list_free_by_epoch(&m->vm->frames, &ed.gather.unlinked);
+	ed.old = NULL; /* nothing was replaced */
+	map_edit_abort(&ed);
+	if (e == OK && (hole || at < r.end.va))
+		e = ERR_NOENT;
+	return e;
+}
+
+uint64_t vm_map_brk(struct vm_map *m, uint64_t addr)
+{
+	const struct vm_mapping heap = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY,
+					 .name = "[heap]" };
+	uint64_t old_end, new_end, at, result;
+	enum error e = OK;
+
+	mutex_lock(&m->brk_lock);
+	if (addr >= m->brk_start && addr < m->bounds.end.va && m->brk_start != 0) {
+		old_end = round_up(m->brk_end, PAGE_SIZE);
+		new_end = round_up(addr, PAGE_SIZE);
+		at = old_end;
+		if (new_end > old_end)
+			e = vm_map_enter(m, &at, new_end - old_end, &heap, MAP_AT_FREE);
+		else if (new_end < old_end)
+			e = vm_map_remove(m, vrange(new_end, old_end));
+		if (e == OK)
+			m->brk_end = addr;
+	}
+	result = m->brk_end;
+	mutex_unlock(&m->brk_lock);
+	return result;
+}
+
+/* --- page by page --- */
+
+enum error vm_map_populate(struct vm_map *m, struct vrange r, unsigned access)
+{
+	enum error e = map_check_range(m, r);
+
+	for (uint64_t va = r.start.va; va < r.end.va && e == OK; va += PAGE_SIZE) {
+		struct vm_entry_info info;
+		enum prot want = (enum prot)access;
+
+		if (!vm_map_lookup(m, va, &info) || info.range.start.va > va)
+			return ERR_NOENT;
+		/* A private writable page is made now, not at the first write. */
+		if (!info.shared && (info.prot & PROT_W))
+			want = PROT_W;
+		e = vm_fault(m, vaddr(va), want);
+	}
+	return e;
+}
+
+enum error vm_map_resident(struct vm_map *m, struct vrange r, uint8_t *vec)
+{
+	enum error e = map_check_range(m, r);
+
+	for (uint64_t va = r.start.va; va < r.end.va && e == OK; va += PAGE_SIZE) {
+		const struct vm_entry *entry;
+		bool there = false, exclusive;
+
+		epoch_enter(&m->vm->epoch);
+		entry = entry_tree_find(&m->tree, va);
+		if (!entry || entry->range.start.va > va) {
+			e = ERR_NOENT;
+		} else {
+			struct amap_node *leaf = entry->amap ? amap_find(entry->amap, va, &exclusive) : NULL;
+
+			there = (leaf && amap_slot(leaf, va)) ||
+				(entry->object && object_lookup(entry->object, entry_index(entry, va)));
+		}
+		epoch_leave(&m->vm->epoch);
+		vec[(va - r.start.va) >> PAGE_SHIFT] = there;
+	}
+	return e;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* vm/pager_initrd.c: files of the initial RAM disk: bytes that lie in memory, at any alignment. */
+#include <string.h>
+
+#include "vm/object.h"
+
+static enum error get(struct vm_object *o, uint64_t index, paddr_t frame)
+{
+	uint64_t at = index << PAGE_SHIFT;
+	uint64_t n = at < o->pager_size ? o->pager_size - at : 0;
+	char *to = phys_to_virt(frame);
+
+	if (n > PAGE_SIZE)
+		n = PAGE_SIZE;
+	memcpy(to, (const char *)o->pager_data + at, n);
+	memset(to + n, 0, PAGE_SIZE - n);
+	return OK;
+}
+
+const struct pager_ops pager_initrd = { .name = "initrd", .get = get };

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm/range_lock.h: mutators of disjoint address ranges run at the same time,
+ * those of overlapping ones in turn. May wait: thread context, nothing held.
+ */
+#ifndef VM_RANGE_LOCK_H
+#define VM_RANGE_LOCK_H
+
+#include "base/list.h"
+#include "base/types.h"
+#include "sync/waitq.h"
+
+struct range_lock {
+	struct spinlock lock;  /* RANK_RANGE: held */
+	struct list held;      /* struct range_hold */
+	struct waitq queue;    /* who waits for any of them to end */
+};
+
+/* One holder's range; on its stack. */
+struct range_hold {
+	struct list link;
+	struct vrange range;
+};
+
+#define RANGE_ALL vrange(0, UINT64_MAX)
+
+void range_lock_init(struct range_lock *l);
+/* Waits until no held range overlaps r, then holds it. */
+void range_lock_take(struct range_lock *l, struct range_hold *h, struct vrange r);
+void range_lock_drop(struct range_lock *l, struct range_hold *h);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm/vm.h: the state of one memory subsystem, from frames to address spaces.
+ * Every module of kernel/vm takes a pointer to it; one process may hold many.
+ */
+#ifndef VM_VM_H
+#define VM_VM_H
+
+#include "hal/machine.h"
+#include "hal/pmap.h"
+#include "sync/epoch.h"
+#include "vm/counters.h"
+#include "vm/frame.h"
+#include "vm/kmalloc.h"
+#include "vm/zone.h"
+
+struct vm {
+	struct frames frames;
+	struct epoch epoch;
+	struct zones zones;
+	struct kmalloc kmalloc;
+	struct counters counters;
+	struct pmap_system *pmaps;
+	pfn_t zero_page;            /* read by whoever touches private memory first by reading */
+	/* set by the modules' own init */
+	struct zone *anon_zone, *amap_zone, *node_zone, *object_zone, *object_node_zone;
+	struct zone *entry_zone, *tree_node_zone, *map_zone;
+};
+
+#endif
