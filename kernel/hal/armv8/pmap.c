@@ -68,7 +68,7 @@ static void destroy_leaf(struct pmap *pm, uint64_t parent, struct frame_list *ta
 	mmu_pte_store_seq_cst(page->parent, 0);
 	atomic_store_relaxed(&page->flags, (uint16_t)0); /* under the leaf lock */
 	page->parent = NULL;
-	frame_list_push(pm->sys, tables, f);
+	pmap_list_push(pm->sys, tables, f);
 	spin_unlock(&page->lock);
 }
 
@@ -87,7 +87,7 @@ static void destroy_table(struct pmap *pm, pfn_t table, unsigned level, struct f
 	/* relaxed: late readers descend through it, but nobody locks it or asks for its flags */
 	atomic_store_relaxed(&pmap_page(pm->sys, table)->flags, (uint16_t)0);
 	pmap_page(pm->sys, table)->parent = NULL;
-	frame_list_push(pm->sys, tables, table);
+	pmap_list_push(pm->sys, tables, table);
 }
 
 void pmap_destroy(struct pmap *pm, struct frame_list *tables)

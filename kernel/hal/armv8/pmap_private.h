@@ -131,7 +131,7 @@ static inline bool pmap_has_page(const struct pmap_system *ps, pfn_t f)
 	return f.fn - ps->config.first.fn < ps->config.count;
 }
 
-static inline void frame_list_push(struct pmap_system *ps, struct frame_list *l, pfn_t f)
+static inline void pmap_list_push(struct pmap_system *ps, struct frame_list *l, pfn_t f)
 {
 	pmap_page(ps, f)->next = l->head;
 	l->head = f;

@@ -144,7 +144,7 @@ static void give_back_locked(struct pmap_system *ps, struct rmap_frame *rf)
 	struct rmap_chunks *rc = &ps->chunks;
 
 	atomic_bump(&rc->frames, -1);
-	frame_list_push(ps, &rc->empty, rf->frame);
+	pmap_list_push(ps, &rc->empty, rf->frame);
 	pmap_page(ps, rf->frame)->parent = NULL;
 	/* relaxed: a hint for rmap_chunk_take_empty, which looks again under the lock */
 	atomic_store_relaxed(&rc->empty_count, rc->empty.count);
@@ -193,7 +193,7 @@ void rmap_chunk_take_empty(struct pmap_system *ps, struct frame_list *l)
 		pfn_t f = rc->empty.head;
 
 		rc->empty.head = pmap_page(ps, f)->next;
-		frame_list_push(ps, l, f);
+		pmap_list_push(ps, l, f);
 	}
 	rc->empty.count = 0;
 	atomic_store_relaxed(&rc->empty_count, UINT64_C(0));

@@ -213,5 +213,5 @@ void table_unlink_locked(struct pmap_leaf *leaf, struct tlb_gather *g)
 	atomic_store_relaxed(&leaf->page->flags, (uint16_t)0); /* under the leaf lock */
 	atomic_sub_relaxed(&leaf->pm->tables, UINT64_C(1));     /* a statistic */
 	g->tables = true;
-	frame_list_push(leaf->pm->sys, &g->unlinked, leaf->frame);
+	pmap_list_push(leaf->pm->sys, &g->unlinked, leaf->frame);
 }
