@@ -253,8 +253,10 @@ static enum error break_old(struct fault *f, const struct last_look *look, pfn_t
 		*broken = true;
 	}
 	unlock_both(f, &leaf);
-	if (*broken)
+	if (*broken) {
 		gather_flush(&g);
+		frame_list_free_by_epoch(&f->vm->frames, &g.unlinked);
+	}
 	return e;
 }
 
