@@ -27,8 +27,8 @@
  *	3. What lies in a cache is owned by CACHED, and the reverse.
  *
  * Owner states.
- *	FREE --core_get--> CACHED --claim--> ANON, TABLE, ... --frame_free--> CACHED --put--> FREE
- *	  \___________________________claim____^                  \____________________________^
+ *	FREE --refill--> CACHED --claim--> ANON, TABLE, ... --frame_free--> CACHED --put--> FREE
+ *	  \________________________claim____^                  \____________________________^
  * Who moves a state has the frame to itself: by taking its bit (core's lock), by
  * being in the gate of the cache that holds it, or by owning it.
  *
@@ -36,15 +36,16 @@
  * (RANK_FRAME). A CPU leaves its own gate before it visits others', and visits one
  * at a time.
  *
- * Completeness. An allocation fails only if no frame stayed free for all of its
- * duration. The searcher raises `searching`, visits all caches, then asks the
- * core. Frames move from caches to the core (the last look finds them) and from the
- * core to caches; the latter must not carry a frame past the searcher. A refill
- * holds its gate while frames are in its hands, so a searcher that comes later
- * finds them. One that has been there before: then the refilling CPU's store of
- * `inside` follows the searcher's load of it in the order of all seq_cst
- * accesses, its load of `searching` sees the search, and it takes only the one
- * frame that it uses at once. Blocks are never taken to a cache from the core.
+ * Completeness. An allocation of one frame fails only if at one moment of its
+ * duration none was free. The searcher raises `searching`, empties all caches
+ * into the core, one after the other, then asks the core. While `searching` is
+ * not 0, nobody fills a cache again: a refill takes only the one frame that it uses at
+ * once, and what is freed goes to the core. So at the last look all free frames are in the core. Nobody misses
+ * the sign: either a CPU's store of `inside` is before the searcher's load of it in
+ * the order of all seq_cst accesses, then the searcher waits and finds what it put;
+ * or after, then the CPU's load of `searching`, later still, sees the search. Who
+ * empties a cache holds its gate until the frames are in the core, so that a second
+ * searcher does not pass them.
  *
  * Memory order. The caches: the gate's pairs. A page's owner, order, flags are
  * relaxed: the frame passes from hand to hand by gate or lock, and audits run at
@@ -131,12 +132,17 @@ static void mark(struct frames *f, const uint32_t *index, unsigned n, enum frame
 		page_set_owner(&f->pages[index[i]], owner);
 }
 
+/* Inside a gate: the cache must not be filled. */
+static bool searched(const struct frames *f)
+{
+	/* seq_cst: pairs with searchers_add; see Completeness */
+	return UNLIKELY(atomic_load_seq_cst(&f->searching) != 0);
+}
+
 /* Inside the gate of an empty cache. Returns how many frames it holds now. */
 static uint32_t refill(struct frames *f, struct frame_cache *c)
 {
-	/* seq_cst: pairs with search's swap; see Completeness */
-	unsigned want = atomic_load_seq_cst(&f->searching) ? 1 : f->cache_batch;
-	unsigned n = frame_core_get_singles(&f->core, &c->hint, c->frame, want);
+	unsigned n = frame_core_get_singles(&f->core, &c->hint, c->frame, searched(f) ? 1 : f->cache_batch);
 
 	for (unsigned i = 0; i < n; i++)
 		atomic_store_relaxed(&f->pages[c->frame[i]].order, (uint8_t)0); /* may have headed a larger block */
@@ -201,8 +207,13 @@ static void put_single(struct frames *f, uint32_t index)
 	struct frame_cache *c = own_cache(f);
 	uint32_t n;
 
-	page_set_owner(&f->pages[index], FRAME_CACHED);
 	gate_enter(&c->gate, RANK_FRAME_CACHE);
+	if (searched(f)) {
+		put_to_core(f, &index, 1, 0);
+		gate_leave(&c->gate);
+		return;
+	}
+	page_set_owner(&f->pages[index], FRAME_CACHED);
 	n = atomic_load_relaxed(&c->count);
 	if (UNLIKELY(n == f->cache_max)) {
 		/* the coldest: those that lie deepest */
@@ -222,7 +233,7 @@ static void put_block(struct frames *f, uint32_t index)
 
 	gate_enter(&c->gate, RANK_FRAME_CACHE);
 	n = atomic_load_relaxed(&c->blocks);
-	if (n < f->blocks_max) {
+	if (n < f->blocks_max && !searched(f)) {
 		page_set_owner(&f->pages[index], FRAME_CACHED);
 		c->block[n] = index;
 		atomic_store_relaxed(&c->blocks, n + 1);
@@ -261,7 +272,7 @@ static void searchers_add(struct frames *f, uint32_t n)
 {
 	uint32_t now = atomic_load_relaxed(&f->searching); /* a guess for the cas */
 
-	/* seq_cst: pairs with refill's load; see Completeness */
+	/* seq_cst: pairs with the load in searched; see Completeness */
 	while (!atomic_cas_seq_cst(&f->searching, &now, now + n))
 		cpu_relax();
 }

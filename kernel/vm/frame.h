@@ -38,7 +38,7 @@ struct frame_cache {
 	uint32_t frame[FRAME_CACHE_MAX];
 } ALIGNED(CACHE_LINE);
 
-/* One machine's RAM. The first group is fixed after frames_init. */
+/* One machine's RAM. The first group is fixed after frames_init but for what is said. */
 struct frames {
 	struct vm_page *pages;          /* one a frame from first on, holes between banks included */
 	pfn_t first;                    /* frame of pages[0]; 2 MiB aligned */
@@ -56,9 +56,9 @@ struct frames {
 	 */
 	bool (*fail)(void *arg);
 	void *fail_arg;
+	ATOMIC(uint32_t) searching;     /* x: allocations that are emptying caches now; written only then */
 
-	ATOMIC(uint32_t) searching ALIGNED(CACHE_LINE); /* allocations that are emptying caches now */
-	struct frame_core core;
+	struct frame_core core ALIGNED(CACHE_LINE);
 	struct frame_cache cache[CPU_MAX];
 };
 
@@ -77,10 +77,9 @@ enum error frames_init(struct frames *f, const struct machine_info *mi, uint32_t
  * A block of 2^order frames, aligned to its size, order <= FRAME_ORDER_MAX.
  * => OK: *out is its first frame, its head page belongs to owner, order is set,
  * wire count and owner's flags are 0, the union is not touched; every frame's
- * pmap flags are reset. ERR_NOMEM: not one frame (order 0) that stayed free for
- * the whole call was overlooked, the caches of other CPUs included; for higher
- * orders no aligned run either. Zeroing large blocks takes its time: no lock
- * and no epoch section should be held for order 9.
+ * pmap flags are reset. ERR_NOMEM: at one moment of the call no such block was
+ * free, in the core or in any CPU's cache. Zeroing large blocks takes its
+ * time: no lock and no epoch section should be held for order 9.
  */
 enum error frame_alloc(struct frames *f, unsigned order, unsigned flags, enum frame_owner owner, pfn_t *out) MUST_CHECK;
 
