@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test/epoch.c: what is retired is freed once, late enough, and in the end.
+ *
+ * The first tests need no threads: the one thread goes from vCPU to vCPU by
+ * detaching and attaching, so each interleaving is exact. The last ones are
+ * readers and writers in earnest; there "freed" overwrites the object by plain
+ * stores, so that ThreadSanitizer too sees a reader that is still inside.
+ */
+#include "sync/epoch.h"
+
+#include <stdlib.h>
+
+#include "test_machine.h"
+
+static struct epoch e;
+
+struct object {
+	struct epoch_item item;
+	uint64_t value, check;    /* check == ~value while alive */
+	unsigned freed;
+	struct object *again;     /* retired by this one's free */
+};
+
+static void object_free(struct epoch_item *item)
+{
+	struct object *o = CONTAINER_OF(item, struct object, item);
+
+	o->freed++;
+	o->value = o->check = 0;
+	if (o->again)
+		epoch_retire(&e, &o->again->item, object_free);
+}
+
+static void retire(struct object *o) { epoch_retire(&e, &o->item, object_free); }
+
+static void be(struct test_machine *t, uint32_t cpu)
+{
+	host_detach();
+	host_attach(t->m, cpu);
+}
+
+static void poll_all(struct test_machine *t, unsigned times)
+{
+	for (unsigned i = 0; i < times; i++)
+		for (uint32_t cpu = 0; cpu < 3; cpu++) {
+			be(t, cpu);
+			epoch_poll(&e);
+		}
+}
+
+static void setup(struct test_machine *t)
+{
+	test_machine_init(t, NULL);
+	epoch_init(&e, 3);
+}
+
+static void teardown(struct test_machine *t)
+{
+	be(t, 0);
+	test_machine_destroy(t);
+}
+
+static void waits_for_readers(void **state)
+{
+	struct object o = { .value = 1 }, early = { .value = 2 };
+	struct test_machine t;
+
+	(void)state;
+	setup(&t);
+	be(&t, 1);
+	epoch_enter(&e);
+	be(&t, 0);
+	retire(&o);
+	assert_int_equal(epoch_pending(&e), 1);
+	poll_all(&t, 8);
+	assert_int_equal(o.freed, 0); /* CPU 1 may be looking at it */
+	be(&t, 2);
+	epoch_enter(&e); /* sections that come later do not count */
+	be(&t, 1);
+	epoch_leave(&e);
+	be(&t, 2);
+	epoch_leave(&e);
+	epoch_enter(&e);
+	be(&t, 0);
+	poll_all(&t, 1);
+	be(&t, 2);
+	epoch_leave(&e);
+	poll_all(&t, 3);
+	assert_int_equal(o.freed, 1);
+	assert_int_equal(epoch_pending(&e), 0);
+	/* nobody inside: three polls of its CPU are enough */
+	be(&t, 0);
+	retire(&early);
+	for (int i = 0; i < 3; i++)
+		epoch_poll(&e);
+	assert_int_equal(early.freed, 1);
+	teardown(&t);
+}
+
+/* At every distance between retirement and a section's begin that polls can make. */
+static void any_distance(void **state)
+{
+	struct test_machine t;
+
+	(void)state;
+	for (unsigned before = 0; before < 4; before++)
+		for (unsigned between = 0; between < 4; between++) {
+			struct object o = { .value = 1 };
+
+			setup(&t);
+			for (unsigned i = 0; i < before; i++)
+				epoch_poll(&e);
+			be(&t, 1);
+			epoch_enter(&e); /* has it in hand */
+			be(&t, 0);
+			for (unsigned i = 0; i < between; i++)
+				epoch_poll(&e);
+			retire(&o);
+			poll_all(&t, 6);
+			assert_int_equal(o.freed, 0);
+			be(&t, 1);
+			epoch_leave(&e);
+			poll_all(&t, 6);
+			assert_int_equal(o.freed, 1);
+			teardown(&t);
+		}
+}
+
+static void sections_nest(void **state)
+{
+	struct object o = { .value = 1 };
+	struct test_machine t;
+
+	(void)state;
+	setup(&t);
+	assert_false(epoch_inside(&e));
+	epoch_enter(&e);
+	epoch_enter(&e);
+	retire(&o);
+	epoch_leave(&e);
+	assert_true(epoch_inside(&e));
+	assert_int_equal(cpu_debug()->epoch_depth, 1);
+	assert_int_equal(epoch_poll(&e), 0); /* not inside one */
+	be(&t, 1);
+	for (int i = 0; i < 5; i++)
+		epoch_poll(&e);
+	be(&t, 0);
+	assert_int_equal(o.freed, 0);
+	epoch_leave(&e);
+	assert_false(epoch_inside(&e));
+	EXPECT_PANIC("depth", epoch_leave(&e));
+	poll_all(&t, 4);
+	assert_int_equal(o.freed, 1);
+	teardown(&t);
+}
+
+static void destructors_may_retire(void **state)
+{
+	struct object second = { .value = 1 }, first = { .value = 2, .again = &second };
+	struct test_machine t;
+
+	(void)state;
+	setup(&t);
+	retire(&first);
+	poll_all(&t, 2);
+	assert_int_equal(first.freed, 1);
+	poll_all(&t, 4);
+	assert_int_equal(second.freed, 1);
+	assert_int_equal(epoch_pending(&e), 0);
+	teardown(&t);
+}
+
+static void says_when_to_poll(void **state)
+{
+	static struct object o[64];
+	struct test_machine t;
+
+	(void)state;
+	setup(&t);
+	for (unsigned i = 0; i < ARRAY_SIZE(o); i++) {
+		assert_false(epoch_should_poll(&e));
+		retire(&o[i]);
+	}
+	assert_true(epoch_should_poll(&e));
+	assert_int_equal(epoch_pending(&e), ARRAY_SIZE(o));
+	be(&t, 1);
+	assert_false(epoch_should_poll(&e)); /* its own business only */
+	be(&t, 0);
+	assert_int_equal(epoch_poll(&e) + epoch_poll(&e) + epoch_poll(&e), ARRAY_SIZE(o));
+	assert_false(epoch_should_poll(&e));
+	for (unsigned i = 0; i < ARRAY_SIZE(o); i++)
+		assert_int_equal(o[i].freed, 1);
+	teardown(&t);
+}
+
+/* --- in earnest --- */
+
+#define SLOTS 4
+#define ROUNDS 3000u
+
+static struct {
+	ATOMIC(struct object *) slot[SLOTS];
+	ATOMIC(uint64_t) freed, reads;
+	ATOMIC(uint32_t) writers;
+} shared;
+
+static void shared_free(struct epoch_item *item)
+{
+	struct object *o = CONTAINER_OF(item, struct object, item);
+
+	CHECK(!epoch_inside(&e));
+	CHECK(o->value == ~o->check);
+	o->value = o->check = 0;
+	atomic_add_relaxed(&shared.freed, 1u);
+	free(o);
+}
+
+static struct object *new_object(uint64_t value)
+{
+	struct object *o = calloc(1, sizeof *o);
+
+	CHECK(o);
+	o->value = value;
+	o->check = ~value;
+	return o;
+}
+
+static void read_shared(uint32_t slot)
+{
+	struct object *o;
+
+	epoch_enter(&e);
+	/* seq_cst: the first pointer load of a section; pairs with the swap that unlinks */
+	o = atomic_load_seq_cst(&shared.slot[slot]);
+	CHECK(o->value == ~o->check && o->value % SLOTS == slot);
+	cpu_relax(); /* long enough for it to be retired */
+	CHECK(o->value == ~o->check && o->value % SLOTS == slot);
+	epoch_leave(&e);
+	atomic_add_relaxed(&shared.reads, 1u);
+}
+
+static void readers_and_writers(uint32_t cpu, void *arg)
+{
+	uint64_t seed = cpu;
+
+	(void)arg;
+	if (cpu >= 2) {
+		while (atomic_load_relaxed(&shared.writers) > 0)
+			read_shared(seed++ * 7 % SLOTS);
+		return;
+	}
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		uint32_t slot = (i + cpu) % SLOTS;
+		struct object *old = atomic_swap_seq_cst(&shared.slot[slot], new_object(i * SLOTS + slot));
+
+		epoch_retire(&e, &old->item, shared_free);
+		if (epoch_should_poll(&e) || i % 8 == 0)
+			epoch_poll(&e);
+		if (i % 16 == 0)
+			read_shared(slot);
+	}
+	atomic_sub_relaxed(&shared.writers, 1u);
+}
+
+static void nothing_is_freed_in_a_readers_hands(void **state)
+{
+	struct test_machine t;
+
+	(void)state;
+	test_machine_init(&t, NULL);
+	epoch_init(&e, 4);
+	for (unsigned i = 0; i < SLOTS; i++)
+		atomic_store_relaxed(&shared.slot[i], new_object(i));
+	atomic_store_relaxed(&shared.writers, 2u);
+	run_on_cpus(t.m, 4, readers_and_writers, NULL);
+	for (uint32_t i = 0; i < 4 * 4; i++) {
+		be(&t, i % 4);
+		epoch_poll(&e);
+	}
+	assert_int_equal(epoch_pending(&e), 0);
+	assert_int_equal(atomic_load_relaxed(&shared.freed), 2 * ROUNDS); /* each once: free() would say twice */
+	assert_true(atomic_load_relaxed(&shared.reads) >= 2 * (ROUNDS / 16));
+	for (unsigned i = 0; i < SLOTS; i++)
+		free(atomic_load_relaxed(&shared.slot[i]));
+	teardown(&t);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(waits_for_readers),      cmocka_unit_test(any_distance),
+		cmocka_unit_test(sections_nest),          cmocka_unit_test(destructors_may_retire),
+		cmocka_unit_test(says_when_to_poll),      cmocka_unit_test(nothing_is_freed_in_a_readers_hands),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
