@@ -41,12 +41,12 @@ $(B)/$(1)/libsupport.a: $$($(1)_SUP) | $(B)/$(1)
 $$($(1)_TST): $(B)/$(1)/test/%: $(B)/$(1)/obj/test/%.o $(B)/$(1)/libsupport.a $(B)/$(1)/libstrata.a
 	$$(call say,LD,$$@)
 	@mkdir -p $$(@D)
-	$(Q)$$(HOSTCC) -pthread $$(SAN_$(1)) -o $$@ -Wl,--start-group $$^ -Wl,--end-group -lcmocka
+	$(Q)$$(HOSTCC) -pthread -rdynamic $$(SAN_$(1)) -o $$@ -Wl,--start-group $$^ -Wl,--end-group -lcmocka
 
 $(B)/$(1)/stress: $$($(1)_STR) $(B)/$(1)/libsupport.a $(B)/$(1)/libstrata.a
 	$$(call say,LD,$$@)
 	@mkdir -p $$(@D)
-	$(Q)$$(HOSTCC) -pthread $$(SAN_$(1)) -o $$@ -Wl,--start-group $$^ -Wl,--end-group -lcmocka
+	$(Q)$$(HOSTCC) -pthread -rdynamic $$(SAN_$(1)) -o $$@ -Wl,--start-group $$^ -Wl,--end-group -lcmocka
 
 $(B)/$(1):
 	@mkdir -p $$@
