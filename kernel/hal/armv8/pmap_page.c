@@ -63,10 +63,7 @@ static void flush_pages(const struct rmap_entry *e, unsigned n)
 		mmu_dsb_ish();
 }
 
-/*
- * Reads "set" bits of all PTEs of f, and with clear changes them: d becomes
- * (d & ~off) | on where hit(d). True if any was hit.
- */
+/* Is any PTE of f dirty (modified) or accessed (else)? With clear: makes it clean or not accessed, and flushes. */
 static bool walk(struct pmap_system *ps, pfn_t f, bool modified, bool clear)
 {
 	unsigned skip = 0, n;
@@ -95,7 +92,7 @@ static bool walk(struct pmap_system *ps, pfn_t f, bool modified, bool clear)
 			} while (clear && new != d && !mmu_pte_cas(p, &d, new));
 			pmap_leaf_unlock(&leaf);
 			any |= new != d;
-			if (clear && new != d)
+			if (clear && (new ^ d) & (PTE_AP_RO | PTE_AF)) /* what TLBs know of */
 				flush[flushes++] = e[i];
 		}
 		flush_pages(flush, flushes);

@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test/pmap.c: the pmap's contract, one CPU at a time, seen through the simulated MMU. Races: test/pmap_race.c. */
+#include "pmap_machine.h"
+
+#define VA UINT64_C(0x400000000)       /* the start of a 2 MiB window */
+#define RW (PROT_R | PROT_W)
+
+struct world {
+	struct pmap_machine m;
+	struct pmap p;
+};
+
+static void begin_with(struct world *w, const struct host_config *config)
+{
+	pm_init(&w->m, config);
+	pmap_init(w->m.ps, &w->p, pm_alloc(&w->m));
+	pmap_activate(&w->p);
+}
+
+static void begin(struct world *w) { begin_with(w, NULL); }
+
+static void end(struct world *w)
+{
+	pm_exit(&w->m, &w->p);
+	pm_destroy(&w->m);
+}
+
+static void enter(struct world *w, uint64_t va, pfn_t f, enum prot prot, unsigned flags)
+{
+	assert_int_equal(pm_enter(&w->m, &w->p, va, f, prot, flags), OK);
+}
+
+static enum host_fault_kind load(uint64_t va, uint64_t *v)
+{
+	struct host_fault fault = { .kind = HOST_FAULT_NONE };
+
+	return host_user_load64(vaddr(va), v, &fault) == OK ? HOST_FAULT_NONE : fault.kind;
+}
+
+static enum host_fault_kind store(uint64_t va, uint64_t v)
+{
+	struct host_fault fault = { .kind = HOST_FAULT_NONE };
+
+	return host_user_store64(vaddr(va), v, &fault) == OK ? HOST_FAULT_NONE : fault.kind;
+}
+
+/* What a program does to run what it wrote: the kernel makes a frame's bytes fetchable only at the first mapping. */
+static enum error run(uint64_t va)
+{
+	struct host_fault fault;
+
+	assert_int_equal(host_user_sync_icache(vaddr(va), &fault), OK);
+	return host_user_exec(vaddr(va), NULL, &fault);
+}
+
+static unsigned page_flags(struct world *w, pfn_t f)
+{
+	return atomic_load_relaxed(&pmap_page(w->m.ps, f)->flags);
+}
+
+static void gather(struct world *w, struct tlb_gather *g, bool exclusive)
+{
+	gather_init(g, &w->p);
+	g->exclusive = exclusive;
+}
+
+static void finish(struct world *w, struct tlb_gather *g)
+{
+	gather_flush(g);
+	pm_free_late(&w->m, &g->unlinked);
+}
+
+static void test_enter_and_dirty(void **state)
+{
+	struct world w;
+	struct pmap_pte pte;
+	uint64_t v;
+	pfn_t f;
+
+	(void)state;
+	begin(&w);
+	f = pm_alloc(&w.m);
+	assert_int_equal(pmap_extract(&w.p, vaddr(VA)).state, PMAP_EMPTY);
+	assert_int_equal(load(VA, &v), HOST_FAULT_TRANSLATION);
+	enter(&w, VA, f, RW, 0);
+	assert_int_equal(load(VA + 8, &v), HOST_FAULT_NONE);
+	assert_int_equal(v, 0);
+	/* clean: the first write faults, and brings PMAP_WRITTEN */
+	assert_int_equal(store(VA, 5), HOST_FAULT_PERMISSION);
+	pte = pmap_extract(&w.p, vaddr(VA));
+	assert_int_equal(pte.state, PMAP_VALID);
+	assert_int_equal(pte.frame.fn, f.fn);
+	assert_int_equal(pte.prot, RW);
+	assert_false(pte.dirty);
+	assert_false(pmap_page_modified(w.m.ps, f, false));
+	enter(&w, VA, f, RW, PMAP_WRITTEN);
+	assert_true(pmap_extract(&w.p, vaddr(VA)).dirty);
+	assert_int_equal(store(VA, 5), HOST_FAULT_PERMISSION); /* the stale entry */
+	pmap_spurious(&w.p, vaddr(VA));
+	assert_int_equal(store(VA, 5), HOST_FAULT_NONE);
+	assert_int_equal(*(uint64_t *)pm_bytes(f), 5);
+	assert_int_equal(pmap_resident(&w.p), 1);
+	assert_int_equal(atomic_load_relaxed(&w.p.tables), 3);
+	pmap_check(&w.p);
+	/* no right that was not given */
+	assert_int_equal(host_user_exec(vaddr(VA), NULL, &(struct host_fault){ 0 }), ERR_FAULT);
+	pm_remove(&w.m, &w.p, VA, VA + PAGE_SIZE, true);
+	assert_int_equal(load(VA, &v), HOST_FAULT_TRANSLATION);
+	assert_int_equal(pmap_resident(&w.p), 0);
+	assert_true(pmap_page_modified(w.m.ps, f, true));
+	assert_false(pmap_page_modified(w.m.ps, f, true));
+	assert_true(pmap_page_referenced(w.m.ps, f, true));
+	assert_false(pmap_page_referenced(w.m.ps, f, true));
+	pm_free(&w.m, f);
+	end(&w);
+}
+
+static void test_stock(void **state)
+{
+	struct pmap_stock stock = { .chunk = PFN_NONE };
+	struct pmap_leaf leaf;
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	epoch_enter(&w.m.epoch);
+	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), &stock, &leaf), ERR_STOCK);
+	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), NULL, &leaf), ERR_STOCK);
+	stock.table[stock.tables++] = pm_alloc(&w.m);
+	stock.table[stock.tables++] = pm_alloc(&w.m);
+	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), &stock, &leaf), ERR_STOCK);
+	assert_int_equal(stock.tables, 0); /* two are linked and stay */
+	assert_int_equal(atomic_load_relaxed(&w.p.tables), 2);
+	stock.table[stock.tables++] = pm_alloc(&w.m);
+	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), &stock, &leaf), OK);
+	pmap_leaf_unlock(&leaf);
+	/* and now none is needed */
+	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA + BLOCK_SIZE - 1), NULL, &leaf), OK);
+	pmap_leaf_unlock(&leaf);
+	epoch_leave(&w.m.epoch);
+	pmap_check(&w.p);
+	end(&w);
+}
+
+static bool say_no(void *arg)
+{
+	++*(int *)arg;
+	return false;
+}
+
+static void test_set_errors(void **state)
+{
+	struct pmap_stock stock = { .chunk = PFN_NONE };
+	struct pmap_leaf leaf;
+	struct tlb_gather g;
+	struct world w;
+	int asked = 0;
+	const struct pmap_last_check check = { say_no, &asked };
+	pfn_t a, b;
+
+	(void)state;
+	begin(&w);
+	a = pm_alloc(&w.m);
+	b = pm_alloc(&w.m);
+	enter(&w, VA, a, PROT_R, 0);
+	assert_int_equal(pm_enter(&w.m, &w.p, VA, b, PROT_R, 0), ERR_EXISTS);
+	assert_int_equal(pmap_page_mappings(w.m.ps, b), 0);
+
+	epoch_enter(&w.m.epoch);
+	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), NULL, &leaf), OK);
+	/* the last check: neither PTE nor reverse map stay, no right is added */
+	assert_int_equal(pmap_leaf_set(&leaf, vaddr(VA + PAGE_SIZE), b, RW, 0, &stock, &check), ERR_STALE);
+	assert_int_equal(pmap_leaf_get(&leaf, vaddr(VA + PAGE_SIZE)).state, PMAP_EMPTY);
+	assert_int_equal(pmap_leaf_set(&leaf, vaddr(VA), a, RW, PMAP_WRITTEN, &stock, &check), ERR_STALE);
+	assert_int_equal(pmap_leaf_get(&leaf, vaddr(VA)).prot, PROT_R);
+	assert_int_equal(asked, 2);
+	assert_int_equal(pmap_page_mappings(w.m.ps, b), 0);
+	/* a second mapping needs a chunk */
+	assert_int_equal(pmap_leaf_set(&leaf, vaddr(VA + PAGE_SIZE), a, PROT_R, 0, &stock, NULL), ERR_STOCK);
+	assert_int_equal(pmap_leaf_get(&leaf, vaddr(VA + PAGE_SIZE)).state, PMAP_EMPTY);
+	/* break before make */
+	gather_init(&g, &w.p);
+	pmap_leaf_break(&leaf, vaddr(VA), &g);
+	assert_int_equal(pmap_leaf_get(&leaf, vaddr(VA)).state, PMAP_BUSY);
+	assert_int_equal(pmap_leaf_set(&leaf, vaddr(VA), b, PROT_R, 0, &stock, NULL), ERR_BUSY);
+	pmap_leaf_unlock(&leaf);
+	epoch_leave(&w.m.epoch);
+	finish(&w, &g);
+	assert_int_equal(pmap_page_mappings(w.m.ps, a), 0);
+	/* nobody but its owner touches a BUSY one */
+	pm_remove(&w.m, &w.p, VA, VA + BLOCK_SIZE, true);
+	assert_int_equal(pmap_extract(&w.p, vaddr(VA)).state, PMAP_BUSY);
+	assert_int_equal(atomic_load_relaxed(&w.p.tables), 3);
+	enter(&w, VA, b, RW, PMAP_OWN_BUSY | PMAP_WRITTEN);
+	assert_int_equal(pmap_extract(&w.p, vaddr(VA)).frame.fn, b.fn);
+	assert_int_equal(pmap_resident(&w.p), 1);
+	pmap_check(&w.p);
+
+	epoch_enter(&w.m.epoch);
+	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), NULL, &leaf), OK);
+	gather_init(&g, &w.p);
+	pmap_leaf_break(&leaf, vaddr(VA), &g);
+	pmap_leaf_unlock(&leaf);
+	gather_flush(&g);
+	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), NULL, &leaf), OK);
+	pmap_leaf_abandon(&leaf, vaddr(VA));
+	pmap_leaf_unlock(&leaf);
+	epoch_leave(&w.m.epoch);
+	assert_int_equal(pmap_resident(&w.p), 0);
+	assert_true(pmap_page_modified(w.m.ps, b, false));
+	pmap_check(&w.p);
+	pm_free(&w.m, a);
+	pm_free(&w.m, b);
+	end(&w);
+}
+
+static void test_remove_unlinks(void **state)
+{
+	struct pmap_leaf leaf;
+	struct tlb_gather g;
+	struct world w;
+	uint64_t v;
+	pfn_t f, other;
+
+	(void)state;
+	begin(&w);
+	f = pm_alloc(&w.m);
+	other = pm_alloc(&w.m);
+	enter(&w, VA, f, RW, 0);
+	enter(&w, VA + 2 * BLOCK_SIZE, other, RW, 0);
+	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
+	assert_int_equal(load(VA + 2 * BLOCK_SIZE, &v), HOST_FAULT_NONE);
+	assert_true(host_walk_holds(w.m.t.m, 0, asid_to_flush(&w.p), vaddr(VA), 2));
+	/* a part of the window: the table stays, empty */
+	pm_remove(&w.m, &w.p, VA, VA + BLOCK_SIZE - PAGE_SIZE, true);
+	assert_int_equal(atomic_load_relaxed(&w.p.tables), 4);
+	assert_int_equal(pmap_resident(&w.p), 1);
+	/* all of it, though nothing is left: the table goes, and out of the walk caches */
+	gather(&w, &g, true);
+	pmap_remove(&w.p, vrange(VA - BLOCK_SIZE, VA + 2 * BLOCK_SIZE), &g);
+	assert_true(g.tables);
+	assert_int_equal(g.unlinked.count, 1);
+	epoch_enter(&w.m.epoch);
+	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), NULL, &leaf), ERR_BUSY);
+	epoch_leave(&w.m.epoch);
+	finish(&w, &g);
+	assert_false(host_walk_holds(w.m.t.m, 0, asid_to_flush(&w.p), vaddr(VA), 2));
+	assert_int_equal(atomic_load_relaxed(&w.p.tables), 3);
+	pm_drain(&w.m);
+	pmap_check(&w.p);
+	enter(&w, VA, f, RW, 0); /* another table comes */
+	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
+	assert_int_equal(load(VA + 2 * BLOCK_SIZE, &v), HOST_FAULT_NONE);
+	/* the whole address space */
+	pm_remove(&w.m, &w.p, 0, BIT(48), true);
+	assert_int_equal(atomic_load_relaxed(&w.p.tables), 2);
+	pm_free(&w.m, f);
+	pm_free(&w.m, other);
+	end(&w);
+}
+
+static void test_remove_of_live_entries(void **state)
+{
+	struct world w;
+	struct tlb_gather g, foreign;
+	struct pmap_leaf leaf;
+	pfn_t f, k, j;
+
+	(void)state;
+	begin(&w);
+	f = pm_alloc(&w.m);
+	k = pm_alloc(&w.m);
+	j = pm_alloc(&w.m);
+	enter(&w, VA, f, RW, 0);
+	enter(&w, VA + PAGE_SIZE, k, RW, 0);
+	enter(&w, VA + BLOCK_SIZE, j, RW, 0);
+	epoch_enter(&w.m.epoch);
+	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), NULL, &leaf), OK);
+	gather_init(&foreign, &w.p);
+	pmap_leaf_break(&leaf, vaddr(VA + PAGE_SIZE), &foreign);
+	pmap_leaf_unlock(&leaf);
+	epoch_leave(&w.m.epoch);
+	gather(&w, &g, false);
+	pmap_remove(&w.p, vrange(VA, VA + BLOCK_SIZE), &g);
+	pmap_remove(&w.p, vrange(VA + BLOCK_SIZE, VA + 2 * BLOCK_SIZE), &g);
+	/* nothing new before the flush */
+	assert_int_equal(pm_enter(&w.m, &w.p, VA, k, RW, 0), ERR_BUSY);
+	assert_int_equal(pm_enter(&w.m, &w.p, VA + BLOCK_SIZE, k, RW, 0), ERR_BUSY);
+	finish(&w, &g);
+	finish(&w, &foreign);
+	assert_int_equal(pmap_extract(&w.p, vaddr(VA)).state, PMAP_EMPTY);
+	assert_int_equal(pmap_extract(&w.p, vaddr(VA + PAGE_SIZE)).state, PMAP_BUSY);
+	assert_int_equal(pmap_extract(&w.p, vaddr(VA + BLOCK_SIZE)).state, PMAP_EMPTY);
+	enter(&w, VA + PAGE_SIZE, k, RW, PMAP_OWN_BUSY);
+	enter(&w, VA, f, RW, 0);
+	pmap_check(&w.p);
+	assert_int_equal(pmap_resident(&w.p), 2);
+	pm_remove(&w.m, &w.p, 0, BIT(48), true);
+	pm_free(&w.m, f);
+	pm_free(&w.m, k);
+	pm_free(&w.m, j);
+	end(&w);
+}
+
+static void test_protect(void **state)
+{
+	struct tlb_gather g;
+	struct world w;
+	uint64_t v;
+	pfn_t f[4];
+
+	(void)state;
+	begin(&w);
+	for (int i = 0; i < 4; i++) {
+		f[i] = pm_alloc(&w.m);
+		enter(&w, VA + i * PAGE_SIZE, f[i], PROT_ALL, i == 3 ? 0 : PMAP_WRITTEN);
+		assert_int_equal(store(VA + i * PAGE_SIZE, i), i == 3 ? HOST_FAULT_PERMISSION : HOST_FAULT_NONE);
+	}
+	/* one page of a window */
+	gather(&w, &g, true);
+	pmap_protect(&w.p, vrange(VA, VA + PAGE_SIZE), PROT_R, &g);
+	assert_int_equal(g.ranges, 1);
+	assert_false(g.tables);
+	finish(&w, &g);
+	assert_int_equal(store(VA, 9), HOST_FAULT_PERMISSION);
+	assert_int_equal(run(VA), ERR_FAULT);
+	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
+	assert_int_equal(pmap_extract(&w.p, vaddr(VA)).prot, PROT_R);
+	assert_true(pmap_page_modified(w.m.ps, f[0], false)); /* what was written stays known */
+	assert_int_equal(store(VA + PAGE_SIZE, 9), HOST_FAULT_NONE);
+	/* the whole window at once */
+	gather(&w, &g, true);
+	pmap_protect(&w.p, vrange(VA, VA + BLOCK_SIZE), PROT_R | PROT_X, &g);
+	assert_true(g.tables);
+	finish(&w, &g);
+	for (int i = 1; i < 4; i++) {
+		assert_int_equal(store(VA + i * PAGE_SIZE, 9), HOST_FAULT_PERMISSION);
+		assert_int_equal(load(VA + i * PAGE_SIZE, &v), HOST_FAULT_NONE);
+		assert_int_equal(run(VA + i * PAGE_SIZE), OK);
+		assert_int_equal(pmap_extract(&w.p, vaddr(VA + i * PAGE_SIZE)).prot, PROT_R | PROT_X);
+	}
+	pmap_check(&w.p);
+	/* the first writer pushes the limit down: it can write, the others still cannot */
+	enter(&w, VA + PAGE_SIZE, f[1], PROT_ALL, PMAP_WRITTEN);
+	pmap_spurious(&w.p, vaddr(VA + PAGE_SIZE));
+	assert_int_equal(store(VA + PAGE_SIZE, 10), HOST_FAULT_NONE);
+	pmap_spurious(&w.p, vaddr(VA + 2 * PAGE_SIZE));
+	assert_int_equal(store(VA + 2 * PAGE_SIZE, 10), HOST_FAULT_PERMISSION);
+	pmap_spurious(&w.p, vaddr(VA + 3 * PAGE_SIZE));
+	assert_int_equal(store(VA + 3 * PAGE_SIZE, 10), HOST_FAULT_PERMISSION);
+	assert_int_equal(pmap_extract(&w.p, vaddr(VA + 2 * PAGE_SIZE)).prot, PROT_R | PROT_X);
+	assert_true(pmap_extract(&w.p, vaddr(VA + 2 * PAGE_SIZE)).dirty);
+	assert_false(pmap_extract(&w.p, vaddr(VA + 3 * PAGE_SIZE)).dirty);
+	assert_true(pmap_page_modified(w.m.ps, f[2], false));
+	/* a new page is not limited by what was done before it */
+	gather(&w, &g, true);
+	pmap_protect(&w.p, vrange(VA, VA + BLOCK_SIZE), PROT_R, &g);
+	finish(&w, &g);
+	pm_remove(&w.m, &w.p, VA, VA + PAGE_SIZE, true);
+	enter(&w, VA, f[0], PROT_ALL, PMAP_WRITTEN);
+	assert_int_equal(store(VA, 11), HOST_FAULT_NONE);
+	assert_int_equal(run(VA), OK);
+	pmap_spurious(&w.p, vaddr(VA + PAGE_SIZE));
+	assert_int_equal(store(VA + PAGE_SIZE, 11), HOST_FAULT_PERMISSION);
+	assert_int_equal(run(VA + PAGE_SIZE), ERR_FAULT);
+	pmap_check(&w.p);
+	pm_remove(&w.m, &w.p, 0, BIT(48), true);
+	for (int i = 0; i < 4; i++)
+		pm_free(&w.m, f[i]);
+	end(&w);
+}
+
+static void test_hardware_dirty(void **state)
+{
+	const struct host_config config = { .ncpus = 2, .ram = 8 << 20, .hw_access = true, .hw_dirty = true, .range_tlbi = true };
+	struct tlb_gather g;
+	struct world w;
+	uint64_t v;
+	pfn_t f;
+
+	(void)state;
+	begin_with(&w, &config);
+	f = pm_alloc(&w.m);
+	enter(&w, VA, f, RW, 0);
+	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
+	assert_false(pmap_page_modified(w.m.ps, f, false));
+	assert_int_equal(store(VA, 1), HOST_FAULT_NONE); /* no fault: hardware notes it */
+	assert_true(pmap_page_modified(w.m.ps, f, true));
+	assert_false(pmap_page_modified(w.m.ps, f, true));
+	assert_int_equal(store(VA, 2), HOST_FAULT_NONE); /* the clearing was flushed, so it is noted again */
+	assert_true(pmap_page_modified(w.m.ps, f, true));
+	assert_int_equal(store(VA, 3), HOST_FAULT_NONE);
+	gather(&w, &g, true);
+	pmap_protect(&w.p, vrange(VA, VA + PAGE_SIZE), PROT_R, &g);
+	finish(&w, &g);
+	assert_int_equal(store(VA, 4), HOST_FAULT_PERMISSION);
+	assert_true(pmap_page_modified(w.m.ps, f, true));
+	enter(&w, VA, f, RW, 0);
+	assert_int_equal(store(VA, 5), HOST_FAULT_PERMISSION);
+	pmap_spurious(&w.p, vaddr(VA));
+	assert_int_equal(store(VA, 5), HOST_FAULT_NONE);
+	/* clean but writable: the protection must reach the TLBs */
+	assert_true(pmap_page_modified(w.m.ps, f, true));
+	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
+	gather(&w, &g, true);
+	pmap_protect(&w.p, vrange(VA, VA + PAGE_SIZE), PROT_R, &g);
+	finish(&w, &g);
+	assert_int_equal(store(VA, 6), HOST_FAULT_PERMISSION);
+	pm_remove(&w.m, &w.p, VA, VA + BLOCK_SIZE, true);
+	assert_false(pmap_page_modified(w.m.ps, f, false));
+	pm_free(&w.m, f);
+	end(&w);
+}
+
+static void test_referenced(void **state)
+{
+	struct world w;
+	uint64_t v;
+	pfn_t f;
+
+	(void)state;
+	begin(&w);
+	f = pm_alloc(&w.m);
+	enter(&w, VA, f, RW, PMAP_WRITTEN);
+	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
+	assert_true(pmap_page_referenced(w.m.ps, f, true));
+	assert_false(pmap_page_referenced(w.m.ps, f, true));
+	assert_int_equal(load(VA, &v), HOST_FAULT_ACCESS_FLAG);
+	assert_int_equal(pmap_extract(&w.p, vaddr(VA)).prot, RW); /* so the fault path calls it spurious */
+	pmap_spurious(&w.p, vaddr(VA));
+	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
+	assert_true(pmap_page_referenced(w.m.ps, f, true));
+	assert_int_equal(store(VA, 1), HOST_FAULT_ACCESS_FLAG);
+	enter(&w, VA, f, RW, 0); /* or sets it again */
+	assert_int_equal(store(VA, 1), HOST_FAULT_NONE);
+	/* cleaning makes the next write fault */
+	assert_true(pmap_page_modified(w.m.ps, f, true));
+	assert_int_equal(store(VA, 1), HOST_FAULT_PERMISSION);
+	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
+	pm_remove(&w.m, &w.p, VA, VA + BLOCK_SIZE, true);
+	pm_free(&w.m, f);
+	end(&w);
+}
+
+static void test_reverse_map(void **state)
+{
+	enum { N = 400 };
+	struct world w;
+	struct pmap other;
+	pfn_t f, g;
+	uint64_t before;
+
+	(void)state;
+	begin(&w);
+	pmap_init(w.m.ps, &other, pm_alloc(&w.m));
+	f = pm_alloc(&w.m);
+	g = pm_alloc(&w.m);
+	before = pm_free_count(&w.m);
+	for (int i = 0; i < N; i++) {
+		struct pmap *p = i & 1 ? &other : &w.p;
+
+		assert_int_equal(pm_enter(&w.m, p, VA + i * PAGE_SIZE, f, PROT_R, 0), OK);
+		assert_int_equal(pmap_page_mappings(w.m.ps, f), i + 1);
+	}
+	assert_true(pm_free_count(&w.m) < before - 6); /* 134 chunks: three frames, besides six tables */
+	assert_int_equal(pm_enter(&w.m, &w.p, VA + N * PAGE_SIZE, g, PROT_R, 0), OK);
+	assert_int_equal(pm_enter(&w.m, &other, VA + N * PAGE_SIZE, g, PROT_R, 0), OK);
+	pmap_check(&w.p);
+	pmap_check(&other);
+	pm_remove(&w.m, &w.p, VA + 100 * PAGE_SIZE, VA + 200 * PAGE_SIZE, false);
+	assert_int_equal(pmap_page_mappings(w.m.ps, f), N - 50);
+	pmap_check(&w.p);
+	pmap_page_remove_all(w.m.ps, f);
+	assert_int_equal(pmap_page_mappings(w.m.ps, f), 0);
+	assert_int_equal(pmap_resident(&w.p), 1);
+	assert_int_equal(pmap_resident(&other), 1);
+	pmap_check(&w.p);
+	pmap_check(&other);
+	pmap_page_remove_all(w.m.ps, f); /* of nothing */
+	pm_free(&w.m, f);
+	pm_exit(&w.m, &other);
+	assert_int_equal(pmap_page_mappings(w.m.ps, g), 1);
+	/* with no frame mapped twice, no chunk is left */
+	assert_int_equal(atomic_load_relaxed(&w.m.ps->chunks.frames), 0);
+	pm_remove(&w.m, &w.p, 0, BIT(48), true);
+	pm_free(&w.m, g);
+	end(&w);
+}
+
+static void test_untracked(void **state)
+{
+	struct host_fault fault;
+	struct world w;
+	uint64_t v;
+	pfn_t zero;
+
+	(void)state;
+	begin(&w);
+	zero = pm_alloc(&w.m);
+	for (int i = 0; i < 8; i++)
+		enter(&w, VA + i * PAGE_SIZE, zero, PROT_R, PMAP_UNTRACKED);
+	enter(&w, VA + BLOCK_SIZE, zero, PROT_R | PROT_X, PMAP_UNTRACKED);
+	enter(&w, VA + BLOCK_SIZE + PAGE_SIZE, zero, PROT_R, PMAP_UNTRACKED | PMAP_DEVICE);
+	assert_int_equal(load(VA + PAGE_SIZE, &v), HOST_FAULT_NONE);
+	assert_int_equal(host_user_exec(vaddr(VA + BLOCK_SIZE), NULL, &fault), OK);
+	assert_int_equal(pmap_page_mappings(w.m.ps, zero), 0);
+	assert_int_equal(pmap_resident(&w.p), 10);
+	pmap_check(&w.p);
+	pm_remove(&w.m, &w.p, 0, BIT(48), true);
+	assert_int_equal(page_flags(&w, zero) & (PMAP_PAGE_REFERENCED | PMAP_PAGE_MODIFIED), 0);
+	pm_free(&w.m, zero);
+	end(&w);
+}
+
+static uint64_t invalidations(struct world *w) { return host_stats(w->m.t.m).invalidations; }
+
+static void test_flush_is_small(void **state)
+{
+	struct tlb_gather g;
+	struct pmap idle;
+	struct world w;
+	uint64_t before;
+	pfn_t f;
+
+	(void)state;
+	begin(&w);
+	f = pm_alloc(&w.m);
+	for (int i = 0; i < 65; i++)
+		enter(&w, VA + i * PAGE_SIZE, f, PROT_R, PMAP_UNTRACKED);
+	before = invalidations(&w);
+	pm_remove(&w.m, &w.p, VA + 100 * PAGE_SIZE, VA + 200 * PAGE_SIZE, true); /* nothing there */
+	assert_int_equal(invalidations(&w) - before, 0);
+	gather(&w, &g, true);
+	pmap_remove(&w.p, vrange(VA, VA + PAGE_SIZE), &g);
+	pmap_remove(&w.p, vrange(VA + PAGE_SIZE, VA + 2 * PAGE_SIZE), &g);
+	assert_int_equal(g.ranges, 1);
+	finish(&w, &g);
+	assert_int_equal(invalidations(&w) - before, 2);
+	for (int i = 0; i < 2; i++)
+		enter(&w, VA + i * PAGE_SIZE, f, PROT_R, PMAP_UNTRACKED);
+	before = invalidations(&w);
+	pm_remove(&w.m, &w.p, VA, VA + 65 * PAGE_SIZE, true);
+	assert_int_equal(invalidations(&w) - before, 1); /* the ASID */
+	/* nobody ever ran it: no TLB can know it */
+	pmap_init(w.m.ps, &idle, pm_alloc(&w.m));
+	assert_int_equal(pm_enter(&w.m, &idle, VA, f, PROT_R, PMAP_UNTRACKED), OK);
+	before = invalidations(&w);
+	pm_exit(&w.m, &idle);
+	assert_int_equal(invalidations(&w) - before, 0);
+	pm_free(&w.m, f);
+	end(&w);
+}
+
+static void test_misuse_panics(void **state)
+{
+	struct pmap_leaf leaf;
+	struct tlb_gather g;
+	struct world w;
+	pfn_t f;
+
+	(void)state;
+	begin(&w);
+	f = pm_alloc(&w.m);
+	enter(&w, VA, f, RW, 0);
+	gather(&w, &g, true);
+	epoch_enter(&w.m.epoch);
+	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), NULL, &leaf), OK);
+	EXPECT_PANIC("held_count", gather_flush(&g));
+	EXPECT_PANIC("BUSY_BREAK", pmap_leaf_abandon(&leaf, vaddr(VA)));
+	EXPECT_PANIC("assertion", pmap_page_reset(w.m.ps, f));
+	/* pmap_check sees a count that is off by one, and a mapping that the reverse map lacks */
+	table_live_add_locked(&leaf, 1);
+	EXPECT_PANIC("live", pmap_check(&w.p));
+	table_live_add_locked(&leaf, -1);
+	pmap_leaf_unlock(&leaf);
+	epoch_leave(&w.m.epoch);
+	rmap_cancel(w.m.ps, f, (struct rmap_entry){ &w.p, VA });
+	EXPECT_PANIC("rmap_count", pmap_check(&w.p));
+	assert_int_equal(rmap_add(w.m.ps, f, (struct rmap_entry){ &w.p, VA }, false, NULL), OK);
+	EXPECT_PANIC("epoch_inside", assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), NULL, &leaf), OK));
+	pmap_check(&w.p);
+	pm_remove(&w.m, &w.p, 0, BIT(48), true);
+	pm_free(&w.m, f);
+	end(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_enter_and_dirty),   cmocka_unit_test(test_stock),
+		cmocka_unit_test(test_set_errors),        cmocka_unit_test(test_remove_unlinks),
+		cmocka_unit_test(test_remove_of_live_entries), cmocka_unit_test(test_protect),
+		cmocka_unit_test(test_hardware_dirty),    cmocka_unit_test(test_referenced),
+		cmocka_unit_test(test_reverse_map),       cmocka_unit_test(test_untracked),
+		cmocka_unit_test(test_flush_is_small),    cmocka_unit_test(test_misuse_panics),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

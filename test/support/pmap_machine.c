@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "pmap_machine.h"
+
+#include <stdlib.h>
+
+static bool frame_is_free(void *context, pfn_t f)
+{
+	struct pmap_machine *pm = context;
+
+	if (f.fn - pm->first.fn >= pm->count)
+		return false;
+	return !atomic_load_relaxed(&pm->pages[f.fn - pm->first.fn].used);
+}
+
+void pm_init(struct pmap_machine *pm, const struct host_config *config)
+{
+	struct host_config c = { .ncpus = 4, .ram = 16 << 20, .junk = true, .seed = TEST_SEED };
+	const struct machine_info *info;
+
+	memset(pm, 0, sizeof *pm);
+	if (config)
+		c = *config;
+	c.ops.frame_free = frame_is_free;
+	c.ops.context = pm;
+	test_machine_init(&pm->t, &c);
+	info = machine_info();
+	pm->first = paddr_to_pfn(info->bank[0].start);
+	pm->count = (info->bank[0].end.pa - info->bank[0].start.pa) >> PAGE_SHIFT;
+	pm->pages = calloc(pm->count, sizeof *pm->pages);
+	pm->free = calloc(pm->count, sizeof *pm->free);
+	pm->ps = calloc(1, sizeof *pm->ps);
+	CHECK(pm->pages && pm->free && pm->ps);
+	for (uint64_t i = 0; i < pm->count; i++) {
+		pm->free[i] = pfn(pm->first.fn + i);
+		pm->pages[i].home = pm;
+	}
+	pm->nfree = pm->count;
+	CHECK(!pthread_mutex_init(&pm->lock, NULL));
+	epoch_init(&pm->epoch, info->ncpus);
+	pmap_system_init(pm->ps, &(struct pmap_config){ .pages = pm->pages, .page_stride = sizeof *pm->pages,
+							.first = pm->first, .count = pm->count, .ncpus = info->ncpus,
+							.epoch = &pm->epoch });
+}
+
+void pm_destroy(struct pmap_machine *pm)
+{
+	pmap_deactivate(pm->ps);
+	pm_drain(pm);
+	CHECK(atomic_load_relaxed(&pm->ps->chunks.frames) == 0);
+	CHECK(host_offences(pm->t.m, HOST_OFFENCES) == 0);
+	CHECK(pm->nfree == pm->count); /* the audit */
+	test_machine_destroy(&pm->t);
+	pthread_mutex_destroy(&pm->lock);
+	free(pm->pages);
+	free(pm->free);
+	free(pm->ps);
+}
+
+static struct test_page *page_of(struct pmap_machine *pm, pfn_t f) { return &pm->pages[f.fn - pm->first.fn]; }
+
+pfn_t pm_alloc(struct pmap_machine *pm)
+{
+	pfn_t f;
+
+	pthread_mutex_lock(&pm->lock);
+	if (pm->nfree == 0)
+		panic("test: out of frames");
+	f = pm->free[pm->head];
+	pm->head = (pm->head + 1) % pm->count;
+	pm->nfree--;
+	pthread_mutex_unlock(&pm->lock);
+	CHECK(!atomic_load_relaxed(&page_of(pm, f)->used));
+	atomic_store_relaxed(&page_of(pm, f)->used, 1u);
+	pmap_page_reset(pm->ps, f);
+	machine_zero_frame(pfn_to_paddr(f));
+	return f;
+}
+
+void pm_free(struct pmap_machine *pm, pfn_t f)
+{
+	uint64_t *word = pm_bytes(f);
+
+	CHECK(atomic_load_relaxed(&page_of(pm, f)->used));
+	pmap_page_reset(pm->ps, f);
+	atomic_store_relaxed(&page_of(pm, f)->used, 0u);
+	host_frame_freed(pfn_to_paddr(f), 0);
+	/* Atomic, so that a stale access is the simulator's to report and not a data race. */
+	for (unsigned i = 0; i < PAGE_SIZE / 8; i += 64)
+		__atomic_store_n(&word[i], JUNK, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&pm->lock);
+	pm->free[(pm->head + pm->nfree++) % pm->count] = f;
+	pthread_mutex_unlock(&pm->lock);
+}
+
+static void free_late(struct epoch_item *item)
+{
+	struct test_page *page = CONTAINER_OF(item, struct test_page, retire);
+
+	pm_free(page->home, pfn(page->home->first.fn + (uint64_t)(page - page->home->pages)));
+}
+
+void pm_free_late(struct pmap_machine *pm, struct frame_list *l)
+{
+	for (pfn_t f = l->head, next; !pfn_is_none(f); f = next) {
+		next = pmap_page(pm->ps, f)->next;
+		epoch_retire(&pm->epoch, &page_of(pm, f)->retire, free_late);
+		CHECK(l->count-- > 0);
+	}
+	CHECK(l->count == 0);
+	*l = (struct frame_list){ PFN_NONE, 0 };
+	if (epoch_should_poll(&pm->epoch))
+		(void)epoch_poll(&pm->epoch);
+}
+
+void pm_poll(struct pmap_machine *pm)
+{
+	for (int i = 0; i < 4; i++)
+		(void)epoch_poll(&pm->epoch);
+}
+
+static void drain_cpu(uint32_t cpu, void *arg)
+{
+	struct pmap_machine *pm = arg;
+
+	(void)cpu;
+	while (epoch_pending(&pm->epoch)) {
+		(void)epoch_poll(&pm->epoch);
+		cpu_relax();
+	}
+}
+
+void pm_drain(struct pmap_machine *pm) { run_on_cpus(pm->t.m, machine_info()->ncpus, drain_cpu, pm); }
+
+uint64_t pm_free_count(struct pmap_machine *pm) { return pm->nfree; }
+
+void pm_fill(struct pmap_machine *pm, struct pmap_stock *stock)
+{
+	while (stock->tables < PMAP_STOCK_TABLES)
+		stock->table[stock->tables++] = pm_alloc(pm);
+	if (pfn_is_none(stock->chunk))
+		stock->chunk = pm_alloc(pm);
+}
+
+void pm_empty(struct pmap_machine *pm, struct pmap_stock *stock)
+{
+	while (stock->tables)
+		pm_free(pm, stock->table[--stock->tables]);
+	if (!pfn_is_none(stock->chunk))
+		pm_free(pm, stock->chunk);
+	stock->chunk = PFN_NONE;
+}
+
+enum error pm_enter(struct pmap_machine *pm, struct pmap *p, uint64_t va, pfn_t f, enum prot prot, unsigned flags)
+{
+	struct pmap_stock stock = { .chunk = PFN_NONE };
+	struct pmap_leaf leaf;
+	enum error e;
+
+	pm_fill(pm, &stock);
+	epoch_enter(&pm->epoch);
+	e = pmap_leaf_lock(p, vaddr(va), &stock, &leaf);
+	if (e == OK) {
+		e = pmap_leaf_set(&leaf, vaddr(va), f, prot, flags, &stock, NULL);
+		pmap_leaf_unlock(&leaf);
+	}
+	epoch_leave(&pm->epoch);
+	pm_empty(pm, &stock);
+	return e;
+}
+
+void pm_remove(struct pmap_machine *pm, struct pmap *p, uint64_t start, uint64_t end, bool exclusive)
+{
+	struct tlb_gather g;
+
+	gather_init(&g, p);
+	g.exclusive = exclusive;
+	pmap_remove(p, vrange(start, end), &g);
+	gather_flush(&g);
+	pm_free_late(pm, &g.unlinked);
+}
+
+void pm_exit(struct pmap_machine *pm, struct pmap *p)
+{
+	struct frame_list tables = { PFN_NONE, 0 };
+
+	pm_remove(pm, p, 0, BIT(48), true);
+	pmap_deactivate(pm->ps);
+	pmap_destroy(p, &tables);
+	pm_free_late(pm, &tables);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test/support/pmap_machine.h: a simulated machine with a pmap on it and a
+ * frame allocator plain enough to be trusted. Freed frames are filled with junk
+ * and reported to the simulator, which tells when anything still leads to them.
+ */
+#ifndef TEST_PMAP_MACHINE_H
+#define TEST_PMAP_MACHINE_H
+
+#include <pthread.h>
+
+#include "hal/armv8/pmap_private.h"
+#include "test_machine.h"
+
+struct test_page {
+	struct pmap_page pmap;
+	struct epoch_item retire;
+	struct pmap_machine *home;
+	ATOMIC(uint32_t) used;
+	uint32_t pad;
+};
+
+struct pmap_machine {
+	struct test_machine t;
+	struct epoch epoch;
+	struct pmap_system *ps;
+	struct test_page *pages;
+	pfn_t first;
+	uint64_t count;
+	pthread_mutex_t lock;  /* of the free frames */
+	pfn_t *free;           /* a queue, so that a freed frame is reused late and a stale use has time to show */
+	uint64_t head, nfree;
+};
+
+#define JUNK UINT64_C(0xdeadfeeddeadfeed)
+
+/* config NULL: 4 CPUs, 16 MiB, ASIDs of 8 bits. */
+void pm_init(struct pmap_machine *pm, const struct host_config *config);
+/* Every frame but those in use by the caller must be back. */
+void pm_destroy(struct pmap_machine *pm);
+
+/* A frame, zeroed. Ends the process when there is none. */
+pfn_t pm_alloc(struct pmap_machine *pm);
+void pm_free(struct pmap_machine *pm, pfn_t f);
+/* Frees by epoch what pmap gave back. */
+void pm_free_late(struct pmap_machine *pm, struct frame_list *l);
+/* Runs all destructors of this CPU that can run; on all CPUs (from CPU 0 alone). */
+void pm_poll(struct pmap_machine *pm);
+void pm_drain(struct pmap_machine *pm);
+uint64_t pm_free_count(struct pmap_machine *pm);
+
+/* Fills / gives back a stock. */
+void pm_fill(struct pmap_machine *pm, struct pmap_stock *stock);
+void pm_empty(struct pmap_machine *pm, struct pmap_stock *stock);
+
+static inline void *pm_bytes(pfn_t f) { return phys_to_virt(pfn_to_paddr(f)); }
+
+/* leaf_lock, leaf_set, leaf_unlock with a stock of its own. */
+enum error pm_enter(struct pmap_machine *pm, struct pmap *p, uint64_t va, pfn_t f, enum prot prot, unsigned flags) MUST_CHECK;
+/* pmap_remove, flush, late free. */
+void pm_remove(struct pmap_machine *pm, struct pmap *p, uint64_t start, uint64_t end, bool exclusive);
+/* pmap_remove of all and pmap_destroy; the caller's CPU lets go of it. */
+void pm_exit(struct pmap_machine *pm, struct pmap *p);
+
+#endif
