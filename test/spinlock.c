@@ -64,7 +64,7 @@ static void excludes(void **state)
 	test_machine_destroy(&t);
 }
 
-/* CPUs queue up one after the other, by looking at the ticket that the last one drew, and must be served in that order. */
+/* CPUs queue up one after the other, by a look at the last ticket drawn, and must be served in that order. */
 struct queue {
 	struct spinlock lock;
 	uint32_t order[CPUS], served;

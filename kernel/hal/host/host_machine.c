@@ -35,13 +35,6 @@ _Thread_local struct host_cpu *host_self;
 _Thread_local void (*host_point)(void);
 const struct machine_ops *machine_ops;
 
-uint64_t host_mix(uint64_t x)
-{
-	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-	return x ^ x >> 31;
-}
-
 /* --- waiting --- */
 
 static void *host_current(void) { return host_cpu_self(); }

@@ -94,7 +94,8 @@ enum event_kind { EVENT_NONE, EVENT_PTE, EVENT_TLBI, EVENT_TLBI_DONE, EVENT_LOAD
 struct event {
 	uint64_t number;    /* x: in the machine's order; 0: none */
 	uint64_t kind;      /* x */
-	uint64_t a, b, c;   /* x: PTE: where, value, 1 if read-modify-write. TLBI*: first va, end, ASID | flags. LOAD: root, ASID */
+	/* x: PTE: where, value, 1 if read-modify-write. TLBI*: first va, end, ASID | flags. LOAD: root, ASID */
+	uint64_t a, b, c;
 };
 
 /* --- vCPUs and machines --- */
@@ -154,7 +155,13 @@ static inline uint8_t *host_coherent(struct host_machine *m, uint64_t pa)
 	return &m->coherent[(pa - m->ram_start) >> PAGE_SHIFT];
 }
 
-uint64_t host_mix(uint64_t x); /* one step of splitmix64's output function */
+/* The output function of splitmix64 (Steele, Lea, Flood, 2014): also a good hash. */
+static inline uint64_t host_mix(uint64_t x)
+{
+	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+	return x ^ x >> 31;
+}
 static inline uint64_t host_next_random(uint64_t *state)
 {
 	*state += UINT64_C(0x9e3779b97f4a7c15);
