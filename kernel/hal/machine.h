@@ -13,12 +13,15 @@
 
 /* What boot found; read-only afterwards. */
 #define MACHINE_BANKS 16
+struct machine_range {
+	paddr_t start, end;
+};
 struct machine_info {
 	uint32_t ncpus;                  /* CPUs that are running */
-	uint32_t banks;                  /* banks of RAM */
-	struct { paddr_t start, end; } bank[MACHINE_BANKS];
+	uint32_t banks;                  /* banks of RAM: page aligned, sorted, apart */
+	struct machine_range bank[MACHINE_BANKS];
 	uint32_t reserved;               /* parts of RAM that are taken: kernel image, device tree, initrd, /memreserve/ */
-	struct { paddr_t start, end; } reserve[MACHINE_BANKS];
+	struct machine_range reserve[MACHINE_BANKS]; /* page aligned, sorted, apart, each inside one bank or across several */
 	paddr_t initrd_start, initrd_end; /* both 0: none */
 	char command_line[2048];
 };
@@ -38,7 +41,8 @@ struct machine_ops {
 	void (*timer)(void);          /* this CPU's timer has come */
 	void (*ipi)(void);            /* another CPU wants this one to reschedule */
 	void (*console_input)(uint8_t byte); /* a byte came on the console */
-	void (*panic_info)(void);     /* what else a panic should print */
+	/* What else a panic should print. Every other CPU is stopped wherever it was: no lock may be taken. */
+	void (*panic_info)(void);
 };
 extern const struct machine_ops *machine_ops;
 
@@ -51,6 +55,12 @@ void machine_wait_for_interrupt(void);
 /* Programs' console: raw bytes. Any context but interrupt; spinlock RANK_CONSOLE inside. */
 void machine_console_write(const void *bytes, size_t n);
 
+/*
+ * Lets bytes from the console in, as at boot, or leaves them with the device, whose sender then waits: for a
+ * reader that has no room. Any context, interrupt handlers included.
+ */
+void machine_console_receive(bool on);
+
 /* Fills with random bytes (CPU's generator if there is one, else seeded from the tree's rng-seed and the counter). */
 void machine_random(void *bytes, size_t n);
 
@@ -60,5 +70,11 @@ void NORETURN machine_power_off(unsigned status);
 /* Frames' bytes, by the direct map; page aligned. */
 void machine_zero_frame(paddr_t frame);
 void machine_copy_frame(paddr_t to, paddr_t from);
+
+/*
+ * Where the machine's boot code goes on: boot CPU, boot stack, interrupts masked, machine_info complete, kprintf
+ * working. Must not return. Defined by kernel/main.c.
+ */
+void NORETURN kernel_main(void);
 
 #endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "irq.h"
+
+#include "base/print.h"
+#include "gic.h"
+#include "hal/machine.h"
+#include "panic.h"
+#include "pl011.h"
+#include "timer.h"
+
+const struct machine_ops *machine_ops;
+
+static uint32_t timer_irq, uart_irq; /* constant after irq_init */
+
+void irq_cpu_init(void)
+{
+	gic_cpu_init();
+	timer_cpu_init();
+	gic_enable(timer_irq, false);
+}
+
+void irq_init(const struct tree *t)
+{
+	timer_irq = t->timer_irq;
+	uart_irq = t->uart_irq;
+	irq_cpu_init();
+	if (uart_irq) {
+		gic_enable(uart_irq, t->uart_edge);
+		machine_console_receive(true);
+	}
+}
+
+static void console(void)
+{
+	int byte;
+
+	pl011_acknowledge();
+	while ((byte = pl011_read()) >= 0)
+		if (machine_ops && machine_ops->console_input)
+			machine_ops->console_input((uint8_t)byte);
+}
+
+void irq_handle(struct trap_frame *tf)
+{
+	uint32_t irq;
+
+	while ((irq = gic_acknowledge()) < GIC_NONE) {
+		cpu_self()->work = 1;
+		if (irq == timer_irq) {
+			timer_acknowledge();
+			gic_end(irq);
+			if (machine_ops && machine_ops->timer)
+				machine_ops->timer();
+		} else if (irq == GIC_SGI_RESCHEDULE) {
+			gic_end(irq);
+			if (machine_ops && machine_ops->ipi)
+				machine_ops->ipi();
+		} else if (irq == GIC_SGI_STOP) {
+			gic_end(irq);
+			panic_stopped(tf);
+		} else if (irq == uart_irq) {
+			console();
+			gic_end(irq);
+		} else {
+			kprintf("interrupt %u on CPU %u: nobody asked for it\n", irq, cpu_id());
+			gic_end(irq);
+		}
+	}
+}
+
+void machine_ipi(uint32_t cpu) { gic_send(cpu, GIC_SGI_RESCHEDULE); }

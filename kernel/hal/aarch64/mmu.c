@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* hal/aarch64/mmu.c: hal/mmu.h in instructions. */
+#include "hal/mmu.h"
+
+#include "base/bits.h"
+#include "features.h"
+#include "sysreg.h"
+#include "tables.h"
+
+uint64_t mmu_pte_load(const struct pte *p) { return atomic_load_acquire(&p->word); }
+uint64_t mmu_pte_load_seq_cst(const struct pte *p) { return atomic_load_seq_cst(&p->word); }
+void mmu_pte_store(struct pte *p, uint64_t v) { atomic_store_release(&p->word, v); }
+void mmu_pte_store_seq_cst(struct pte *p, uint64_t v) { atomic_store_seq_cst(&p->word, v); }
+bool mmu_pte_cas(struct pte *p, uint64_t *expected, uint64_t v) { return atomic_cas_seq_cst(&p->word, expected, v); }
+uint64_t mmu_pte_swap(struct pte *p, uint64_t v) { return atomic_swap_seq_cst(&p->word, v); }
+uint64_t mmu_pte_and(struct pte *p, uint64_t mask) { return atomic_and_seq_cst(&p->word, mask); }
+uint64_t mmu_pte_or(struct pte *p, uint64_t mask) { return atomic_or_seq_cst(&p->word, mask); }
+
+void mmu_dsb_ishst(void) { __asm__ __volatile__("dsb ishst" ::: "memory"); }
+void mmu_dsb_ish(void) { __asm__ __volatile__("dsb ish" ::: "memory"); }
+void mmu_isb(void) { isb(); }
+
+/* The operand of TLBI by address: ASID and page number (44 bits). */
+static uint64_t tlbi_page_operand(uint32_t asid, vaddr_t va)
+{
+	return (uint64_t)asid << 48 | (va.va >> PAGE_SHIFT & BITS(43, 0));
+}
+
+void mmu_tlbi_page(uint32_t asid, vaddr_t va, bool last_level)
+{
+	uint64_t x = tlbi_page_operand(asid, va);
+
+	if (last_level)
+		__asm__ __volatile__("tlbi vale1is, %0" ::"r"(x) : "memory");
+	else
+		__asm__ __volatile__("tlbi vae1is, %0" ::"r"(x) : "memory");
+}
+
+/*
+ * One TLBI covers (num+1) * 2^(5*scale+1) pages, num below 32, scale below 4:
+ * an odd page goes alone, the rest five bits of the count at a time.
+ */
+void mmu_tlbi_range(uint32_t asid, vaddr_t va, npages_t n, bool last_level)
+{
+	uint64_t pages = n.np;
+
+	if (pages >= BIT(21)) {
+		mmu_tlbi_asid(asid);
+		return;
+	}
+	if (pages & 1) {
+		mmu_tlbi_page(asid, va, last_level);
+		va.va += PAGE_SIZE;
+	}
+	for (unsigned scale = 0; scale < 4; scale++) {
+		uint64_t num = pages >> (5 * scale + 1) & 31, x;
+
+		if (num == 0)
+			continue;
+		x = (uint64_t)asid << 48 | BIT(46) | (uint64_t)scale << 44 | (num - 1) << 39 |
+		    (va.va >> PAGE_SHIFT & BITS(36, 0));
+		if (last_level)
+			__asm__ __volatile__("sys #0, c8, c2, #5, %0" ::"r"(x) : "memory"); /* RVALE1IS */
+		else
+			__asm__ __volatile__("sys #0, c8, c2, #1, %0" ::"r"(x) : "memory"); /* RVAE1IS */
+		va.va += num << (5 * scale + 1 + PAGE_SHIFT);
+	}
+}
+
+void mmu_tlbi_asid(uint32_t asid) { __asm__ __volatile__("tlbi aside1is, %0" ::"r"((uint64_t)asid << 48) : "memory"); }
+
+void mmu_tlbi_local_page(uint32_t asid, vaddr_t va)
+{
+	__asm__ __volatile__("dsb nshst\n\ttlbi vae1, %0\n\tdsb nsh\n\tisb" ::"r"(tlbi_page_operand(asid, va)) : "memory");
+}
+
+void mmu_tlbi_local_all(void)
+{
+	__asm__ __volatile__("dsb nshst\n\ttlbi vmalle1\n\tdsb nsh\n\tisb" ::: "memory");
+}
+
+void mmu_load_user(paddr_t root, uint32_t asid)
+{
+	sysreg_write(ttbr0_el1, root.pa | (uint64_t)asid << 48);
+	isb();
+}
+
+/* ASID 0 belongs to nobody; the empty table has no entry that a TLB could keep. */
+void mmu_clear_user(void)
+{
+	sysreg_write(ttbr0_el1, tables_empty().pa);
+	isb();
+}
+
+void mmu_sync_icache(paddr_t frame)
+{
+	uint64_t start = (uint64_t)phys_to_virt(frame), end = start + PAGE_SIZE;
+	const struct features *f = features();
+
+	if (f->dline)
+		for (uint64_t a = start; a < end; a += f->dline)
+			__asm__ __volatile__("dc cvau, %0" ::"r"(a) : "memory");
+	mmu_dsb_ish();
+	if (f->iline) {
+		for (uint64_t a = start; a < end; a += f->iline)
+			__asm__ __volatile__("ic ivau, %0" ::"r"(a) : "memory");
+		mmu_dsb_ish();
+	}
+	isb();
+}

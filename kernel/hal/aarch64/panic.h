@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* hal/aarch64/panic.h: ends of the machine. panic itself is in base/assert.h. */
+#ifndef HAL_AARCH64_PANIC_H
+#define HAL_AARCH64_PANIC_H
+
+#include "base/compiler.h"
+#include "hal/context.h"
+
+/* The machine or what its boot loader says cannot be used: one line, power off with status 125. Boot. */
+void NORETURN machine_fail(const char *format, ...) PRINTF_LIKE(1, 2);
+
+/* panic for an exception: shows these registers instead of the caller's stack. Any context. */
+void NORETURN panic_frame(const struct trap_frame *tf, uint64_t esr, uint64_t far, const char *format, ...)
+	PRINTF_LIKE(4, 5);
+
+/* Another CPU panics and wants this one to stop; tf: what it was doing. Interrupts masked. */
+void NORETURN panic_stopped(const struct trap_frame *tf);
+
+#endif

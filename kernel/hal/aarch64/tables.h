@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hal/aarch64/tables.h: the kernel's own translation tables, and memory taken
+ * at boot. Boot CPU only, before the others run, unless said otherwise; what
+ * cannot be done ends in machine_fail.
+ */
+#ifndef HAL_AARCH64_TABLES_H
+#define HAL_AARCH64_TABLES_H
+
+#include "base/types.h"
+
+/* Builds the final tables with the image in them, and goes over to them. */
+void tables_init(void);
+
+/* Direct map of a range of RAM (page aligned, below 2^DIRECT_BITS): what is mapped already stays as it is. */
+void tables_map_direct(paddr_t start, paddr_t end, bool writable);
+
+/* Device registers; returns the virtual address of start, which need not be aligned. Uncached, never executable. */
+uint64_t tables_map_device(paddr_t start, uint64_t size);
+
+/* Zeroed memory that is never given back; align is a power of two. */
+void *boot_alloc(size_t size, size_t align);
+
+/* First physical byte of the image, and one past the last that is in use: grows with boot_alloc. Any time. */
+paddr_t image_physical_start(void);
+paddr_t image_physical_end(void);
+
+/* Physical address of something in the image (not of the direct map). Any time. */
+paddr_t image_to_phys(const void *p);
+
+/* What TTBR0 holds when no program runs. Any time, any CPU. */
+paddr_t tables_empty(void);
+
+/* Walks all kernel tables: panics if anything is writable and executable, or executable at EL0. Any time. */
+void tables_check(void);
+
+#endif

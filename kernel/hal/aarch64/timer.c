@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "timer.h"
+
+#include "hal/machine.h"
+#include "panic.h"
+#include "sysreg.h"
+
+#define NS UINT64_C(1000000000)
+#define CTL_ENABLE 1
+#define CTL_MASKED 2
+
+/* Constant after timer_init. Nanoseconds = ticks * ns_per_tick >> 32, ticks = nanoseconds * hz / NS rounded up. */
+static uint64_t start, ns_per_tick, frequency;
+
+static uint64_t counter(void)
+{
+	/* Not before what comes earlier in the program, as a clock should be. */
+	isb();
+	return sysreg_read(cntvct_el0);
+}
+
+void timer_init(uint32_t hz)
+{
+	frequency = hz ? hz : (uint32_t)sysreg_read(cntfrq_el0);
+	if (frequency < 1000)
+		machine_fail("the timer's frequency is not known (%lu Hz)", frequency);
+	ns_per_tick = (NS << 32) / frequency;
+	start = counter();
+}
+
+void timer_cpu_init(void)
+{
+	sysreg_write(cntv_ctl_el0, CTL_MASKED);
+	isb();
+}
+
+void timer_acknowledge(void) { timer_cpu_init(); }
+
+uint64_t machine_now(void)
+{
+	return (uint64_t)((unsigned __int128)(counter() - start) * ns_per_tick >> 32);
+}
+
+void machine_timer_set(uint64_t when)
+{
+	uint64_t now, delta, ticks;
+
+	if (when == UINT64_MAX) {
+		timer_cpu_init();
+		return;
+	}
+	now = machine_now();
+	delta = when > now ? when - now : 0;
+	if (delta > 86400 * NS)
+		delta = 86400 * NS; /* comes early; whoever armed it looks at the clock anyway */
+	ticks = delta / NS * frequency + (delta % NS * frequency + NS - 1) / NS;
+	sysreg_write(cntv_cval_el0, counter() + ticks);
+	sysreg_write(cntv_ctl_el0, CTL_ENABLE);
+	isb();
+}

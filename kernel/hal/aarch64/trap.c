@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hal/aarch64/trap.c: exceptions, from vectors.S to the upper floors and back.
+ *
+ * From EL0. The frame is at the top of the thread's kernel stack; interrupts
+ * are masked on entry.
+ *
+ *	synchronous:  interrupts on; trap_ops->trap(frame, what)
+ *	interrupt:    irq_handle, interrupts masked
+ *	then both:    leave(): interrupts on; work = 0; trap_ops->return_to_user;
+ *	              interrupts off; again if work
+ *
+ * work is a word of the CPU that every interrupt of interest (tick, reschedule,
+ * console) sets. So whatever an interrupt handler wants looked at before EL0
+ * runs is seen: if it came before return_to_user looked, by that; if after, by
+ * one more turn, since with interrupts masked no other can come before ERET.
+ * return_to_user may switch threads and the thread may go on on another CPU:
+ * then that CPU's word counts, which at worst costs a turn for nothing.
+ *
+ * From EL1. Interrupts are handled on the interrupted stack and return to where
+ * they came from: kernel mode is not preempted. A synchronous exception is a bug
+ * unless its address lies in a range that user_copy.S lists: then, if it is a fault
+ * at a user address, trap_ops->user_copy_fault may repair it and the instruction
+ * runs again; else the range's fixup takes over.
+ *
+ * Addresses. EL0 has TBI: the top byte of an address below bit 55 does not
+ * count. What reaches trap_ops has it cleared; addresses of the kernel's half
+ * come as they are.
+ *
+ * Failure. Everything else: panic with registers, syndrome and stack.
+ */
+#include "base/assert.h"
+#include "base/bits.h"
+#include "esr.h"
+#include "hal/context.h"
+#include "hal/machine.h"
+#include "hal/uaccess.h"
+#include "irq.h"
+#include "panic.h"
+#include "sysreg.h"
+#include "trap.h"
+
+_Static_assert(offsetof(struct trap_frame, sp) == TF_SP && offsetof(struct trap_frame, pc) == TF_PC, "vectors.S");
+_Static_assert(offsetof(struct trap_frame, syscall) == TF_RECORD && sizeof(struct trap_frame) == TF_SIZE, "vectors.S");
+_Static_assert(KSTACK_SIZE == 1 << STACK_SHIFT, "asm_layout.h");
+
+const struct trap_ops *trap_ops;
+
+#define PSR_D BIT(9)
+#define PSR_I BIT(7)
+/* What EL0 may have in PSTATE: flags, TCO, DIT, SSBS, BTYPE. Mode EL0t, nothing masked. */
+#define PSR_USER (BITS(31, 28) | BIT(25) | BIT(24) | BIT(12) | BITS(11, 10))
+
+struct fixup {
+	int32_t start, end, target; /* each relative to its own place */
+	uint32_t any;               /* not only for faults at user addresses */
+};
+_Static_assert(sizeof(struct fixup) == 16, "user_copy.S");
+
+/* kernel.ld */
+extern const struct fixup fixups_start[], fixups_end[];
+
+static uint64_t fixup_address(const int32_t *field) { return (uint64_t)field + (uint64_t)(int64_t)*field; }
+
+static const struct fixup *fixup_of(uint64_t pc)
+{
+	for (const struct fixup *f = fixups_start; f < fixups_end; f++)
+		if (fixup_address(&f->start) <= pc && pc < fixup_address(&f->end))
+			return f;
+	return NULL;
+}
+
+/* A user address without its tag. */
+static uint64_t untag(uint64_t address) { return address & BIT(55) ? address : address & BITS(55, 0); }
+
+static void decode_abort(struct trap *t, uint64_t esr, uint64_t far, bool fetch)
+{
+	t->address = untag(far);
+	t->access = fetch ? PROT_X : esr & ESR_WRITE && !(esr & ESR_CACHE) ? PROT_W : PROT_R;
+	switch (esr_fault(esr)) {
+	case FAULT_TRANSLATION:
+	case FAULT_ACCESS:
+	case FAULT_PERMISSION:
+		t->kind = TRAP_PAGE;
+		break;
+	case FAULT_ALIGNMENT:
+		t->kind = TRAP_ALIGNMENT;
+		break;
+	default:
+		t->kind = TRAP_BUS;
+		break;
+	}
+}
+
+/* The last thing before ERET; see the theory. => interrupts masked. */
+static void leave(struct trap_frame *tf)
+{
+	do {
+		cpu_irq_enable();
+		cpu_self()->work = 0;
+		trap_ops->return_to_user(tf);
+		cpu_irq_disable();
+	} while (cpu_self()->work);
+	tf->pstate &= PSR_USER;
+}
+
+void trap_user_sync(struct trap_frame *tf, uint64_t esr, uint64_t far)
+{
+	struct trap t = { .from_user = true, .esr = esr };
+
+	cpu_irq_enable();
+	tf->syscall = UINT64_MAX;
+	tf->orig_x0 = tf->x[0];
+	switch (esr_class(esr)) {
+	case EC_SVC:
+		tf->syscall = (uint32_t)tf->x[8];
+		t.kind = TRAP_SYSCALL;
+		break;
+	case EC_FETCH_USER:
+		decode_abort(&t, esr, far, true);
+		break;
+	case EC_DATA_USER:
+		decode_abort(&t, esr, far, false);
+		break;
+	case EC_PC_ALIGNMENT:
+		t.kind = TRAP_ALIGNMENT;
+		t.address = untag(far);
+		break;
+	case EC_SP_ALIGNMENT:
+		t.kind = TRAP_ALIGNMENT;
+		t.address = untag(tf->sp);
+		break;
+	case EC_FP_EXCEPTION:
+		t.kind = TRAP_FP;
+		break;
+	case EC_BREAKPOINT_USER:
+	case EC_STEP_USER:
+	case EC_WATCHPOINT_USER:
+	case EC_BRK:
+		t.kind = TRAP_BREAKPOINT;
+		break;
+	case EC_SERROR:
+		panic_frame(tf, esr, far, "asynchronous external abort");
+	default: /* undefined or trapped instructions of all sorts */
+		t.kind = TRAP_UNDEFINED;
+		break;
+	}
+	trap_ops->trap(tf, &t);
+	leave(tf);
+}
+
+void trap_user_irq(struct trap_frame *tf)
+{
+	tf->syscall = UINT64_MAX;
+	tf->orig_x0 = tf->x[0];
+	irq_handle(tf);
+	leave(tf);
+}
+
+void trap_user_enter(struct trap_frame *tf)
+{
+	ASSERT_CHECKED((void *)(tf + 1) == cpu_self()->user_stack);
+	leave(tf);
+}
+
+void trap_kernel_irq(struct trap_frame *tf) { irq_handle(tf); }
+
+void trap_kernel_sync(struct trap_frame *tf, uint64_t esr, uint64_t far)
+{
+	const struct fixup *f = fixup_of(tf->pc);
+	uint64_t address = untag(far);
+
+	if (f && f->any) {
+		tf->pc = fixup_address(&f->target);
+		return;
+	}
+	if (f && esr_class(esr) == EC_DATA_KERNEL && address < USER_END) {
+		struct trap t = { .esr = esr };
+
+		decode_abort(&t, esr, far, false);
+		/* A copy runs in thread context; whoever masked interrupts meanwhile broke the contract. */
+		if (tf->pstate & PSR_I)
+			panic_frame(tf, esr, far, "access to user memory with interrupts masked");
+		cpu_irq_enable();
+		if (t.kind != TRAP_PAGE || !trap_ops || !trap_ops->user_copy_fault(&t))
+			tf->pc = fixup_address(&f->target);
+		cpu_irq_disable();
+		return;
+	}
+	panic_frame(tf, esr, far, "exception in the kernel");
+}
+
+void trap_odd(struct trap_frame *tf, unsigned vector, uint64_t esr, uint64_t far)
+{
+	static const char *const sources[] = { "EL1 with SP_EL0", "EL1", "EL0", "EL0 in AArch32" };
+	static const char *const kinds[] = { "synchronous exception", "IRQ", "FIQ", "SError" };
+
+	panic_frame(tf, esr, far, "%s from %s", kinds[vector % 4], sources[vector / 4 % 4]);
+}
+
+void trap_stack_overflow(struct trap_frame *tf, uint64_t esr, uint64_t far)
+{
+	struct cpu *c = cpu_self();
+
+	/* From now on this is the stack that exceptions must find themselves on (kernel_peek has some). */
+	c->stack_limit = c->emergency - EMERGENCY_SIZE;
+	panic_frame(tf, esr, far, "kernel stack overflow: SP %#lx, stack %#lx to %#lx", tf->sp, c->stack,
+		    c->stack + KSTACK_SIZE);
+}
