@@ -19,7 +19,7 @@ COMMA := ,
 
 .PHONY: boot run shell debug
 boot: ## The demonstration in QEMU, then a table [CPUS=4 MEM=1G CPU=max,pauth-impdef=on]
-	+@$(RUN) --timeout $(call sq,$(or $(TIMEOUT),300)) $(B)/user/demo </dev/null
+	+@$(RUN) --timeout $(call sq,$(or $(TIMEOUT),300)) --json $(call sq,$(B)/boot.jsonl) $(B)/user/demo </dev/null
 
 run: ## One program: PROGRAM=file [ARGS= FILES= TIMEOUT= KARGS= QEMU_ARGS= CPUS= MEM= CPU=]
 	@[ -n $(call sq,$(PROGRAM)) ] || { echo "run: say PROGRAM=file, a static arm64 ELF or a .c file" >&2; exit 2; }
@@ -49,5 +49,5 @@ stress: ## The same sources on the host, random operations [SECONDS=60 THREADS=8
 	@BUILD=$(call sq,$(B)) tools/stress $(call sq,$(SECONDS)) $(call sq,$(THREADS)) $(call sq,$(SEED)) $(call sq,$(SAN))
 
 .PHONY: bench
-bench: ## will-it-scale's loops at 1, 2, 4, 8 CPUs
-	+@BUILD=$(call sq,$(B)) tools/bench
+bench: ## will-it-scale's loops at 1, 2, 4, 8 CPUs [TEST=name MS=1000 CPU= MEM=]
+	@BUILD=$(call sq,$(B)) tools/bench $(call sq,$(CPU)) $(call sq,$(MEM)) $(call sq,$(or $(MS),1000)) $(call sq,$(TEST))
