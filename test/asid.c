@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test/asid.c: ASIDs of 4 bits, so that generations pass quickly.
+ *
+ * All pmaps map the same address, each to a frame that carries the pmap's
+ * number: whoever runs under a wrong ASID, or over entries of an older
+ * generation, reads another number; the simulator sees freed frames and shared
+ * ASIDs besides.
+ */
+#include "pmap_machine.h"
+
+#define VA UINT64_C(0x200000)
+#define PMAPS 40u
+#define ROUNDS 3000u
+
+static const struct host_config four_bits = {
+	.ncpus = 4, .ram = 16 << 20, .junk = true, .seed = TEST_SEED, .asid_bits = 4, .break_check = 1,
+};
+
+struct world {
+	struct pmap_machine m;
+	struct pmap p[PMAPS];
+	pfn_t frame[PMAPS];          /* under lock */
+	pthread_mutex_t lock[PMAPS]; /* stands for the range lock: one mutator per pmap */
+	ATOMIC(uint64_t) reads;
+};
+
+static void map_tagged(struct world *w, unsigned i)
+{
+	w->frame[i] = pm_alloc(&w->m);
+	*(uint64_t *)pm_bytes(w->frame[i]) = i;
+	CHECK(pm_enter(&w->m, &w->p[i], VA, w->frame[i], PROT_R, 0) == OK);
+}
+
+static void begin(struct world *w, const struct host_config *config)
+{
+	memset(w, 0, sizeof *w);
+	pm_init(&w->m, config);
+	for (unsigned i = 0; i < PMAPS; i++) {
+		pmap_init(w->m.ps, &w->p[i], pm_alloc(&w->m));
+		CHECK(!pthread_mutex_init(&w->lock[i], NULL));
+		map_tagged(w, i);
+	}
+}
+
+static void end(struct world *w)
+{
+	for (unsigned i = 0; i < PMAPS; i++) {
+		pm_exit(&w->m, &w->p[i]);
+		pm_free(&w->m, w->frame[i]);
+		pthread_mutex_destroy(&w->lock[i]);
+	}
+	pm_destroy(&w->m);
+}
+
+static uint64_t generation(struct world *w) { return atomic_load_relaxed(&w->m.ps->asids.generation) >> ASID_BITS_MAX; }
+static uint64_t number(struct world *w, unsigned i) { return atomic_load_relaxed(&w->p[i].asid) & ASID_MASK; }
+
+static void switch_cpu(struct world *w, uint32_t cpu)
+{
+	host_detach();
+	host_attach(w->m.t.m, cpu);
+}
+
+/* What CPU reads at VA right now; PMAPS: a fault. */
+static uint64_t tag_here(void)
+{
+	struct host_fault fault;
+	uint64_t v;
+
+	return host_user_load64(vaddr(VA), &v, &fault) == OK ? v : PMAPS;
+}
+
+static void test_numbers(void **state)
+{
+	struct world *w = test_malloc(sizeof *w);
+	uint64_t first;
+
+	(void)state;
+	begin(w, &four_bits);
+	first = generation(w);
+	for (unsigned i = 0; i < 15; i++) {
+		assert_int_equal(number(w, i), 0);
+		pmap_activate(&w->p[i]);
+		assert_int_equal(tag_here(), i);
+		for (unsigned j = 0; j < i; j++)
+			assert_int_not_equal(number(w, i), number(w, j));
+		assert_in_range(number(w, i), 1, 15);
+	}
+	assert_int_equal(generation(w), first);
+	pmap_activate(&w->p[15]); /* the sixteenth: a new generation */
+	assert_int_equal(generation(w), first + 1);
+	assert_int_equal(tag_here(), 15);
+	for (unsigned round = 0; round < 4; round++)
+		for (unsigned i = 0; i < PMAPS; i++) {
+			pmap_activate(&w->p[i]);
+			assert_int_equal(tag_here(), i);
+		}
+	assert_in_range(generation(w), first + 4 * PMAPS / 15, first + 4 * PMAPS / 13 + 2);
+	end(w);
+	test_free(w);
+}
+
+static void test_activation_is_cheap(void **state)
+{
+	struct world *w = test_malloc(sizeof *w);
+	uint64_t active;
+
+	(void)state;
+	begin(w, &four_bits);
+	pmap_activate(&w->p[0]);
+	pmap_activate(&w->p[1]);
+	/* with a current number no lock is taken: this would be a lock taken twice */
+	spin_lock(&w->m.ps->asids.lock, RANK_ASID);
+	pmap_activate(&w->p[0]);
+	pmap_activate(&w->p[0]);
+	pmap_deactivate(w->m.ps);
+	assert_int_equal(tag_here(), PMAPS);
+	pmap_deactivate(w->m.ps);
+	pmap_activate(&w->p[1]);
+	assert_int_equal(tag_here(), 1);
+	active = atomic_load_relaxed(&w->m.ps->asids.cpu[0].active);
+	assert_int_equal(active, atomic_load_relaxed(&w->p[1].asid));
+	spin_unlock(&w->m.ps->asids.lock);
+	end(w);
+	test_free(w);
+}
+
+/* What runs when a generation ends keeps its number, for as many generations as it goes on running. */
+static void test_running_keeps_its_number(void **state)
+{
+	struct world *w = test_malloc(sizeof *w);
+	uint64_t n, first;
+
+	(void)state;
+	begin(w, &four_bits);
+	switch_cpu(w, 1);
+	pmap_activate(&w->p[0]);
+	n = number(w, 0);
+	assert_int_equal(tag_here(), 0);
+	switch_cpu(w, 0);
+	first = generation(w);
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 1; i < PMAPS; i++) {
+			pmap_activate(&w->p[i]);
+			assert_int_equal(tag_here(), i);
+			assert_int_not_equal(number(w, i), n);
+		}
+		switch_cpu(w, 1);
+		assert_int_equal(tag_here(), 0);
+		switch_cpu(w, 0);
+		if (round == 1) { /* it comes to a second CPU, under the same number */
+			pmap_activate(&w->p[0]);
+			assert_int_equal(number(w, 0), n);
+			assert_int_equal(tag_here(), 0);
+		}
+	}
+	assert_true(generation(w) > first + 3);
+	/* a flush still finds it there, whatever generation pm->asid is of */
+	pm_remove(&w->m, &w->p[0], VA, VA + PAGE_SIZE, true);
+	pm_free(&w->m, w->frame[0]);
+	switch_cpu(w, 1);
+	assert_int_equal(tag_here(), PMAPS);
+	pmap_deactivate(w->m.ps);
+	switch_cpu(w, 0);
+	map_tagged(w, 0);
+	end(w);
+	test_free(w);
+}
+
+/* A CPU that slept through a generation flushes before it runs anything. */
+static void test_pending_flush(void **state)
+{
+	struct world *w = test_malloc(sizeof *w);
+	uint64_t first;
+
+	(void)state;
+	begin(w, &four_bits);
+	switch_cpu(w, 1);
+	for (unsigned i = 0; i < 8; i++) { /* its TLB knows numbers 1..8 */
+		pmap_activate(&w->p[i]);
+		assert_int_equal(tag_here(), i);
+	}
+	pmap_deactivate(w->m.ps);
+	switch_cpu(w, 0);
+	first = generation(w);
+	for (unsigned i = PMAPS; i-- > 8;)
+		pmap_activate(&w->p[i]);
+	assert_true(generation(w) > first);
+	for (unsigned i = 8; i < PMAPS; i++) {
+		switch_cpu(w, 1);
+		pmap_activate(&w->p[i]);
+		assert_int_equal(tag_here(), i);
+		switch_cpu(w, 0);
+	}
+	switch_cpu(w, 1);
+	pmap_deactivate(w->m.ps);
+	switch_cpu(w, 0);
+	end(w);
+	test_free(w);
+}
+
+static void test_too_few_numbers(void **state)
+{
+	struct pmap_asids *as = test_malloc(sizeof *as);
+	struct test_machine t;
+
+	(void)state;
+	test_machine_init(&t, NULL);
+	EXPECT_PANIC("ncpus", asid_init(as, 4, 15));
+	asid_init(as, 4, 14);
+	asid_init(as, 16, 128);
+	test_machine_destroy(&t);
+	test_free(as);
+}
+
+/* All CPUs switch among all pmaps, while their mappings come and go. */
+static void churn(uint32_t cpu, void *arg)
+{
+	struct world *w = arg;
+	uint64_t seed = TEST_SEED + cpu, reads = 0;
+
+	for (unsigned n = 0; n < ROUNDS; n++) {
+		unsigned i, what;
+
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		i = (seed >> 33) % PMAPS;
+		what = (seed >> 48) % 16;
+		if (what == 0) {
+			pmap_deactivate(w->m.ps);
+			CHECK(tag_here() == PMAPS);
+		} else if (what <= 4) {
+			pthread_mutex_lock(&w->lock[i]);
+			if (what == 1)
+				pmap_activate(&w->p[i]);
+			pm_remove(&w->m, &w->p[i], VA, VA + PAGE_SIZE, true);
+			pm_free(&w->m, w->frame[i]);
+			map_tagged(w, i);
+			pthread_mutex_unlock(&w->lock[i]);
+		} else {
+			uint64_t tag;
+
+			pmap_activate(&w->p[i]);
+			for (unsigned k = 0; k < 4; k++) {
+				tag = tag_here();
+				CHECK(tag == i || tag == PMAPS);
+				reads += tag == i;
+			}
+		}
+		if (n % 64 == 0)
+			pm_poll(&w->m);
+	}
+	pmap_deactivate(w->m.ps);
+	atomic_add_relaxed(&w->reads, reads);
+}
+
+static void churn_with(const struct host_config *config)
+{
+	struct world *w = test_malloc(sizeof *w);
+
+	begin(w, config);
+	run_on_cpus(w->m.t.m, config->ncpus, churn, w);
+	assert_true(atomic_load_relaxed(&w->reads) > ROUNDS);
+	if (config->asid_bits == 4)
+		assert_true(generation(w) > 20);
+	pm_drain(&w->m);
+	for (unsigned i = 0; i < PMAPS; i++)
+		pmap_check(&w->p[i]);
+	end(w);
+	test_free(w);
+}
+
+static void test_churn(void **state)
+{
+	struct host_config c = four_bits;
+
+	(void)state;
+	churn_with(&c);
+	c.tlbi = HOST_TLBI_LATE;
+	c.range_tlbi = true;
+	churn_with(&c);
+	c.asid_bits = 16;
+	churn_with(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_numbers),       cmocka_unit_test(test_activation_is_cheap),
+		cmocka_unit_test(test_running_keeps_its_number), cmocka_unit_test(test_pending_flush),
+		cmocka_unit_test(test_too_few_numbers), cmocka_unit_test(test_churn),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
