@@ -27,6 +27,22 @@ static bool fail_sometimes(void *arg)
 	return (fail_random >> 33) % FAIL_ONE_IN == 0;
 }
 
+/*
+ * A host with two cores runs few interleavings by itself. Here a thread lets go
+ * of its core at one shared access in so many, at lengths that change.
+ */
+static _Thread_local uint64_t point_random = 1;
+static _Thread_local uint32_t point_left = 1;
+
+static void point(void)
+{
+	if (--point_left > 0)
+		return;
+	point_random = point_random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	point_left = 1 + (uint32_t)(point_random >> 33) % (point_random >> 63 ? 40 : 2000);
+	sched_yield();
+}
+
 static void run(uint32_t cpu, void *arg)
 {
 	struct stress *s = arg;
@@ -34,6 +50,8 @@ static void run(uint32_t cpu, void *arg)
 	uint64_t last = machine_now();
 
 	fail_random = s->seed * 1000 + cpu;
+	point_random = fail_random;
+	host_point = point;
 	pmap_activate(&w->space[0].map->pmap);
 	while (machine_now() < s->end) {
 		for (unsigned i = 0; i < 32; i++)
@@ -42,11 +60,12 @@ static void run(uint32_t cpu, void *arg)
 		if (cpu == 0 && machine_now() - last > UINT64_C(10000000000)) {
 			last = machine_now();
 			printf("stress: %lu operations, %lu s to go\n", (unsigned long)atomic_load_relaxed(&s->done),
-			       (unsigned long)((s->end - last) / 1000000000u));
+			       (unsigned long)(s->end > last ? (s->end - last) / 1000000000u : 0));
 			fflush(stdout);
 		}
 	}
 	stress_unwind(w);
+	host_point = NULL;
 	pmap_deactivate(s->v.pmaps);
 }
 

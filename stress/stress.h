@@ -16,7 +16,7 @@
 #include "test_vm.h"
 
 #define WINDOW 150u        /* pages of a thread's window: not a multiple of anything */
-#define FIGHT 40u          /* pages of the window of all */
+#define FIGHT 12u          /* pages of the window of all */
 #define FILE_PAGES 24u     /* pages of the shared object */
 #define DEPTH 3u           /* forks below a root */
 #define ROOTS 2u

@@ -50,10 +50,8 @@ static inline void cpu_point(void)
 /* Whoever holds what we wait for may have no host core: always let go of ours. */
 static inline void cpu_relax(void)
 {
-	if (UNLIKELY(host_point != NULL))
-		host_point();
-	else
-		sched_yield();
+	cpu_point();
+	sched_yield();
 }
 
 /* Nothing interrupts a vCPU thread. */
