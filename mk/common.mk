@@ -15,6 +15,9 @@ define once
 $(1) = $$(eval $(1) := $$$$(shell $(2)))$$($(1))
 endef
 
+# Compiler output appears whole or not at all, so that two makes in one folder do no harm.
+OUT = -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@.$$$$ $< && mv $@.$$$$ $@
+
 WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla
 DEPS :=
 

@@ -28,25 +28,25 @@ $(1)_TST := $$(TESTS:%=$(B)/$(1)/test/%)
 $(B)/$(1)/obj/%.o: %.c $$(HEADERS) mk/host.mk | setup
 	$$(call say,CC,$(1) $$<)
 	@mkdir -p $$(@D)
-	$(Q)$$(HOSTCC) $$(H_CFLAGS) $$(SAN_$(1)) $$(if $$(filter kernel/%,$$<),,$$(T_CFLAGS)) $$(HCFLAGS) -MMD -MP -c -o $$@ $$<
+	$(Q)$$(HOSTCC) $$(H_CFLAGS) $$(SAN_$(1)) $$(if $$(filter kernel/%,$$<),,$$(T_CFLAGS)) $$(HCFLAGS) $$(OUT)
 
 $(B)/$(1)/libstrata.a: $$($(1)_LIB)
 	$$(call say,AR,$$@)
-	$(Q)rm -f $$@ && ar rcs $$@ $$($(1)_LIB)
+	$(Q)ar rcs $$@.$$$$$$$$ $$($(1)_LIB) && mv $$@.$$$$$$$$ $$@
 
 $(B)/$(1)/libsupport.a: $$($(1)_SUP) | $(B)/$(1)
 	$$(call say,AR,$$@)
-	$(Q)rm -f $$@ && ar rcs $$@ $$($(1)_SUP)
+	$(Q)ar rcs $$@.$$$$$$$$ $$($(1)_SUP) && mv $$@.$$$$$$$$ $$@
 
 $$($(1)_TST): $(B)/$(1)/test/%: $(B)/$(1)/obj/test/%.o $(B)/$(1)/libsupport.a $(B)/$(1)/libstrata.a
 	$$(call say,LD,$$@)
 	@mkdir -p $$(@D)
-	$(Q)$$(HOSTCC) -pthread -rdynamic $$(SAN_$(1)) -o $$@ -Wl,--start-group $$^ -Wl,--end-group -lcmocka
+	$(Q)$$(HOSTCC) -pthread -rdynamic $$(SAN_$(1)) -o $$@.$$$$$$$$ -Wl,--start-group $$^ -Wl,--end-group -lcmocka && mv $$@.$$$$$$$$ $$@
 
 $(B)/$(1)/stress: $$($(1)_STR) $(B)/$(1)/libsupport.a $(B)/$(1)/libstrata.a
 	$$(call say,LD,$$@)
 	@mkdir -p $$(@D)
-	$(Q)$$(HOSTCC) -pthread -rdynamic $$(SAN_$(1)) -o $$@ -Wl,--start-group $$^ -Wl,--end-group -lcmocka
+	$(Q)$$(HOSTCC) -pthread -rdynamic $$(SAN_$(1)) -o $$@.$$$$$$$$ -Wl,--start-group $$^ -Wl,--end-group -lcmocka && mv $$@.$$$$$$$$ $$@
 
 $(B)/$(1):
 	@mkdir -p $$@

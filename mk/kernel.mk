@@ -35,21 +35,33 @@ K_LDFLAGS := -nostdlib -static -no-pie -Wl,--gc-sections -Wl,-z,max-page-size=40
 $(K)/obj/%.o: %.c $(HEADERS) mk/kernel.mk | setup
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(KCC) $(K_GEN) -mgeneral-regs-only $(WARN) $(K_CPP) $(KCFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(KCC) $(K_GEN) -mgeneral-regs-only $(WARN) $(K_CPP) $(KCFLAGS) $(OUT)
 
 $(K)/obj/%.o: %.S $(HEADERS) mk/kernel.mk | setup
 	$(call say,AS,$<)
 	@mkdir -p $(@D)
-	$(Q)$(KCC) $(K_GEN) $(K_CPP) -MMD -MP -c -o $@ $<
+	$(Q)$(KCC) $(K_GEN) $(K_CPP) $(OUT)
 
-$(K)/strata.elf: $(K_OBJ) $(K_LDS)
+# Linked twice: the second time with a table of the first one's function names, which moves no function.
+K_LINK = $(KCC) $(K_LDFLAGS) -Wl,-T,$(K_LDS) -o $@ $(1) -Wl,--start-group $(LIBFDT) $(PICO)/lib/libc.a $(KCC_LIBGCC) \
+	-Wl,--end-group
+
+$(K)/nameless.elf: $(K_OBJ) $(K_LDS)
 	$(call say,LD,$@)
-	$(Q)$(KCC) $(K_LDFLAGS) -Wl,-T,$(K_LDS) -Wl,-Map,$(K)/strata.map -o $@ $(K_OBJ) \
-		-Wl,--start-group $(LIBFDT) $(PICO)/lib/libc.a $(KCC_LIBGCC) -Wl,--end-group
+	$(Q)$(call K_LINK,$(K_OBJ))
+
+$(K)/symbols.o: $(K)/nameless.elf tools/symbols
+	$(call say,NM,$<)
+	$(Q)NM=$(CROSS)nm tools/symbols $< >$(@:.o=.S)
+	$(Q)$(KCC) -c -o $@ $(@:.o=.S)
+
+$(K)/strata.elf: $(K_OBJ) $(K)/symbols.o $(K_LDS)
+	$(call say,LD,$@)
+	$(Q)$(call K_LINK,-Wl$(COMMA)-Map$(COMMA)$(K)/strata.map $(K_OBJ) $(K)/symbols.o)
 
 $(K)/Image: $(K)/strata.elf
 	$(call say,OBJCOPY,$@)
-	$(Q)$(CROSS)objcopy -O binary $< $@
+	$(Q)$(CROSS)objcopy -O binary $< $@.$$$$ && mv $@.$$$$ $@
 
 .PHONY: kernel kernel-objs
 kernel: $(K)/Image ## The aarch64 kernel

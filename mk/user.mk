@@ -15,12 +15,12 @@ U_CFLAGS := -std=gnu11 -O2 -g -pthread -fno-omit-frame-pointer -Wall -Wextra -Iu
 $(U)/obj/user/lib/%.o: user/lib/%.c mk/user.mk | setup
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(UCC) $(U_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(UCC) $(U_CFLAGS) $(OUT)
 
 define user_program
 	$(call say,UCC,$<)
 	@mkdir -p $(@D) $(dir $(U)/obj/$<)
-	$(Q)$(UCC) $(U_CFLAGS) -static -MMD -MP -MF $(U)/obj/$(<:.c=.d) -o $@ $< $(U_LIB)
+	$(Q)$(UCC) $(U_CFLAGS) -static -MMD -MP -MF $(U)/obj/$(<:.c=.d) -MT $@ -o $@.$$$$ $< $(U_LIB) && mv $@.$$$$ $@
 endef
 
 $(U_PROGS): $(U)/%: user/%.c $(U_LIB) mk/user.mk | setup
