@@ -445,7 +445,7 @@ bool vm_map_lookup(struct vm_map *m, uint64_t addr, struct vm_entry_info *info)
 						.grows_down = e->grows_down, .inherit = e->inherit,
 						.offset = e->object ? e->offset : 0,
 						.oid = e->object ? e->object->oid : (struct oid){ 0, 0 },
-						.name = e->name };
+						.object = e->object, .name = e->name };
 	epoch_leave(&m->vm->epoch);
 	return e != NULL;
 }

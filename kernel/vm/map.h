@@ -95,6 +95,7 @@ struct vm_entry_info {
 	unsigned inherit;
 	uint64_t offset;
 	struct oid oid;        /* 0,0: anonymous */
+	const struct vm_object *object; /* which, for comparing only: no reference comes with it; NULL: anonymous */
 	const char *name;
 };
 
