@@ -9,6 +9,7 @@
  *   void cpu_point(void)            a point at which an explorer may switch CPUs; nothing on real machines
  *   uint64_t cpu_irq_save(void)     masks interrupts, returns the state before
  *   void cpu_irq_restore(uint64_t)  back to that state
+ *   void cpu_irq_enable(void), cpu_irq_disable(void)  only where there are interrupts: real machines
  *   struct cpu_debug *cpu_debug(void)  this CPU's record of held locks and epoch sections
  *   void *phys_to_virt(paddr_t)     where the kernel reaches a frame's bytes (direct map)
  *   paddr_t virt_to_phys(const void *)   the way back, for direct-map addresses only

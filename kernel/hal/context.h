@@ -33,10 +33,19 @@ struct context {
 	uint64_t fp, lr, sp;
 };
 
-/* Saves the caller in from, goes on in to. Interrupts masked or not: the state travels with the caller. */
+/*
+ * Saves the caller in from, goes on in to. The interrupt mask is not part of a
+ * context: it stays as it is across the switch, and a new thread begins with it.
+ * Nobody may switch to from before this returns on to's stack (the scheduler's
+ * lock sees to that). Panics if the stack that is left has overflowed.
+ */
 void context_switch(struct context *from, struct context *to);
 
-/* Prepares c so that the first switch to it calls entry(arg) on the stack that ends at top. entry must not return. */
+/*
+ * Prepares c so that the first switch to it calls entry(arg) on the stack that
+ * ends at top: KSTACK_SIZE bytes, aligned to KSTACK_SIZE. The trap frame at the
+ * top is left alone, the lowest word becomes a check value. entry must not return.
+ */
 void context_init(struct context *c, void *top, void (*entry)(void *), void *arg);
 
 /* The frame at the top of a kernel stack. */
@@ -45,7 +54,11 @@ static inline struct trap_frame *trap_frame_of(void *stack_top)
 	return (struct trap_frame *)stack_top - 1;
 }
 
-/* Leaves to EL0 with that frame (at the top of the current kernel stack); never returns. Interrupts masked on entry. */
+/*
+ * Leaves to EL0 with that frame (at the top of the current kernel stack), by way
+ * of trap_ops->return_to_user; never returns. Interrupts masked on entry. PSTATE
+ * is reduced to what EL0 may have, here and on every other way back.
+ */
 void context_return_to_user(struct trap_frame *tf) __attribute__((noreturn));
 
 void context_fp_save(struct fp_state *fp);
@@ -85,6 +98,8 @@ struct trap {
  * kernel touched a user address in hal/uaccess; true: mapped now, try again.
  * return_to_user: the last thing before every return to EL0, after syscalls,
  * traps and interrupts: reschedules, delivers signals; interrupts enabled.
+ * Called again if an interrupt (tick, IPI, console) came after it was entered, so that
+ * what an interrupt handler leaves for it is never left lying while EL0 runs.
  */
 struct trap_ops {
 	void (*trap)(struct trap_frame *tf, const struct trap *t);
@@ -96,7 +111,12 @@ extern const struct trap_ops *trap_ops;
 /* CPU identification for auxv: AT_HWCAP bits in Linux's numbering for what the kernel supports at EL0. */
 uint64_t context_hwcap(void);
 
-/* Starts entry() on each secondary CPU with its boot stack; returns when all that will come are there. */
+/*
+ * Starts entry() on each secondary CPU with its boot stack, interrupts masked;
+ * returns when all that will come are there. machine_info()->ncpus, until then
+ * how many the device tree has, is now how many run: less if the firmware
+ * refused some; ids stay dense. Boot CPU, once.
+ */
 void machine_start_cpus(void (*entry)(void));
 
 #endif

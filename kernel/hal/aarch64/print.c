@@ -89,10 +89,12 @@ void print_panic_mode(void)
 
 void kvprintf(const char *format, va_list args)
 {
-	struct message m = { .file = FDEV_SETUP_STREAM(message_put, NULL, NULL, _FDEV_SETUP_WRITE) };
+	struct message m;
 	bool taken;
 	uint64_t state;
 
+	m.file = (FILE)FDEV_SETUP_STREAM(message_put, NULL, NULL, _FDEV_SETUP_WRITE);
+	m.length = 0;
 	(void)__i_vfprintf(&m.file, format, args);
 	state = console_take(&taken);
 	emit(m.text, m.length);
