@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Trees of anons: growth, sharing, copies of paths, trimming, against a flat model of who sees what. */
+#include "test_vm.h"
+#include "vm/amap.h"
+
+static struct test_vm v;
+
+static int setup(void **state)
+{
+	(void)state;
+	test_vm_init(&v, NULL);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	test_vm_destroy(&v);
+	return 0;
+}
+
+static struct anon *fresh(void)
+{
+	pfn_t f;
+	struct anon *a;
+
+	assert_int_equal(frame_alloc(&v.vm->frames, 0, 0, FRAME_ANON, &f), OK);
+	a = anon_new(v.vm, f);
+	assert_non_null(a);
+	return a;
+}
+
+/* Puts a in at va as a write fault does; returns what was there. */
+static struct anon *put(struct amap *m, uint64_t va, struct anon *a)
+{
+	struct amap_stock s = { .count = 0 };
+	struct amap_node *leaf;
+	struct anon *old;
+	bool exclusive;
+
+	epoch_enter(&v.vm->epoch);
+	while (amap_own_path(m, va, &s) == ERR_STOCK)
+		assert_int_equal(amap_stock_fill(v.vm, &s, AMAP_LEVELS), OK);
+	leaf = amap_find(m, va, &exclusive);
+	assert_non_null(leaf);
+	assert_true(exclusive);
+	spin_lock(&leaf->lock, RANK_NODE);
+	old = amap_slot(leaf, va);
+	amap_slot_set_locked(leaf, va, a);
+	spin_unlock(&leaf->lock);
+	epoch_leave(&v.vm->epoch);
+	amap_stock_empty(v.vm, &s);
+	return old;
+}
+
+static struct anon *get(struct amap *m, uint64_t va)
+{
+	struct amap_node *leaf;
+	struct anon *a;
+	bool exclusive;
+
+	epoch_enter(&v.vm->epoch);
+	leaf = amap_find(m, va, &exclusive);
+	a = leaf ? amap_slot(leaf, va) : NULL;
+	epoch_leave(&v.vm->epoch);
+	return a;
+}
+
+static void far_apart(void **state)
+{
+	static const uint64_t va[] = { 0x10000, 0x4f000, 0x50000, 0x40000000, 0x7fffff000000, 0xfffffffff000 };
+	struct amap *m = amap_new(v.vm);
+	struct anon *a[ARRAY_SIZE(va)];
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(va); i++) {
+		assert_null(get(m, va[i]));
+		a[i] = fresh();
+		assert_null(put(m, va[i], a[i]));
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(va); i++)
+		assert_ptr_equal(get(m, va[i]), a[i]);
+	assert_int_equal(amap_check(m), ARRAY_SIZE(va));
+	epoch_enter(&v.vm->epoch);
+	assert_int_equal(amap_next(m, 0, UINT64_C(1) << 48), va[0]);
+	assert_int_equal(amap_next(m, va[2] + PAGE_SIZE, UINT64_C(1) << 48), va[3]);
+	assert_int_equal(amap_next(m, va[3] + PAGE_SIZE, va[4]), va[4]);
+	epoch_leave(&v.vm->epoch);
+	amap_release(m);
+}
+
+static void one_path_is_copied(void **state)
+{
+	struct amap *parent = amap_new(v.vm), *child = amap_new(v.vm);
+	struct anon *a[200], *b, *old;
+	uint64_t base = 0x40000000;
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++)
+		(void)put(parent, base + i * PAGE_SIZE, a[i] = fresh());
+	amap_share(child, parent);
+	b = fresh();
+	old = put(parent, base + 70 * PAGE_SIZE, b);
+	assert_ptr_equal(old, a[70]);
+	assert_int_equal(ref_count(&a[70]->refs), 2); /* the child's leaf, and ours that we hold now */
+	anon_put(old);
+	assert_int_equal(ref_count(&a[70]->refs), 1);
+	assert_int_equal(ref_count(&a[71]->refs), 2);  /* its leaf was copied */
+	assert_int_equal(ref_count(&a[150]->refs), 1); /* its leaf is shared as a whole */
+	for (unsigned i = 0; i < 200; i++) {
+		assert_ptr_equal(get(child, base + i * PAGE_SIZE), a[i]);
+		assert_ptr_equal(get(parent, base + i * PAGE_SIZE), i == 70 ? b : a[i]);
+	}
+	amap_release(parent);
+	for (unsigned i = 0; i < 200; i++)
+		assert_int_equal(ref_count(&get(child, base + i * PAGE_SIZE)->refs), 1);
+	amap_release(child);
+}
+
+static void trim_shared(void **state)
+{
+	struct amap *parent = amap_new(v.vm), *child = amap_new(v.vm);
+	struct amap_trash trash;
+	struct anon *a[500];
+	uint64_t base = 0x40000000 - 100 * PAGE_SIZE;
+
+	(void)state;
+	for (unsigned i = 0; i < 500; i++)
+		(void)put(parent, base + i * PAGE_SIZE, a[i] = fresh());
+	amap_share(child, parent);
+	assert_int_equal(amap_trim(parent, base + 30 * PAGE_SIZE, base + 333 * PAGE_SIZE, &trash), OK);
+	for (unsigned i = 0; i < 500; i++) {
+		assert_ptr_equal(get(child, base + i * PAGE_SIZE), a[i]);
+		if (i >= 30 && i < 333)
+			assert_null(get(parent, base + i * PAGE_SIZE));
+		else
+			assert_ptr_equal(get(parent, base + i * PAGE_SIZE), a[i]);
+	}
+	amap_trash_drop(v.vm, &trash);
+	amap_release(child);
+	assert_int_equal(amap_check(parent), 197);
+	assert_int_equal(amap_trim(parent, 0, UINT64_C(1) << 48, &trash), OK);
+	assert_int_equal(amap_check(parent), 0);
+	amap_trash_drop(v.vm, &trash);
+	amap_release(parent);
+}
+
+static void moved(void **state)
+{
+	struct amap *from = amap_new(v.vm), *to = amap_new(v.vm);
+	struct anon *a[100];
+	uint64_t base = 0x40000000, there = 0x123456789000;
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++)
+		(void)put(from, base + 3 * i * PAGE_SIZE, a[i] = fresh());
+	assert_int_equal(amap_copy_range(to, from, base + 3 * PAGE_SIZE, base + 150 * PAGE_SIZE, (int64_t)(there - base)), OK);
+	for (unsigned i = 0; i < 100; i++) {
+		assert_ptr_equal(get(to, there + 3 * i * PAGE_SIZE), i >= 1 && i < 50 ? a[i] : NULL);
+		assert_int_equal(ref_count(&a[i]->refs), i >= 1 && i < 50 ? 2 : 1);
+	}
+	amap_release(from);
+	assert_int_equal(amap_check(to), 49);
+	amap_release(to);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = { T(far_apart), T(one_path_is_copied), T(trim_shared), T(moved) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
