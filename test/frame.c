@@ -211,6 +211,40 @@ static void blocks_of_every_order(void **state)
 	memory_close(m);
 }
 
+/* Blocks come back last in, first out; more than the cache holds go to the core. */
+static void blocks_are_cached(void **state)
+{
+	struct test_memory *m = memory_open(2, 128 * MIB);
+	struct frame_audit a;
+	pfn_t n[4];
+
+	(void)state;
+	assert_int_equal(m->frames.blocks_max, 2);
+	for (unsigned i = 0; i < 4; i++)
+		n[i] = alloc(m, CHUNK_ORDER, FRAME_ANON);
+	for (unsigned i = 0; i < 4; i++)
+		frame_free(&m->frames, n[i], CHUNK_ORDER);
+	assert_true(frame_audit(&m->frames, &a));
+	assert_int_equal(a.owned[FRAME_CACHED], 2 * CHUNK_FRAMES);
+	assert_int_equal(frames_available(&m->frames), m->before.owned[FRAME_FREE]);
+	assert_true(frame_is_free(&m->frames, pfn(n[1].fn + 5)));
+	assert_int_equal(alloc(m, CHUNK_ORDER, FRAME_ANON).fn, n[1].fn);
+	assert_int_equal(alloc(m, CHUNK_ORDER, FRAME_ANON).fn, n[0].fn);
+	frame_free(&m->frames, n[0], CHUNK_ORDER);
+	become_cpu(m, 1);
+	for (unsigned count = 0;; count++) { /* those in CPU 0's cache are reached too */
+		pfn_t f;
+
+		if (frame_alloc(&m->frames, CHUNK_ORDER, 0, FRAME_WIRED, &f) != OK) {
+			assert_in_range(count, 60, 64);
+			break;
+		}
+	}
+	assert_true(frame_audit(&m->frames, &a));
+	assert_int_equal(a.owned[FRAME_CACHED], 0);
+	memory_abandon(m);
+}
+
 static void split_makes_single_frames(void **state)
 {
 	struct test_memory *m = memory_open(1, 16 * MIB);
@@ -428,7 +462,7 @@ static void churn(uint32_t cpu, void *arg)
 	struct { pfn_t n; unsigned order; } held[128];
 	unsigned count = 0, seed = TEST_SEED + cpu;
 
-	for (unsigned step = 0; step < 20000; step++) {
+	for (unsigned step = 0; step < 10000; step++) {
 		unsigned r = (unsigned)rand_r(&seed);
 		unsigned order = r % 8 ? 0 : r / 8 % 32 == 0 ? CHUNK_ORDER : r / 8 % 5;
 
@@ -463,9 +497,10 @@ static void churn(uint32_t cpu, void *arg)
 
 static void crowd(void **state)
 {
-	struct test_memory *m = memory_open(4, 24 * MIB);
+	struct test_memory *m = memory_open(4, 144 * MIB); /* enough for blocks in caches */
 
 	(void)state;
+	assert_true(m->frames.blocks_max > 0);
 	run_on_cpus(m->t.m, 4, churn, m);
 	memory_check(m);
 	memory_fail(m, 7);
@@ -484,6 +519,7 @@ int main(void)
 		cmocka_unit_test(caches_scale_down),
 		cmocka_unit_test(all_frames_once),
 		cmocka_unit_test(blocks_of_every_order),
+		cmocka_unit_test(blocks_are_cached),
 		cmocka_unit_test(split_makes_single_frames),
 		cmocka_unit_test(free_by_epoch_waits),
 		cmocka_unit_test(misuse_panics),

@@ -189,8 +189,8 @@ static bool get_block(struct frames *f, uint32_t *index)
 	gate_enter(&c->gate, RANK_FRAME_CACHE);
 	n = atomic_load_relaxed(&c->blocks);
 	if (n > 0) {
-		*index = c->block[--n];
-		atomic_store_relaxed(&c->blocks, n);
+		*index = c->block[n - 1];
+		atomic_store_relaxed(&c->blocks, n - 1);
 	}
 	gate_leave(&c->gate);
 	return n > 0 || get_from_core(f, CHUNK_ORDER, index);
