@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * proc/console.h: the machine's serial line as a terminal: line editing, echo,
- * signals by key, job control's foreground group. Theory: console.c.
+ * signals by key, the foreground group. Theory: console.c.
  */
 #ifndef PROC_CONSOLE_H
 #define PROC_CONSOLE_H
@@ -9,18 +9,18 @@
 #include "proc/fs.h"
 
 struct console;
+struct proc_system;
 
-/* Boot. signal_group: sends a signal to every process of a group (keys such as ^C); may wait. => -ENOMEM. */
-long console_create(struct vm *vm, void (*signal_group)(void *arg, int pgid, int signal), void *arg,
-		    struct console **out) MUST_CHECK;
+/* Boot. Sets nothing in ps. => -ENOMEM. */
+long console_create(struct proc_system *ps, struct console **out) MUST_CHECK;
 
 /* machine_ops->console_input: interrupts masked. Only stores the byte; true: console_service has work to do. */
 bool console_input(struct console *c, uint8_t byte);
 
 /*
  * Thread context, no lock: takes the bytes that console_input stored, edits, echoes,
- * wakes readers, sends signals. Called on the way back to EL0 and by the idle loop when
- * console_pending(c). Cheap when there is nothing.
+ * wakes readers, sends signals; waits for nothing. Called on the way back to EL0 and by
+ * the idle loop when console_pending(c). Cheap when there is nothing.
  */
 void console_service(struct console *c);
 bool console_pending(const struct console *c);

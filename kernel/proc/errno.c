@@ -20,6 +20,7 @@ long errno_of(enum error e)
 	case ERR_LIMIT: return -ENOMEM;
 	case ERR_IO: return -EIO;
 	case ERR_NOEXEC: return -ENOEXEC;
+	case ERR_TIMEOUT: return -ETIMEDOUT;
 	}
 	return -EINVAL;
 }

@@ -38,7 +38,7 @@ enum { POLLIN = 1, POLLPRI = 2, POLLOUT = 4, POLLERR = 8, POLLHUP = 16, POLLNVAL
 
 /* --- what is moved --- */
 
-#define IOV_MAX 1024
+#define IO_VECTORS 1024 /* most pieces of one call */
 #define IO_MAX ((size_t)0x7ffff000) /* most bytes that one call moves, as in Linux */
 
 struct iovec {
@@ -66,11 +66,12 @@ enum error io_put_zero(struct io *io, size_t n, size_t *moved) MUST_CHECK;
 
 /* --- waiting for several files at once --- */
 
-/* A poll that is going on: every file it asks puts a waiter on the queue that it will wake. NULL: just ask. */
-struct poll_wait;
-void poll_wait_add(struct poll_wait *pw, struct waitq *q);
+struct poll_wait; /* poll.h; NULL: just ask */
 
 /* --- open files --- */
+
+/* Takes one directory entry; next: the position behind it. False: no room, it was not taken. */
+typedef bool file_emit_fn(void *arg, const char *name, size_t length, uint64_t ino, unsigned type, uint64_t next);
 
 struct mmap_target {
 	struct vm_object *object;  /* a reference for the caller; NULL: private zeros (/dev/zero) */
@@ -86,10 +87,8 @@ struct file_ops {
 	long (*ioctl)(struct file *f, unsigned command, uint64_t argument);
 	/* Size for SEEK_END; position 0..2^63-1 is checked by the caller. */
 	long (*size)(struct file *f);
-	/* One directory entry at *pos into emit, until it says stop. */
-	long (*readdir)(struct file *f, uint64_t *pos, bool (*emit)(void *arg, const char *name, size_t length,
-								    uint64_t ino, unsigned type, uint64_t next),
-			void *arg);
+	/* Directory entries from *pos on into emit, until it says stop; *pos: behind the last one taken. */
+	long (*readdir)(struct file *f, uint64_t *pos, file_emit_fn *emit, void *arg);
 	/* The memory behind the file. */
 	long (*mmap)(struct file *f, bool shared, struct mmap_target *target);
 	/* The last reference is gone. */

@@ -17,6 +17,7 @@ struct proc_system;
 
 #define PATH_BYTES 4096 /* with the NUL */
 #define NAME_BYTES 255  /* without */
+#define NAME_OWN_BYTES 40
 #define SYMLINK_DEPTH 40
 
 enum vnode_kind { /* values of d_type */
@@ -33,9 +34,7 @@ struct vnode_ops {
 	/* A child by name, with a reference: 0, -ENOENT, -ENOMEM. */
 	long (*lookup)(struct vnode *dir, const char *name, size_t length, struct vnode **out);
 	/* As file_ops.readdir, behind . and ..; *pos counts from 2. */
-	long (*readdir)(struct vnode *dir, uint64_t *pos,
-			bool (*emit)(void *arg, const char *name, size_t length, uint64_t ino, unsigned type, uint64_t next),
-			void *arg);
+	long (*readdir)(struct vnode *dir, uint64_t *pos, file_emit_fn *emit, void *arg);
 	/* The target of a symbolic link into buffer (size bytes, no NUL needed): length or -errno. */
 	long (*readlink)(struct vnode *v, char *buffer, size_t size);
 	/* The file that a magic link leads to, with a reference; NULL in the table: go by readlink. */
@@ -66,8 +65,7 @@ struct vnode {
 	uint64_t data2;                 /* c */
 	/* regular files */
 	struct mutex io;                /* writes, resizes and O_APPEND's position */
-	struct vm_object *object;       /* c: holds a reference */
-	ATOMIC(uint32_t) seals;         /* a: memfd: F_SEAL_* */
+	struct vm_object *object;       /* c: a reference; NULL when not a regular file */
 	/* symbolic links */
 	char *target;                   /* c */
 	uint32_t target_length;         /* c */
@@ -75,7 +73,10 @@ struct vnode {
 	struct list entries;            /* t: struct dirent, by cookie */
 	uint64_t next_cookie;           /* t */
 	struct dirent *where;           /* t: one of the names that lead here, or NULL */
-	struct list all;                /* t: fs->vnodes */
+	/* what is in no directory's list: /proc's nodes, pipes, memfd */
+	struct vnode *parent;           /* c: a reference, or NULL */
+	char own_name[NAME_OWN_BYTES];  /* c */
+	struct list all;                /* t: fs->vnodes, regular files only */
 };
 
 /* A name in a directory. All fields: t. */
@@ -124,7 +125,10 @@ long fs_open(struct fs *fs, struct vnode *dir, const char *path, uint32_t flags,
 /* An open file on a vnode that is known already (takes a reference of its own). */
 long vnode_open(struct vnode *v, uint32_t flags, struct file **out) MUST_CHECK;
 
-/* A new file, directory, symbolic link or device under that name, referenced. -EEXIST and the errors of lookup. */
+/*
+ * A new file, directory, symbolic link or device under that name, referenced
+ * (out NULL: not wanted). -EEXIST and the errors of lookup.
+ */
 long fs_make(struct fs *fs, struct vnode *dir, const char *path, enum vnode_kind kind, uint32_t mode, const char *target,
 	     struct vnode **out) MUST_CHECK;
 long fs_link(struct fs *fs, struct vnode *v, struct vnode *dir, const char *path) MUST_CHECK;
@@ -135,8 +139,20 @@ long fs_unlink(struct fs *fs, struct vnode *dir, const char *path, bool director
 long fs_rename(struct fs *fs, struct vnode *from_dir, const char *from, struct vnode *to_dir, const char *to,
 	       unsigned flags) MUST_CHECK;
 
-/* A vnode without a name: pipes, memfd, eventfd, /proc's nodes. One reference. => -ENOMEM. */
+/* A vnode without a name: pipes, memfd, eventfd, /proc's nodes. One reference. A file has an empty object. => -ENOMEM. */
 long vnode_create(struct fs *fs, enum vnode_kind kind, uint32_t mode, struct vnode **out) MUST_CHECK;
+
+/* Sets own_name, cut to fit, before anybody else knows v. Integer formats and %s only. */
+void vnode_name(struct vnode *v, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Gives v, which has no name yet, that name: for boot's devices and /proc. */
+long fs_attach(struct fs *fs, const char *path, struct vnode *v) MUST_CHECK;
+
+/* True for a directory that a program made its own by no name any more (removed). */
+bool vnode_removed(const struct vnode *v);
+
+/* As file_ops.readdir, for a directory of the tree. */
+long fs_readdir(struct vnode *dir, uint64_t *pos, file_emit_fn *emit, void *arg) MUST_CHECK;
 
 /* The absolute path of v into buffer, NUL-terminated: length, or -ENOENT when no name leads there, -ERANGE. */
 long vnode_path(struct vnode *v, char *buffer, size_t size) MUST_CHECK;
