@@ -100,7 +100,7 @@ bool frame_is_free(const struct frames *f, pfn_t n)
 /* --- the caches --- */
 
 /* An idle block is about to be someone's: its pages as frame.h promises. */
-static void claim(struct frames *f, uint32_t index, unsigned order, enum frame_owner owner)
+static inline void claim(struct frames *f, uint32_t index, unsigned order, enum frame_owner owner)
 {
 	struct vm_page *p = &f->pages[index];
 
@@ -150,23 +150,26 @@ static uint32_t refill(struct frames *f, struct frame_cache *c)
 	return n;
 }
 
+/* Inside the gate of a cache with n > 0 frames: the last one put there. */
+static uint32_t pop_single(struct frame_cache *c, uint32_t n)
+{
+	atomic_store_relaxed(&c->count, n - 1); /* guarded by the gate; so all loads and stores of counts */
+	return c->frame[n - 1];
+}
+
 static bool get_single(struct frames *f, uint32_t *index)
 {
 	struct frame_cache *c = own_cache(f);
 	uint32_t n;
 
 	gate_enter(&c->gate, RANK_FRAME_CACHE);
-	n = atomic_load_relaxed(&c->count); /* guarded by the gate; so all loads and stores of counts below */
-	if (UNLIKELY(n == 0))
+	n = atomic_load_relaxed(&c->count);
+	if (n == 0)
 		n = refill(f, c);
-	if (LIKELY(n > 0)) {
-		*index = c->frame[--n];
-		atomic_store_relaxed(&c->count, n);
-		gate_leave(&c->gate);
-		return true;
-	}
+	if (n > 0)
+		*index = pop_single(c, n);
 	gate_leave(&c->gate);
-	return false;
+	return n > 0;
 }
 
 /* Blocks that no cache holds, or when it holds none. */
@@ -196,7 +199,7 @@ static bool get_block(struct frames *f, uint32_t *index)
 	return n > 0 || get_from_core(f, CHUNK_ORDER, index);
 }
 
-static void put_to_core(struct frames *f, const uint32_t *index, unsigned n, unsigned order)
+static NOINLINE void put_to_core(struct frames *f, const uint32_t *index, unsigned n, unsigned order)
 {
 	mark(f, index, n, FRAME_FREE); /* before: once in the core, another CPU may have it */
 	frame_core_put(&f->core, index, n, order);
@@ -226,7 +229,7 @@ static void put_single(struct frames *f, uint32_t index)
 	gate_leave(&c->gate);
 }
 
-static void put_block(struct frames *f, uint32_t index)
+static NOINLINE void put_block(struct frames *f, uint32_t index)
 {
 	struct frame_cache *c = own_cache(f);
 	uint32_t n;
@@ -298,27 +301,50 @@ static bool search(struct frames *f, unsigned order, uint32_t *index)
 
 /* --- allocation --- */
 
-enum error frame_alloc(struct frames *f, unsigned order, unsigned flags, enum frame_owner owner, pfn_t *out)
+/* Everything but a frame from a cache that has one; also when failures are injected. */
+static NOINLINE enum error alloc_slow(struct frames *f, unsigned order, unsigned flags, enum frame_owner owner, pfn_t *out)
 {
 	uint32_t index = 0;
 	bool found;
 
-	ASSERT_CHECKED(order <= FRAME_ORDER_MAX && !is_idle(owner));
-	if (UNLIKELY(f->fail != NULL) && f->fail(f->fail_arg))
+	if (f->fail && f->fail(f->fail_arg))
 		return ERR_NOMEM;
-	if (LIKELY(order == 0))
+	if (order == 0)
 		found = get_single(f, &index);
 	else if (order == CHUNK_ORDER)
 		found = get_block(f, &index);
 	else
 		found = get_from_core(f, order, &index);
-	if (UNLIKELY(!found) && !search(f, order, &index))
+	if (!found && !search(f, order, &index))
 		return ERR_NOMEM;
 	claim(f, index, order, owner);
 	*out = pfn(f->first.fn + index);
 	if (flags & FRAME_ZERO)
 		for (uint64_t i = 0; i < UINT64_C(1) << order; i++)
 			machine_zero_frame(pfn_to_paddr(pfn(out->fn + i)));
+	return OK;
+}
+
+enum error frame_alloc(struct frames *f, unsigned order, unsigned flags, enum frame_owner owner, pfn_t *out)
+{
+	struct frame_cache *c = own_cache(f);
+	uint32_t n, index;
+
+	ASSERT_CHECKED(order <= FRAME_ORDER_MAX && !is_idle(owner));
+	if (UNLIKELY(f->fail != NULL || order != 0))
+		return alloc_slow(f, order, flags, owner, out);
+	gate_enter(&c->gate, RANK_FRAME_CACHE);
+	n = atomic_load_relaxed(&c->count);
+	if (UNLIKELY(n == 0)) {
+		gate_leave(&c->gate);
+		return alloc_slow(f, order, flags, owner, out);
+	}
+	index = pop_single(c, n);
+	gate_leave(&c->gate);
+	claim(f, index, 0, owner);
+	*out = pfn(f->first.fn + index);
+	if (flags & FRAME_ZERO)
+		machine_zero_frame(pfn_to_paddr(*out));
 	return OK;
 }
 

@@ -59,7 +59,7 @@ static void swap_magazines(struct zone_cache *c)
 
 /* --- slabs, one object at a time --- */
 
-static void *from_slabs(struct slabs *s)
+static NOINLINE void *from_slabs(struct slabs *s)
 {
 	void *object;
 
@@ -72,7 +72,7 @@ static void *from_slabs(struct slabs *s)
 	return object;
 }
 
-static void to_slabs(struct slabs *s, void *object)
+static NOINLINE void to_slabs(struct slabs *s, void *object)
 {
 	bool shrink;
 
@@ -132,7 +132,7 @@ static void load_locked(struct zone *z, struct magazine *m)
 }
 
 /* In the gate; loaded has nothing. An object, or NULL when there are no frames. */
-static void *alloc_slow(struct zone *z, struct zone_cache *c)
+static NOINLINE void *alloc_slow(struct zone *z, struct zone_cache *c)
 {
 	if (c->previous && c->previous->count) {
 		swap_magazines(c);
@@ -167,7 +167,7 @@ static void *alloc_slow(struct zone *z, struct zone_cache *c)
 }
 
 /* No frames: an object that some CPU keeps in a magazine. Outside our own gate. */
-static void *alloc_from_others(struct zone *z)
+static NOINLINE void *alloc_from_others(struct zone *z)
 {
 	void *object = NULL;
 
@@ -212,14 +212,15 @@ void *zone_alloc(struct zone *z)
 		atomic_add_relaxed(&z->failures, UINT64_C(1)); /* a statistic */
 		return NULL;
 	}
-	slab_object_out(&z->slabs, object);
+	if (STRATA_CHECKED)
+		slab_object_out(&z->slabs, object);
 	return object;
 }
 
 /* --- freeing --- */
 
 /* In the gate; loaded is full or missing. */
-static void free_slow(struct zone *z, struct zone_cache *c, void *object)
+static NOINLINE void free_slow(struct zone *z, struct zone_cache *c, void *object)
 {
 	struct magazine *empty;
 	bool shrink;
@@ -265,7 +266,8 @@ void zone_free(struct zone *z, void *object)
 {
 	struct zone_cache *c;
 
-	slab_object_back(&z->slabs, object);
+	if (STRATA_CHECKED)
+		slab_object_back(&z->slabs, object);
 	if (UNLIKELY(z->rounds == 0)) {
 		to_slabs(&z->slabs, object);
 		return;

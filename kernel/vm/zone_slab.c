@@ -244,13 +244,11 @@ static void fill_junk(const struct slabs *s, void *object) { __builtin_memset(ob
 
 void slab_object_out(struct slabs *s, void *object)
 {
-	if (STRATA_CHECKED) {
-		if (*guard_of(s, object) == guard_value(object, GUARD_OUT))
-			panic("zone %s: object %p was handed out twice (CPU %u)", s->name, object, cpu_id());
-		if (*guard_of(s, object) != guard_value(object, GUARD_BACK))
-			guard_broken(s, object);
-		*guard_of(s, object) = guard_value(object, GUARD_OUT);
-	}
+	if (*guard_of(s, object) == guard_value(object, GUARD_OUT))
+		panic("zone %s: object %p was handed out twice (CPU %u)", s->name, object, cpu_id());
+	if (*guard_of(s, object) != guard_value(object, GUARD_BACK))
+		guard_broken(s, object);
+	*guard_of(s, object) = guard_value(object, GUARD_OUT);
 	if (STRATA_CHECKED >= 2 && s->junk)
 		for (uint32_t i = 0; i < s->shape.size; i++)
 			if (((const unsigned char *)object)[i] != OBJECT_JUNK)
@@ -259,24 +257,22 @@ void slab_object_out(struct slabs *s, void *object)
 
 void slab_object_back(struct slabs *s, void *object)
 {
-	if (STRATA_CHECKED) {
-		struct slabs *home = slabs_of(s->frames, object);
-		uint32_t number, index;
+	struct slabs *home = slabs_of(s->frames, object);
+	uint32_t number, index;
 
-		if (home != s)
-			panic("object %p of %s %s was freed to zone %s (CPU %u)", object, home ? "zone" : "no zone",
-			      home ? home->name : "at all", s->name, cpu_id());
-		index = locate(s, object, &number);
-		if (number >= s->shape.objects || slab_bytes(s, index) + (size_t)number * s->shape.stride != object)
-			panic("zone %s: %p was freed, which is no object's start (CPU %u)", s->name, object, cpu_id());
-		if (*guard_of(s, object) == guard_value(object, GUARD_BACK))
-			panic("zone %s: object %p was freed twice (CPU %u)", s->name, object, cpu_id());
-		if (*guard_of(s, object) != guard_value(object, GUARD_OUT))
-			guard_broken(s, object);
-		*guard_of(s, object) = guard_value(object, GUARD_BACK);
-		if (s->junk)
-			fill_junk(s, object);
-	}
+	if (home != s)
+		panic("object %p of %s %s was freed to zone %s (CPU %u)", object, home ? "zone" : "no zone",
+		      home ? home->name : "at all", s->name, cpu_id());
+	index = locate(s, object, &number);
+	if (number >= s->shape.objects || slab_bytes(s, index) + (size_t)number * s->shape.stride != object)
+		panic("zone %s: %p was freed, which is no object's start (CPU %u)", s->name, object, cpu_id());
+	if (*guard_of(s, object) == guard_value(object, GUARD_BACK))
+		panic("zone %s: object %p was freed twice (CPU %u)", s->name, object, cpu_id());
+	if (*guard_of(s, object) != guard_value(object, GUARD_OUT))
+		guard_broken(s, object);
+	*guard_of(s, object) = guard_value(object, GUARD_BACK);
+	if (s->junk)
+		fill_junk(s, object);
 }
 
 /* --- slabs --- */

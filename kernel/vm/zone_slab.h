@@ -64,8 +64,8 @@ void *slabs_get_locked(struct slabs *s);
 void slabs_put_locked(struct slabs *s, void *object);
 
 /*
- * An object goes to / comes from the zone's user. Checked builds keep a guard word behind it and panic when the
- * object is none of these slabs', is free already, or was written past its end. The object is the caller's; no lock.
+ * Checked builds only: an object goes to / comes from the zone's user. Panics when the object is none of these
+ * slabs', is free already, or was written past its end. The object is the caller's; no lock.
  */
 void slab_object_out(struct slabs *s, void *object);
 void slab_object_back(struct slabs *s, void *object);
