@@ -346,6 +346,8 @@ enum error vm_map_populate(struct vm_map *m, struct vrange r, unsigned access)
 		if (!info.shared && (info.prot & PROT_W))
 			want = PROT_W;
 		e = vm_fault(m, vaddr(va), want);
+		if ((va & (BLOCK_SIZE - 1)) == 0)
+			sync_ops->yield(); /* long loops let others run */
 	}
 	return e;
 }
