@@ -89,11 +89,12 @@ static void waits_for_readers(void **state)
 	poll_all(&t, 3);
 	assert_int_equal(o.freed, 1);
 	assert_int_equal(epoch_pending(&e), 0);
-	/* nobody inside: three polls of its CPU are enough */
+	/* nobody inside: two polls of its CPU are enough, one is not */
 	be(&t, 0);
 	retire(&early);
-	for (int i = 0; i < 3; i++)
-		epoch_poll(&e);
+	epoch_poll(&e);
+	assert_int_equal(early.freed, 0);
+	epoch_poll(&e);
 	assert_int_equal(early.freed, 1);
 	teardown(&t);
 }
@@ -129,7 +130,7 @@ static void any_distance(void **state)
 
 static void sections_nest(void **state)
 {
-	struct object o = { .value = 1 };
+	struct object o = { .value = 1 }, other = { .value = 2 };
 	struct test_machine t;
 
 	(void)state;
@@ -143,8 +144,10 @@ static void sections_nest(void **state)
 	assert_int_equal(cpu_debug()->epoch_depth, 1);
 	assert_int_equal(epoch_poll(&e), 0); /* not inside one */
 	be(&t, 1);
+	retire(&other);
 	for (int i = 0; i < 5; i++)
 		epoch_poll(&e);
+	assert_int_equal(other.freed, 0); /* the outer section is still open */
 	be(&t, 0);
 	assert_int_equal(o.freed, 0);
 	epoch_leave(&e);
@@ -152,6 +155,7 @@ static void sections_nest(void **state)
 	EXPECT_PANIC("depth", epoch_leave(&e));
 	poll_all(&t, 4);
 	assert_int_equal(o.freed, 1);
+	assert_int_equal(other.freed, 1);
 	teardown(&t);
 }
 
@@ -191,6 +195,50 @@ static void says_when_to_poll(void **state)
 	assert_false(epoch_should_poll(&e));
 	for (unsigned i = 0; i < ARRAY_SIZE(o); i++)
 		assert_int_equal(o[i].freed, 1);
+	teardown(&t);
+}
+
+/*
+ * The end of a section alone orders its reads before the reuse of what it read: the two CPUs hand over by relaxed
+ * flags, so that ThreadSanitizer sees the plain read and the plain write race if epoch.c does not order them.
+ */
+static struct {
+	struct object o;
+	ATOMIC(uint32_t) step;
+} hand_over;
+
+static void read_and_reuse(uint32_t cpu, void *arg)
+{
+	(void)arg;
+	if (cpu == 1) {
+		epoch_enter(&e);
+		atomic_store_relaxed(&hand_over.step, 1u);
+		while (atomic_load_relaxed(&hand_over.step) < 2)
+			cpu_relax();
+		CHECK(hand_over.o.value == 5);
+		epoch_leave(&e);
+		atomic_store_relaxed(&hand_over.step, 3u);
+		return;
+	}
+	while (atomic_load_relaxed(&hand_over.step) < 1)
+		cpu_relax();
+	retire(&hand_over.o);
+	atomic_store_relaxed(&hand_over.step, 2u);
+	while (atomic_load_relaxed(&hand_over.step) < 3)
+		epoch_poll(&e);
+	for (unsigned i = 0; i < 3; i++)
+		epoch_poll(&e);
+	CHECK(hand_over.o.freed == 1);
+}
+
+static void a_section_is_over_before_reuse(void **state)
+{
+	struct test_machine t;
+
+	(void)state;
+	setup(&t);
+	hand_over.o.value = 5;
+	run_on_cpus(t.m, 2, read_and_reuse, NULL);
 	teardown(&t);
 }
 
@@ -291,7 +339,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(waits_for_readers),      cmocka_unit_test(any_distance),
 		cmocka_unit_test(sections_nest),          cmocka_unit_test(destructors_may_retire),
-		cmocka_unit_test(says_when_to_poll),      cmocka_unit_test(nothing_is_freed_in_a_readers_hands),
+		cmocka_unit_test(says_when_to_poll),      cmocka_unit_test(a_section_is_over_before_reuse),
+		cmocka_unit_test(nothing_is_freed_in_a_readers_hands),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,6 +102,53 @@ static void waiters_follow_each_other(void **state)
 	test_machine_destroy(&t);
 }
 
+/* The holder leaves after a waiter's first try and before it is on the queue: nobody will wake it. */
+static struct mutex *leaving;
+
+static void *leave_meanwhile(void)
+{
+	if (leaving) {
+		struct mutex *m = leaving;
+
+		leaving = NULL;
+		mutex_unlock(m);
+	}
+	return &leaving;
+}
+
+static enum error no_block(struct wait_flag *woken, bool interruptible)
+{
+	(void)interruptible;
+	if (!atomic_load_acquire(&woken->set))
+		panic("waits for ever");
+	return OK;
+}
+
+static void nobody_to_wake(void *thread) { (void)thread; }
+static void no_yield(void) {}
+
+static void tries_again_once_it_is_queued(void **state)
+{
+	static const struct sync_ops ops = { leave_meanwhile, no_block, nobody_to_wake, no_yield };
+	const struct sync_ops *saved = sync_ops;
+	struct mutex m;
+	struct test_machine t;
+
+	(void)state;
+	test_machine_init(&t, NULL);
+	mutex_init(&m);
+	mutex_lock(&m);
+	leaving = &m;
+	sync_ops = &ops;
+	mutex_lock(&m);
+	sync_ops = saved;
+	assert_null(leaving);
+	assert_true(list_empty(&m.queue.waiters));
+	assert_false(mutex_trylock(&m));
+	mutex_unlock(&m);
+	test_machine_destroy(&t);
+}
+
 static void asserts(void **state)
 {
 	static struct epoch e;
@@ -131,6 +178,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(excludes),
 		cmocka_unit_test(waiters_follow_each_other),
+		cmocka_unit_test(tries_again_once_it_is_queued),
 		cmocka_unit_test(asserts),
 	};
 
