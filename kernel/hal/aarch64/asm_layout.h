@@ -22,7 +22,8 @@
 /* Kernel stacks: aligned to their size, so that the low bits of SP say how much is left (hal/context.h has the size). */
 #define STACK_SHIFT 14
 #define STACK_MARGIN 2048  /* an exception that finds less room than this is reported as an overflow */
-#define STACK_CHECK 0x5bd1e995caf3f00d
+#define STACK_CHECK 0x5bd1e995caf3f00d /* at its lowest word; context_switch executes this BRK if it is gone */
+#define BRK_STACK_CHECK 0x57ac
 #define EMERGENCY_SIZE 8192
 
 /* struct cpu (machine_cpu.h) */

@@ -11,7 +11,7 @@
  *	early tables: TTBR0 identity of the first
  *	  2 MiB of the image, TTBR1 the image, RWX
  *	enable_mmu, jump to the upper half          enable_mmu with the final tables
- *	clear .bss, stack, boot_main                own stack, secondary_main
+ *	clear .bss, stack in it, boot_main          own stack, secondary_main
  *
  * Until the MMU is on nothing but the early tables is written and no memory is
  * read that another CPU wrote with its caches on: the tables are invalidated from the caches
@@ -50,13 +50,13 @@ _start:
 
 boot_entry:
 	mov	x21, x0
+	adrp	x22, _start
 	bl	el1_setup
 	bl	early_tables_build
 	adrp	x1, early_upper_l0
 	ldr	x30, =boot_upper
 	b	enable_mmu
 
-	.globl secondary_entry
 secondary_entry:
 	mov	x21, x0
 	bl	el1_setup
@@ -251,12 +251,10 @@ enable_mmu:
 	ret
 
 /*
- * void idmap_set_root(uint64_t root): called at its identity address, from the
- * upper half, interrupts masked: changes TTBR1 with nothing mapped in between.
+ * void idmap_set_root(uint64_t root, uint64_t empty): called at its identity
+ * address, from the upper half, interrupts masked: changes TTBR1, with the empty table in between.
  */
-	.globl idmap_set_root
 idmap_set_root:
-	adrp	x1, empty_table
 	msr	ttbr1_el1, x1
 	isb
 	tlbi	vmalle1
@@ -278,35 +276,43 @@ boot_upper:
 1:	stp	xzr, xzr, [x0], #16
 	cmp	x0, x1
 	b.lo	1b
-	ldr	x1, =boot_cpu
+	ldr	x4, =boot_cpu
+	ldr	x5, =boot_main
 	mov	x0, x21
-	ldr	x2, =boot_main
+	mov	x1, x22                         /* physical: the image, and two places in it */
+	ldr	x6, =image_start
+	ldr	x2, =idmap_set_root
+	sub	x2, x2, x6
+	add	x2, x2, x22
+	ldr	x3, =secondary_entry
+	sub	x3, x3, x6
+	add	x3, x3, x22
 	b	enter_c
 
 secondary_upper:
-	ldr	x1, =cpus
-	ldr	x1, [x1, x21, lsl #3]
-	ldr	x2, =secondary_main
+	ldr	x4, =cpus
+	ldr	x4, [x4, x21, lsl #3]
+	ldr	x5, =secondary_main
 
-/* x1: this CPU's struct cpu, x2: C function */
+/* x4: this CPU's struct cpu, x5: C function, x0 to x3: its arguments */
 enter_c:
-	msr	tpidr_el1, x1
-	ldr	x3, [x1, #CPU_STACK]
-	add	x3, x3, #(1 << STACK_SHIFT)
-	sub	x3, x3, #16
-	mov	sp, x3
-	ldr	x3, =vectors
-	msr	vbar_el1, x3
+	msr	tpidr_el1, x4
+	ldr	x6, [x4, #CPU_STACK]
+	add	x6, x6, #(1 << STACK_SHIFT)
+	sub	x6, x6, #16
+	mov	sp, x6
+	ldr	x6, =vectors
+	msr	vbar_el1, x6
 	msr	tpidr_el0, xzr
 	msr	tpidrro_el0, xzr
-	mrs	x3, id_aa64mmfr1_el1
-	ubfx	x3, x3, #20, #4
-	cbz	x3, 1f
+	mrs	x6, id_aa64mmfr1_el1
+	ubfx	x6, x6, #20, #4
+	cbz	x6, 1f
 	.inst	0xd500419f                      /* msr pan, #1 */
 1:	isb
 	mov	x29, xzr
 	mov	x30, xzr
-	br	x2
+	br	x5
 	.ltorg
 
 	.section .boot, "aw", %nobits
@@ -318,7 +324,6 @@ early_id_l1:
 	.space	4096
 early_id_l2:
 	.space	4096
-	.globl	early_upper_l0
 early_upper_l0:
 	.space	4096
 early_upper_l1:
@@ -326,9 +331,5 @@ early_upper_l1:
 early_upper_l2:
 	.space	4096
 early_tables_end:
-	.balign	(1 << STACK_SHIFT)
-	.globl	boot_stack
-boot_stack:
-	.space	(1 << STACK_SHIFT)
 
 	.section .note.GNU-stack, "", %progbits

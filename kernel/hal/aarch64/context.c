@@ -13,23 +13,18 @@ _Static_assert(offsetof(struct fp_state, fpsr) == 512 && offsetof(struct fp_stat
 
 void context_stack_mark(void *stack) { *(uint64_t *)stack = STACK_CHECK; }
 
+static void NORETURN ended(void) { panic("a kernel thread's function returned"); }
+
 void context_init(struct context *c, void *top, void (*entry)(void *), void *arg)
 {
 	ASSERT(((uint64_t)top & (KSTACK_SIZE - 1)) == 0);
 	context_stack_mark((char *)top - KSTACK_SIZE);
 	*c = (struct context){
-		.x19_x28 = { (uint64_t)entry, (uint64_t)arg },
+		.x19_x28 = { (uint64_t)entry, (uint64_t)arg, (uint64_t)ended },
 		.lr = (uint64_t)context_start,
 		/* One frame below the top, so that SP always lies inside. */
 		.sp = (uint64_t)trap_frame_of(top),
 	};
-}
-
-void context_ended(void) { panic("a kernel thread's function returned"); }
-
-void context_stack_damaged(void)
-{
-	panic("kernel stack overflow: the check value at %#lx is gone", cpu_self()->stack);
 }
 
 uint64_t context_tls_get(void) { return sysreg_read(tpidr_el0); }

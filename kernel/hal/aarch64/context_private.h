@@ -3,16 +3,10 @@
 #ifndef HAL_AARCH64_CONTEXT_PRIVATE_H
 #define HAL_AARCH64_CONTEXT_PRIVATE_H
 
-#include "base/compiler.h"
-
 /* Puts the check value at the lowest word of a kernel stack; context_switch looks for it when the stack is left. */
 void context_stack_mark(void *stack);
 
 /* switch.S: where a new thread begins. */
 void context_start(void);
-
-/* Called by switch.S: the thread's function returned; the check value is not there. */
-void NORETURN context_ended(void);
-void NORETURN context_stack_damaged(void);
 
 #endif

@@ -21,6 +21,7 @@
 #include "base/atomic.h"
 #include "base/print.h"
 #include "context_private.h"
+#include "cpu_table.h"
 #include "features.h"
 #include "gic.h"
 #include "hal/context.h"
@@ -34,39 +35,22 @@
 
 #define START_WAIT UINT64_C(60000000000) /* ns; an emulator may have many CPUs on few cores */
 
-/* boot.S */
-extern char boot_stack[KSTACK_SIZE];
-extern char secondary_entry[];
-
-static char boot_emergency[EMERGENCY_SIZE] ALIGNED(16);
-
-struct cpu *cpus[CPU_MAX];
-
-/* Not in .bss: boot.S needs the stack before that is cleared. */
-struct cpu boot_cpu __attribute__((section(".data.boot_cpu"))) = {
-	.stack = (uint64_t)boot_stack,
-	.stack_limit = (uint64_t)boot_stack + STACK_MARGIN,
-	.emergency = (uint64_t)boot_emergency + EMERGENCY_SIZE,
-};
-
+static paddr_t secondary_entry;
 static uint32_t prepared;
 static bool startable[CPU_MAX];
 static void (*secondary_function)(void);
-static ATOMIC(uint32_t) started = ATOMIC_INIT(1);
 static ATOMIC(uint32_t) arrived = ATOMIC_INIT(1);
-
-/* relaxed: only a panic asks, and it copes with a CPU too few or too many */
-uint32_t cpus_online(void) { return atomic_load_relaxed(&started); }
 
 void cpus_init_boot(void)
 {
-	context_stack_mark(boot_stack);
+	context_stack_mark((void *)boot_cpu.stack);
 	boot_cpu.mpidr = sysreg_read(mpidr_el1) & UINT64_C(0xff00ffffff);
 	cpus[0] = &boot_cpu;
 }
 
-void cpus_init(const struct tree *t)
+void cpus_init(const struct tree *t, paddr_t entry)
 {
+	secondary_entry = entry;
 	boot_cpu.redistributor = gic_find_redistributor(boot_cpu.mpidr);
 	for (uint32_t i = 1; i < t->ncpus; i++) {
 		struct cpu *c = boot_alloc(sizeof *c, _Alignof(struct cpu));
@@ -110,15 +94,15 @@ void machine_start_cpus(void (*entry)(void))
 		c->mpidr = next->mpidr;
 		c->redistributor = next->redistributor;
 		dsb_sy();
-		atomic_store_relaxed(&started, id + 1);
-		status = startable[i] ? psci_cpu_on(c->mpidr, image_to_phys(secondary_entry), id) : -1;
+		cpus_set_online(id + 1);
+		status = startable[i] ? psci_cpu_on(c->mpidr, secondary_entry, id) : -1;
 		if (status == 0)
 			id++;
 		else
 			kprintf("CPU with MPIDR %#lx does not start (%s %d)\n", c->mpidr,
 				startable[i] ? "PSCI says" : "its enable-method is not psci:", status);
 	}
-	atomic_store_relaxed(&started, id);
+	cpus_set_online(id);
 	/* acquire: pairs with secondary_main */
 	while (atomic_load_acquire(&arrived) < id) {
 		if (machine_now() > until)

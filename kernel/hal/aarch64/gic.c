@@ -21,8 +21,8 @@
  */
 #include "gic.h"
 
+#include "fail.h"
 #include "hal/mmu.h"
-#include "panic.h"
 #include "sysreg.h"
 #include "tables.h"
 

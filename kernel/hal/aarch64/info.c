@@ -3,8 +3,8 @@
 
 #include <string.h>
 
+#include "fail.h"
 #include "hal/machine.h"
-#include "panic.h"
 #include "tables.h"
 
 static struct machine_info info;

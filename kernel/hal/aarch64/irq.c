@@ -6,7 +6,7 @@
 #include "hal/machine.h"
 #include "panic.h"
 #include "pl011.h"
-#include "timer.h"
+#include "generic_timer.h"
 
 const struct machine_ops *machine_ops;
 
@@ -15,7 +15,7 @@ static uint32_t timer_irq, uart_irq; /* constant after irq_init */
 void irq_cpu_init(void)
 {
 	gic_cpu_init();
-	timer_cpu_init();
+	generic_timer_cpu_init();
 	gic_enable(timer_irq, false);
 }
 
@@ -47,7 +47,7 @@ void irq_handle(struct trap_frame *tf)
 	while ((irq = gic_acknowledge()) < GIC_NONE) {
 		cpu_self()->work = 1;
 		if (irq == timer_irq) {
-			timer_acknowledge();
+			generic_timer_acknowledge();
 			gic_end(irq);
 			if (machine_ops && machine_ops->timer)
 				machine_ops->timer();

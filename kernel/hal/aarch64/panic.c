@@ -26,15 +26,15 @@
 #include "base/assert.h"
 #include "base/atomic.h"
 #include "base/print.h"
-#include "cpus.h"
+#include "cpu_table.h"
 #include "esr.h"
+#include "fail.h"
 #include "gic.h"
 #include "hal/machine.h"
 #include "print.h"
 #include "symbols.h"
 #include "sysreg.h"
 
-#define STATUS_PANIC 125
 #define FRAMES_MAX 24
 #define STOP_WAIT UINT64_C(1000000000) /* ns */
 
@@ -218,17 +218,4 @@ void panic_frame(const struct trap_frame *tf, uint64_t esr, uint64_t far, const 
 	}
 	print_frame(tf);
 	end();
-}
-
-void machine_fail(const char *format, ...)
-{
-	va_list args;
-
-	print_panic_mode();
-	kprintf("panic: ");
-	va_start(args, format);
-	kvprintf(format, args);
-	va_end(args);
-	kprintf("\n");
-	machine_power_off(STATUS_PANIC);
 }

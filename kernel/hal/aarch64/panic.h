@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* hal/aarch64/panic.h: ends of the machine. panic itself is in base/assert.h. */
+/* hal/aarch64/panic.h: panics of the machine's own. panic itself is in base/assert.h, its status in fail.h. */
 #ifndef HAL_AARCH64_PANIC_H
 #define HAL_AARCH64_PANIC_H
 
 #include "base/compiler.h"
 #include "hal/context.h"
-
-/* The machine or what its boot loader says cannot be used: one line, power off with status 125. Boot. */
-void NORETURN machine_fail(const char *format, ...) PRINTF_LIKE(1, 2);
 
 /* panic for an exception: shows these registers instead of the caller's stack. Any context. */
 void NORETURN panic_frame(const struct trap_frame *tf, uint64_t esr, uint64_t far, const char *format, ...)

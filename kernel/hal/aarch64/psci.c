@@ -4,9 +4,9 @@
 #define PSCI_CPU_ON 0xc4000003u
 #define PSCI_SYSTEM_OFF 0x84000008u
 
-static int conduit;
+static enum psci_conduit conduit; /* constant after boot */
 
-void psci_init(const struct tree *t) { conduit = t->psci; }
+void psci_init(enum psci_conduit c) { conduit = c; }
 
 /* SMC calling convention: x0 to x3 carry results, x4 to x17 may change. */
 static int64_t call(uint64_t function, uint64_t a, uint64_t b, uint64_t c)

@@ -9,20 +9,21 @@
 #include <string.h>
 
 #include "base/print.h"
+#include "cpu_table.h"
 #include "cpus.h"
+#include "fail.h"
 #include "features.h"
+#include "generic_timer.h"
 #include "gic.h"
 #include "hal/machine.h"
 #include "info.h"
 #include "irq.h"
-#include "panic.h"
 #include "pl011.h"
 #include "power.h"
 #include "print.h"
 #include "psci.h"
 #include "random.h"
 #include "tables.h"
-#include "timer.h"
 
 /* kernel.ld: where QEMU puts the tree when it starts a plain ELF file and so cannot pass its address */
 extern char elf_ram_start[];
@@ -52,20 +53,20 @@ static void start_console(void)
 		machine_fail("the device tree has no PL011 console");
 }
 
-void boot_main(uint64_t at)
+void boot_main(paddr_t at, paddr_t image, paddr_t set_root, paddr_t secondary_entry)
 {
 	cpus_init_boot();
 	features_init();
-	tables_init();
-	tree_open(&tree, paddr(at ? at : (uint64_t)elf_ram_start));
+	tables_init(image, set_root);
+	tree_open(&tree, at.pa ? at : paddr((uint64_t)elf_ram_start));
 	info_set_command_line(&tree);
 	start_console();
 	tree_scan(&tree, boot_cpu.mpidr);
-	psci_init(&tree);
-	timer_init(tree.timer_hz);
+	psci_init(tree.psci);
+	generic_timer_init(tree.timer_hz);
 	random_init(tree.seed, tree.seed_size);
 	gic_init(&tree);
-	cpus_init(&tree);
+	cpus_init(&tree, secondary_entry);
 	for (uint32_t i = 0; i < tree.ram.count; i++)
 		tables_map_direct(tree.ram.range[i].start, tree.ram.range[i].end, true);
 	info_set_memory(&tree);

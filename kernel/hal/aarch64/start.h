@@ -3,11 +3,14 @@
 #ifndef HAL_AARCH64_START_H
 #define HAL_AARCH64_START_H
 
-#include <stdint.h>
-
 #include "base/compiler.h"
+#include "base/types.h"
 
-/* Called by boot.S on the boot CPU: early tables, boot stack, interrupts masked. tree: as it came in x0. */
-void NORETURN boot_main(uint64_t tree);
+/*
+ * Called by boot.S on the boot CPU: early tables, boot stack, interrupts masked.
+ * Physical addresses: the tree as it came in x0, the image's start, and in the image
+ * idmap_set_root (boot.S; the identity map still stands) and where other CPUs enter.
+ */
+void NORETURN boot_main(paddr_t at, paddr_t image, paddr_t set_root, paddr_t secondary_entry);
 
 #endif

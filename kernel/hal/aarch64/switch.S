@@ -24,7 +24,7 @@ context_switch:
 	ldr	x12, [x11]
 	ldr	x13, =STACK_CHECK
 	cmp	x12, x13
-	b.ne	context_stack_damaged
+	b.ne	1f
 	ldr	x9, [x1, #96]
 	ldp	x19, x20, [x1, #0]
 	ldp	x21, x22, [x1, #16]
@@ -41,13 +41,14 @@ context_switch:
 	stp	x11, x12, [x10, #CPU_STACK]
 	msr	daif, x13
 	ret
+1:	brk	#BRK_STACK_CHECK
 
-/* Where a new thread begins: x19 function, x20 argument. */
+/* Where a new thread begins: x19 function, x20 argument, x21 where to go should the function return. */
 	.globl	context_start
 context_start:
 	mov	x0, x20
 	mov	x29, xzr
 	blr	x19
-	b	context_ended
+	blr	x21
 
 	.section .note.GNU-stack, "", %progbits

@@ -34,9 +34,9 @@
 #include "asm_layout.h"
 #include "base/assert.h"
 #include "base/bits.h"
+#include "fail.h"
 #include "hal/machine.h"
 #include "hal/mmu.h"
-#include "panic.h"
 #include "sysreg.h"
 
 #define DESC_VALID BIT(0)
@@ -60,13 +60,9 @@
 /* kernel.ld */
 extern char image_start[], text_end[], rodata_end[], image_end[], pool_start[];
 
-/* boot.S */
-extern char idmap_end[];
-void idmap_set_root(uint64_t root);
-
-/* The root that secondary CPUs start with, and the table of nobody. */
+/* The root, which boot.S gives to the other CPUs, and the table of nobody. */
 struct pte kernel_root[512] ALIGNED(PAGE_SIZE);
-struct pte empty_table[512] ALIGNED(PAGE_SIZE);
+static struct pte empty_table[512] ALIGNED(PAGE_SIZE);
 
 static uint64_t image_offset; /* virtual minus physical address of the image */
 static uint64_t pool_next;    /* virtual */
@@ -134,20 +130,14 @@ static void map_image(const char *start, const char *end, uint64_t attributes)
 	map((uint64_t)start, image_to_phys(start).pa, (uint64_t)(end - start), attributes);
 }
 
-void tables_init(void)
+void tables_init(paddr_t image, paddr_t set_root)
 {
-	extern char early_upper_l0[];
-	void (*set_root)(uint64_t);
-
-	image_offset = (uint64_t)early_upper_l0 - (sysreg_read(ttbr1_el1) & DESC_ADDRESS);
+	image_offset = (uint64_t)image_start - image.pa;
 	pool_next = (uint64_t)pool_start;
-	/* Every mapping of the image must agree with boot.S's identity of the first 2 MiB. */
-	ASSERT(((uint64_t)idmap_end - (uint64_t)image_start) < BLOCK_SIZE);
 	map_image(image_start, text_end, MAP_RX);
 	map_image(text_end, rodata_end, MAP_R);
 	map_image(rodata_end, image_end, MAP_RW);
-	set_root = (void (*)(uint64_t))image_to_phys((const void *)idmap_set_root).pa;
-	set_root(image_to_phys(kernel_root).pa);
+	((void (*)(uint64_t, uint64_t))set_root.pa)(image_to_phys(kernel_root).pa, tables_empty().pa);
 	mmu_clear_user();
 	mmu_tlbi_local_all();
 	/* The direct map's view of what must not be written. */

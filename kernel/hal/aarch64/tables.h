@@ -9,8 +9,8 @@
 
 #include "base/types.h"
 
-/* Builds the final tables with the image in them, and goes over to them. */
-void tables_init(void);
+/* Builds the final tables with the image in them, and goes over to them. image, set_root: as start.h has them. */
+void tables_init(paddr_t image, paddr_t set_root);
 
 /* Direct map of a range of RAM (page aligned, below 2^DIRECT_BITS): what is mapped already stays as it is. */
 void tables_map_direct(paddr_t start, paddr_t end, bool writable);

@@ -187,6 +187,8 @@ void trap_kernel_sync(struct trap_frame *tf, uint64_t esr, uint64_t far)
 		cpu_irq_disable();
 		return;
 	}
+	if (esr_class(esr) == EC_BRK && (esr & 0xffff) == BRK_STACK_CHECK)
+		panic_frame(tf, esr, far, "kernel stack overflow: the check value at %#lx is gone", cpu_self()->stack);
 	panic_frame(tf, esr, far, "exception in the kernel");
 }
 

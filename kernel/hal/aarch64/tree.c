@@ -24,7 +24,7 @@
 
 #include <libfdt.h>
 
-#include "panic.h"
+#include "fail.h"
 #include "tables.h"
 
 #define TREE_MAX (UINT64_C(2) << 20) /* the arm64 boot protocol's limit */

@@ -8,6 +8,7 @@
 #define HAL_AARCH64_TREE_H
 
 #include "base/cpu.h"
+#include "psci.h"
 #include "regions.h"
 
 #define TREE_GIC_REGIONS 8
@@ -43,7 +44,7 @@ struct tree {
 	uint64_t redistributor_stride;      /* 0: by GICR_TYPER */
 	uint32_t timer_irq;                 /* virtual timer's GIC interrupt number */
 	uint32_t timer_hz;                  /* the tree's idea; 0: ask CNTFRQ_EL0 */
-	enum { PSCI_NONE, PSCI_HVC, PSCI_SMC } psci;
+	enum psci_conduit psci;
 };
 
 /* Maps the tree at that physical address, checks its structure, reads /chosen. */

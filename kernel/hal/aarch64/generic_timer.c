@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "timer.h"
+#include "generic_timer.h"
 
+#include "fail.h"
 #include "hal/machine.h"
-#include "panic.h"
 #include "sysreg.h"
 
 #define NS UINT64_C(1000000000)
 #define CTL_ENABLE 1
 #define CTL_MASKED 2
 
-/* Constant after timer_init. Nanoseconds = ticks * ns_per_tick >> 32, ticks = nanoseconds * hz / NS rounded up. */
+/* Constant after generic_timer_init. Nanoseconds = ticks * ns_per_tick >> 32, ticks = nanoseconds * hz / NS rounded up. */
 static uint64_t start, ns_per_tick, frequency;
 
 static uint64_t counter(void)
@@ -19,7 +19,7 @@ static uint64_t counter(void)
 	return sysreg_read(cntvct_el0);
 }
 
-void timer_init(uint32_t hz)
+void generic_timer_init(uint32_t hz)
 {
 	frequency = hz ? hz : (uint32_t)sysreg_read(cntfrq_el0);
 	if (frequency < 1000)
@@ -28,13 +28,13 @@ void timer_init(uint32_t hz)
 	start = counter();
 }
 
-void timer_cpu_init(void)
+void generic_timer_cpu_init(void)
 {
 	sysreg_write(cntv_ctl_el0, CTL_MASKED);
 	isb();
 }
 
-void timer_acknowledge(void) { timer_cpu_init(); }
+void generic_timer_acknowledge(void) { generic_timer_cpu_init(); }
 
 uint64_t machine_now(void)
 {
@@ -46,7 +46,7 @@ void machine_timer_set(uint64_t when)
 	uint64_t now, delta, ticks;
 
 	if (when == UINT64_MAX) {
-		timer_cpu_init();
+		generic_timer_cpu_init();
 		return;
 	}
 	now = machine_now();
