@@ -55,9 +55,22 @@ $(K)/symbols.o: $(K)/nameless.elf tools/symbols
 	$(Q)NM=$(CROSS)nm tools/symbols $< >$(@:.o=.S)
 	$(Q)$(KCC) -c -o $@ $(@:.o=.S)
 
-$(K)/strata.elf: $(K_OBJ) $(K)/symbols.o $(K_LDS)
+# Linked twice: the second time with the table of function names that tools/symbols makes of the first.
+define kernel_link
 	$(call say,LD,$@)
-	$(Q)$(call K_LINK,-Wl$(COMMA)-Map$(COMMA)$(K)/strata.map $(K_OBJ) $(K)/symbols.o)
+	$(Q)$(KCC) $(K_LDFLAGS) -Wl,-T,$(K_LDS) -Wl,-Map,$@.map -o $@.$$$$ $(filter %.o,$^) \
+		-Wl,--start-group $(LIBFDT) $(PICO)/lib/libc.a $(KCC_LIBGCC) -Wl,--end-group && mv $@.$$$$ $@
+endef
+
+$(K)/nameless.elf: $(K_OBJ) $(K_LDS)
+	$(kernel_link)
+
+$(K)/symbols.o: $(K)/nameless.elf tools/symbols
+	$(call say,NAMES,$@)
+	$(Q)NM=$(CROSS)nm tools/symbols $< > $(K)/symbols.S && $(KCC) -c -o $@.$$$$ $(K)/symbols.S && mv $@.$$$$ $@
+
+$(K)/strata.elf: $(K_OBJ) $(K)/symbols.o $(K_LDS)
+	$(kernel_link)
 
 $(K)/Image: $(K)/strata.elf
 	$(call say,OBJCOPY,$@)
