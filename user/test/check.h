@@ -98,13 +98,13 @@ __attribute__((format(printf, 3, 4), unused)) static void check_failed(
 #define CHECK_STATUS(expected, pid) \
     do { \
         int check_s = 0; \
-        pid_t check_p = waitpid((pid), &check_s, 0); \
-        if (check_p != (pid)) \
-            check_failed(__FILE__, __LINE__, "waitpid(%s): expected %d, got %d (errno %d)", #pid, \
-                (int)(pid), (int)check_p, errno); \
+        pid_t check_w = (pid), check_p = waitpid(check_w, &check_s, 0); \
+        if (check_p != check_w) \
+            check_failed(__FILE__, __LINE__, "waitpid(%s): expected %d, got %d (errno %d)", #pid, (int)check_w, \
+                (int)check_p, errno); \
         else if ((check_s & ~0x80) != (expected)) \
-            check_failed(__FILE__, __LINE__, "status of %s: expected 0x%x, got 0x%x", #pid, \
-                (unsigned)(expected), (unsigned)check_s); \
+            check_failed(__FILE__, __LINE__, "status of %s: expected 0x%x, got 0x%x", #pid, (unsigned)(expected), \
+                (unsigned)check_s); \
     } while (0)
 #define W_EXIT(code) ((code) << 8)
 #define CHECK_CHILD(pid) CHECK_STATUS(W_EXIT(0), pid)
