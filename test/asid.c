@@ -7,6 +7,8 @@
  * generation, reads another number; the simulator sees freed frames and shared
  * ASIDs besides.
  */
+#include <stdlib.h>
+
 #include "pmap_machine.h"
 
 #define VA UINT64_C(0x200000)
@@ -34,7 +36,6 @@ static void map_tagged(struct world *w, unsigned i)
 
 static void begin(struct world *w, const struct host_config *config)
 {
-	memset(w, 0, sizeof *w);
 	pm_init(&w->m, config);
 	for (unsigned i = 0; i < PMAPS; i++) {
 		pmap_init(w->m.ps, &w->p[i], pm_alloc(&w->m));
@@ -73,7 +74,7 @@ static uint64_t tag_here(void)
 
 static void test_numbers(void **state)
 {
-	struct world *w = test_malloc(sizeof *w);
+	struct world *w = pm_zalloc(sizeof *w);
 	uint64_t first;
 
 	(void)state;
@@ -98,12 +99,12 @@ static void test_numbers(void **state)
 		}
 	assert_in_range(generation(w), first + 4 * PMAPS / 15, first + 4 * PMAPS / 13 + 2);
 	end(w);
-	test_free(w);
+	free(w);
 }
 
 static void test_activation_is_cheap(void **state)
 {
-	struct world *w = test_malloc(sizeof *w);
+	struct world *w = pm_zalloc(sizeof *w);
 	uint64_t active;
 
 	(void)state;
@@ -123,13 +124,13 @@ static void test_activation_is_cheap(void **state)
 	assert_int_equal(active, atomic_load_relaxed(&w->p[1].asid));
 	spin_unlock(&w->m.ps->asids.lock);
 	end(w);
-	test_free(w);
+	free(w);
 }
 
 /* What runs when a generation ends keeps its number, for as many generations as it goes on running. */
 static void test_running_keeps_its_number(void **state)
 {
-	struct world *w = test_malloc(sizeof *w);
+	struct world *w = pm_zalloc(sizeof *w);
 	uint64_t n, first;
 
 	(void)state;
@@ -165,13 +166,13 @@ static void test_running_keeps_its_number(void **state)
 	switch_cpu(w, 0);
 	map_tagged(w, 0);
 	end(w);
-	test_free(w);
+	free(w);
 }
 
 /* A CPU that slept through a generation flushes before it runs anything. */
 static void test_pending_flush(void **state)
 {
-	struct world *w = test_malloc(sizeof *w);
+	struct world *w = pm_zalloc(sizeof *w);
 	uint64_t first;
 
 	(void)state;
@@ -197,12 +198,12 @@ static void test_pending_flush(void **state)
 	pmap_deactivate(w->m.ps);
 	switch_cpu(w, 0);
 	end(w);
-	test_free(w);
+	free(w);
 }
 
 static void test_too_few_numbers(void **state)
 {
-	struct pmap_asids *as = test_malloc(sizeof *as);
+	struct pmap_asids *as = pm_zalloc(sizeof *as);
 	struct test_machine t;
 
 	(void)state;
@@ -211,7 +212,7 @@ static void test_too_few_numbers(void **state)
 	asid_init(as, 4, 14);
 	asid_init(as, 16, 128);
 	test_machine_destroy(&t);
-	test_free(as);
+	free(as);
 }
 
 /* All CPUs switch among all pmaps, while their mappings come and go. */
@@ -256,7 +257,7 @@ static void churn(uint32_t cpu, void *arg)
 
 static void churn_with(const struct host_config *config)
 {
-	struct world *w = test_malloc(sizeof *w);
+	struct world *w = pm_zalloc(sizeof *w);
 
 	begin(w, config);
 	run_on_cpus(w->m.t.m, config->ncpus, churn, w);
@@ -267,7 +268,7 @@ static void churn_with(const struct host_config *config)
 	for (unsigned i = 0; i < PMAPS; i++)
 		pmap_check(&w->p[i]);
 	end(w);
-	test_free(w);
+	free(w);
 }
 
 static void test_churn(void **state)

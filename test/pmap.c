@@ -574,9 +574,9 @@ static void test_misuse_panics(void **state)
 	table_live_add_locked(&leaf, -1);
 	pmap_leaf_unlock(&leaf);
 	epoch_leave(&w.m.epoch);
-	rmap_cancel(w.m.ps, f, (struct rmap_entry){ &w.p, VA });
+	rmap_drop(w.m.ps, f, (struct rmap_entry){ &w.p, VA }, PTE_AP_RO);
 	EXPECT_PANIC("rmap_count", pmap_check(&w.p));
-	assert_int_equal(rmap_add(w.m.ps, f, (struct rmap_entry){ &w.p, VA }, false, NULL), OK);
+	assert_int_equal(rmap_add(w.m.ps, f, (struct rmap_entry){ &w.p, VA }, false, NULL, NULL), OK);
 	EXPECT_PANIC("epoch_inside", assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), NULL, &leaf), OK));
 	pmap_check(&w.p);
 	pm_remove(&w.m, &w.p, 0, BIT(48), true);

@@ -12,14 +12,15 @@
  *
  *	pmap_leaf_lock(pm, va, stock, &leaf);      links missing tables, takes the leaf lock
  *	pmap_leaf_set(&leaf, va, pfn, prot, flags, stock, check);
- *	    reverse map, then check->still(): entry live? page still the one?, then the PTE
+ *	    check->still(): entry live? page still the one?, then reverse map, then the PTE
  *	pmap_leaf_unlock(&leaf);
  *
  * Entry liveness may also be checked between the first and second step: the
  * leaf lock guards it. What is withdrawn through the reverse map (an object's
- * page: first the slot, then pmap_page_remove_all) must be checked by still():
- * either the withdrawer finds the mapping in the reverse map, or it held the
- * reverse map's lock before us and still() sees what it stored.
+ * page: first the slot, then pmap_page_remove_all) must be checked by still(),
+ * which is called under the lock of the frame's reverse map: either the withdrawer
+ * finds the mapping there, or it held that lock before us and still() sees what
+ * it stored.
  *
  * A mutator marks entries dead (seq_cst) and then calls pmap_remove, which loads
  * table pointers seq_cst; pmap_leaf_lock links tables by seq_cst compare-and-swap
@@ -163,14 +164,14 @@ struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va);
  * then only added), or be the caller's own BUSY one. => OK; ERR_BUSY: another's
  * BUSY; ERR_EXISTS: another frame is mapped there (break it first); ERR_STOCK:
  * the reverse map needs a chunk; ERR_STALE: check->still said no. On error
- * nothing changed. check (may be NULL) is asked after the mapping is in f's
- * reverse map and before the PTE is stored: who withdraws a frame changes what
- * check looks at first and reads the reverse map then, so one sees the other.
+ * nothing changed. check (may be NULL: the caller's locks keep f) is asked
+ * before anything is written, f's pmap_page included, under the leaf lock and, if
+ * tracked, the lock of f's reverse map; several times when that one is contended.
  * Adding rights leaves stale entries in TLBs, which fault spuriously once:
  * pmap_spurious.
  */
 struct pmap_last_check {
-	/* The last check of DESIGN 5.6: is all that the caller found still so? Leaf lock held, inside an epoch section. */
+	/* The last check of DESIGN 5.6: is all that the caller found still so? Takes no lock, waits for nothing. */
 	bool (*still)(void *arg);
 	void *arg;
 };
@@ -193,6 +194,7 @@ struct tlb_gather {
 	 * until gather_flush has flushed and then empties them.
 	 */
 	bool exclusive;
+	bool open;                  /* frames were taken out of their reverse maps and not flushed yet */
 	struct vrange busy;         /* hull of the PTEs that are BUSY until the flush */
 	struct frame_list unlinked; /* table and reverse-map frames, free by epoch after the flush */
 };
@@ -202,8 +204,10 @@ void gather_init(struct tlb_gather *g, struct pmap *pm);
  * Invalidates what was gathered on all CPUs and waits. Thread context, no
  * spinlock held (its caller frees frames only after this returns). => g empty
  * but for unlinked, which the caller takes. Must follow whatever filled g,
- * whether or not a frame is freed: BUSY descriptors wait for it. A gather does
- * not move in memory between the two.
+ * whether or not a frame is freed: BUSY descriptors and pmap_page_remove_all
+ * count on it. Between the first pmap_remove or pmap_leaf_break and the flush the
+ * caller does not wait and calls no sched_point (asserted as far as possible: the
+ * flush is on the same CPU), and the gather does not move in memory.
  */
 void gather_flush(struct tlb_gather *g);
 

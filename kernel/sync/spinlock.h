@@ -42,6 +42,26 @@ static inline void spin_lock(struct spinlock *l, enum lock_rank rank)
 	atomic_store_relaxed(&l->holder, cpu_id() + 1);
 }
 
+/*
+ * Takes the lock if it is free; false: it is not. For who must look at something else while it waits. Reaches into
+ * the ticket lock, whose own trylock CK has for x86 only: next = position means free, and taking is next + 1.
+ */
+static inline bool spin_trylock(struct spinlock *l, enum lock_rank rank)
+{
+	unsigned int turn = ck_pr_load_uint(&l->ticket.position);
+
+	cpu_point();
+	if (!ck_pr_cas_uint(&l->ticket.next, turn, turn + 1))
+		return false;
+#if STRATA_CHECKED
+	rank_take(l, rank, false);
+#else
+	(void)rank;
+#endif
+	atomic_store_relaxed(&l->holder, cpu_id() + 1); /* as in spin_lock */
+	return true;
+}
+
 static inline void spin_unlock(struct spinlock *l)
 {
 	atomic_store_relaxed(&l->holder, 0u);

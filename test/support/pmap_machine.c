@@ -3,6 +3,14 @@
 
 #include <stdlib.h>
 
+void *pm_zalloc(size_t size)
+{
+	void *p = aligned_alloc(CACHE_LINE, round_up(size, CACHE_LINE));
+
+	CHECK(p);
+	return memset(p, 0, size);
+}
+
 static bool frame_is_free(void *context, pfn_t f)
 {
 	struct pmap_machine *pm = context;
@@ -28,8 +36,8 @@ void pm_init(struct pmap_machine *pm, const struct host_config *config)
 	pm->count = (info->bank[0].end.pa - info->bank[0].start.pa) >> PAGE_SHIFT;
 	pm->pages = calloc(pm->count, sizeof *pm->pages);
 	pm->free = calloc(pm->count, sizeof *pm->free);
-	pm->ps = calloc(1, sizeof *pm->ps);
-	CHECK(pm->pages && pm->free && pm->ps);
+	pm->ps = pm_zalloc(sizeof *pm->ps);
+	CHECK(pm->pages && pm->free);
 	for (uint64_t i = 0; i < pm->count; i++) {
 		pm->free[i] = pfn(pm->first.fn + i);
 		pm->pages[i].home = pm;

@@ -34,6 +34,9 @@ struct pmap_machine {
 
 #define JUNK UINT64_C(0xdeadfeeddeadfeed)
 
+/* Zeroed, at a cache line's start, for free(); ends the process when there is no memory. */
+void *pm_zalloc(size_t size);
+
 /* config NULL: 4 CPUs, 16 MiB, ASIDs of 8 bits. */
 void pm_init(struct pmap_machine *pm, const struct host_config *config);
 /* Every frame but those in use by the caller must be back. */

@@ -23,6 +23,7 @@
  *     generation, or (b) its active is 0 and its reserved is pm->asid or what
  *     pm->asid will be renewed to with the same number. So a running pmap keeps
  *     its number through any number of rollovers.
+ *     To keep this between the change of active and of TTBR0, TTBR0 is empty then.
  *  3. active = 0 means: a rollover has happened since the last activation; the
  *     next one takes the lock. Only the own CPU makes it non-zero again.
  *  4. A CPU loads a number of this generation only after it has flushed its TLB
@@ -195,6 +196,9 @@ void pmap_activate(struct pmap *pm)
 
 	if (c->current == pm && active != 0)
 		return; /* TTBR0 holds it, and no rollover has happened since */
+	/* While active says what we leave: else a rollover could give its number away under a loaded TTBR0. */
+	if (c->current && c->current != pm)
+		mmu_clear_user();
 	/* acquire: pairs with asid_renew's store */
 	asid = atomic_load_acquire(&pm->asid);
 	/* relaxed generation: see the theory; acq_rel cas: pairs with the rollover's swap */

@@ -23,6 +23,20 @@
  *  3. For every frame on unlinked: parent = NULL, or *parent is BUSY with this
  *     gather's tag and at least one address of the table's window is in range.
  *
+ * Frames that someone else frees. A mapping leaves the reverse map when its PTE is
+ * cleared, which is before the flush. Who then withdraws the frame finds no
+ * mapping, and may not free it all the same: TLBs still lead there. So each CPU
+ * publishes the pmap of its open gather (unflushed) before it takes the first
+ * mapping out, and pmap_page_remove_all invalidates those pmaps at its end:
+ *
+ *      A: unflushed = pm;  PTE = 0;  [frame's lock: out of the reverse map];  ...  flush;  unflushed = NULL
+ *      B:                        [frame's lock: the mapping is gone];  load unflushed
+ *
+ * B's lock comes after A's, so B reads pm, or what A stored later, which is after
+ * A's flush. The reading CPU is in a section, which keeps pm. Likewise pmap_remove
+ * adds pages that it finds BUSY to its own gather: whoever made them so may not
+ * have flushed yet, and an anon's frame may be freed after our flush.
+ *
  * Which TLBI. By page with last-level-only when no table descriptor changed;
  * any TLBI of an address that is not last-level-only drops the cached table
  * entries on the way to that address, so one page per window suffices for those.
@@ -32,8 +46,9 @@
  * Memory order. The first DSB ISH puts every change of a descriptor, by this CPU
  * or seen by it, before the read of pm->asid and before the TLBIs (asid.c); the
  * second waits until no CPU uses the old translations. Emptying a BUSY
- * descriptor is a release (PTE, under the leaf lock) or seq_cst (parent).
- * Skipped only when pm never had an ASID: asid.c proves that nothing is cached.
+ * descriptor is a release (PTE, under the leaf lock) or seq_cst (parent). The
+ * flush is skipped only when pm never had an ASID: asid.c proves that nothing
+ * is cached.
  *
  * Failure. None.
  *
@@ -48,7 +63,7 @@ void gather_init(struct tlb_gather *g, struct pmap *pm)
 {
 	g->pm = pm;
 	g->ranges = 0;
-	g->whole = g->tables = g->exclusive = false;
+	g->whole = g->tables = g->exclusive = g->open = false;
 	g->busy = vrange(0, 0);
 	g->unlinked = (struct frame_list){ PFN_NONE, 0 };
 }
@@ -70,6 +85,56 @@ void gather_add(struct tlb_gather *g, uint64_t start, uint64_t end)
 		g->whole = true;
 	else
 		g->range[g->ranges++] = vrange(start, end);
+}
+
+void gather_open(struct tlb_gather *g)
+{
+	struct gather_cpu *c = &g->pm->sys->gathers[cpu_id()];
+
+	if (g->open)
+		return;
+	g->open = true;
+	/* relaxed: own CPU writes it; others learn of it through the frame's lock (see the theory) */
+	ASSERT(c->depth == 0 || atomic_load_relaxed(&c->unflushed) == g->pm);
+	c->depth++;
+	atomic_store_relaxed(&c->unflushed, g->pm);
+}
+
+static void gather_close(struct tlb_gather *g)
+{
+	struct gather_cpu *c = &g->pm->sys->gathers[cpu_id()];
+
+	if (!g->open)
+		return;
+	g->open = false;
+	/* The same CPU as at gather_open: nobody waits in between. */
+	ASSERT(c->depth > 0 && atomic_load_relaxed(&c->unflushed) == g->pm);
+	if (--c->depth == 0)
+		/* release: the flush is over; pairs with gather_flush_others */
+		atomic_store_release(&c->unflushed, NULL);
+}
+
+void gather_flush_others(struct pmap_system *ps)
+{
+	bool any = false;
+
+	ASSERT_CHECKED(epoch_inside(ps->config.epoch));
+	for (uint32_t i = 0; i < ps->config.ncpus; i++) {
+		/* acquire: pairs with gather_close */
+		struct pmap *pm = atomic_load_acquire(&ps->gathers[i].unflushed);
+		uint32_t asid;
+
+		if (!pm)
+			continue;
+		mmu_dsb_ish();
+		asid = asid_to_flush(pm);
+		if (!asid)
+			continue;
+		mmu_tlbi_asid(asid);
+		any = true;
+	}
+	if (any)
+		mmu_dsb_ish();
 }
 
 static void invalidate(const struct tlb_gather *g, const struct pmap_system *ps, uint32_t asid)
@@ -151,6 +216,7 @@ void gather_flush(struct tlb_gather *g)
 			mmu_dsb_ish();
 		}
 	}
+	gather_close(g);
 	if (g->busy.end.va)
 		release_busy(g);
 	if (g->tables)

@@ -14,6 +14,7 @@ void pmap_system_init(struct pmap_system *ps, const struct pmap_config *config)
 	ps->range_tlbi = mmu->range_tlbi;
 	asid_init(&ps->asids, mmu->asid_bits, config->ncpus);
 	rmap_chunk_init(&ps->chunks);
+	__builtin_memset(ps->gathers, 0, sizeof ps->gathers);
 	for (uint64_t i = 0; i < config->count; i++) {
 		struct pmap_page *page = pmap_page(ps, pfn(config->first.fn + i));
 

@@ -20,12 +20,9 @@
  * manage the dirty state, and the fault that follows brings PMAP_WRITTEN.
  *
  * Invariants.
- *  1. The reverse map has the mapping before the PTE is valid, and the caller's
- *     last check comes between the two (DESIGN 5.6). A withdrawer changes what
- *     the check looks at (W1) and then reads the reverse map under the frame's
- *     lock (W2); here the entry is made under that lock (F1), then checked (F2).
- *     If W2 is before F1, the lock orders W1 before F2: STALE. Else W2 finds
- *     the entry and waits at the leaf lock until the PTE is there to be removed.
+ *  1. The caller's last check (DESIGN 5.6) and the entry in the reverse map are
+ *     made in one hold of the frame's lock, within this hold of the leaf lock, and
+ *     before the PTE is valid: rmap.c says why no withdrawn frame can be mapped.
  *  2. An executable PTE is stored after the frame's EXEC_CLEAN.
  *  3. No right is granted under a table limit: the limits are pushed down first.
  *
@@ -33,7 +30,7 @@
  * are before its mapping (pair: the walker's dependent access). No DSB follows:
  * a CPU that does not see it yet faults once too often.
  *
- * Failure. Errors before the PTE is touched, the reverse map put back.
+ * Failure. Errors before anything is changed.
  */
 #include "hal/armv8/pmap_private.h"
 
@@ -74,15 +71,13 @@ static bool limited(const struct pmap_leaf *leaf, enum prot prot)
 	return (prot & PROT_W && parent & TABLE_RO) || (prot & PROT_X && parent & TABLE_UXN);
 }
 
-static bool still(const struct pmap_last_check *check) { return !check || check->still(check->arg); }
-
 static enum error set_again(struct pmap_leaf *leaf, vaddr_t va, struct pte *p, enum prot prot, unsigned flags,
 			    const struct pmap_last_check *check)
 {
 	struct pmap_system *ps = leaf->pm->sys;
 	uint64_t d = mmu_pte_load(p);
 
-	if (!still(check))
+	if (!pmap_still(check))
 		return ERR_STALE;
 	if (prot & PROT_X && pmap_has_page(ps, pte_frame(d)))
 		rmap_exec(ps, pte_frame(d));
@@ -103,20 +98,17 @@ static enum error set_new(struct pmap_leaf *leaf, vaddr_t va, struct pte *p, pfn
 	struct rmap_entry e = { leaf->pm, va.va };
 
 	if (!(flags & PMAP_UNTRACKED)) {
-		enum error error = rmap_add(ps, f, e, prot & PROT_X, stock);
+		enum error error = rmap_add(ps, f, e, prot & PROT_X, stock, check);
 
 		if (error != OK)
 			return error;
+	} else if (!pmap_still(check)) {
+		return ERR_STALE;
 	} else if (prot & PROT_X) {
 		if (pmap_has_page(ps, f))
 			rmap_exec(ps, f);
 		else
 			mmu_sync_icache(pfn_to_paddr(f));
-	}
-	if (!still(check)) {
-		if (!(flags & PMAP_UNTRACKED))
-			rmap_cancel(ps, f, e);
-		return ERR_STALE;
 	}
 	if (limited(leaf, prot))
 		table_push_down_locked(leaf, va.va);
@@ -158,6 +150,7 @@ void pmap_leaf_break(struct pmap_leaf *leaf, vaddr_t va, struct tlb_gather *g)
 	va.va = round_down(va.va, PAGE_SIZE);
 	d = mmu_pte_swap(p, BUSY_BREAK); /* a swap: keeps what the hardware noted until now */
 	ASSERT(pte_valid(d));
+	gather_open(g);
 	if (pte_tracked(d))
 		rmap_drop(leaf->pm->sys, pte_frame(d), (struct rmap_entry){ leaf->pm, va.va }, d);
 	gather_add(g, va.va, va.va + PAGE_SIZE);

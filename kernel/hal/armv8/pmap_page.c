@@ -19,6 +19,10 @@
  *     translation can come between (break before make). If the pmap was
  *     destroyed meanwhile, its table is no longer LINKED and nothing is to do.
  *
+ *  3. When pmap_page_remove_all returns, no TLB leads to the frame: not by the
+ *     mappings that it removed, and not by those that others have removed and are
+ *     about to flush (gather.c).
+ *
  * Failure. None. pmap_page_remove_all ends because its caller has withdrawn the
  * frame: nobody enters new mappings (DESIGN 5.6).
  */
@@ -172,6 +176,8 @@ void pmap_page_remove_all(struct pmap_system *ps, pfn_t f)
 		flush_pages(flush, hits);
 		for (unsigned i = 0; i < hits; i++)
 			empty_broken(&broken[i]);
+		if (n == 0)
+			gather_flush_others(ps);
 		epoch_leave(ps->config.epoch);
 		if (n && !hits)
 			cpu_relax(); /* their removers hold the leaf locks, or a fault is taking its entry out again */

@@ -116,12 +116,18 @@ struct rmap_chunks {
 	struct rmap_chunk_cpu cpu[CPU_MAX];
 };
 
+struct gather_cpu {
+	ATOMIC(struct pmap *) unflushed; /* x: whose PTEs this CPU took out of reverse maps and has not flushed yet */
+	uint32_t depth;                  /* o: open gathers of that pmap */
+} ALIGNED(CACHE_LINE);
+
 struct pmap_system {
 	struct pmap_config config;  /* r */
 	bool hw_updates;            /* r: hardware may write to a valid descriptor */
 	bool hw_dirty, range_tlbi;  /* r */
 	struct pmap_asids asids;
 	struct rmap_chunks chunks;
+	struct gather_cpu gathers[CPU_MAX];
 };
 
 /* --- frames --- */
@@ -188,6 +194,15 @@ static inline uint32_t asid_to_flush(const struct pmap *pm)
 /* --- gather.c --- */
 
 void gather_add(struct tlb_gather *g, uint64_t start, uint64_t end);
+
+/* Before the first mapping is taken out of a reverse map. */
+void gather_open(struct tlb_gather *g);
+
+/*
+ * Invalidates whatever other CPUs took out of reverse maps and have not flushed
+ * yet. Inside an epoch section, no spinlock held.
+ */
+void gather_flush_others(struct pmap_system *ps);
 static inline uint64_t gather_tag(const struct tlb_gather *g) { return (uint64_t)(uintptr_t)g | BUSY_GATHER; }
 _Static_assert(_Alignof(struct tlb_gather) >= 8, "its address leaves three bits to the tag");
 
@@ -198,12 +213,16 @@ struct rmap_entry {
 	uint64_t va;
 };
 
-/* Enters a mapping; exec: makes the frame's bytes fetchable first. ERR_STOCK: a chunk is missing. Takes RANK_RMAP. */
-enum error rmap_add(struct pmap_system *ps, pfn_t f, struct rmap_entry e, bool exec, struct pmap_stock *stock) MUST_CHECK;
+static inline bool pmap_still(const struct pmap_last_check *check) { return !check || check->still(check->arg); }
+
+/*
+ * Enters a mapping, unless the last check says no: ERR_STALE. exec: makes the frame's bytes fetchable first.
+ * ERR_STOCK: a chunk is missing. Leaf lock held; takes RANK_RMAP.
+ */
+enum error rmap_add(struct pmap_system *ps, pfn_t f, struct rmap_entry e, bool exec, struct pmap_stock *stock,
+		    const struct pmap_last_check *check) MUST_CHECK;
 /* Takes it out, and notes in the frame what its last descriptor d says. */
 void rmap_drop(struct pmap_system *ps, pfn_t f, struct rmap_entry e, uint64_t d);
-/* Takes it out again: the mapping was never visible. */
-void rmap_cancel(struct pmap_system *ps, pfn_t f, struct rmap_entry e);
 /* Makes the frame's bytes fetchable, once. */
 void rmap_exec(struct pmap_system *ps, pfn_t f);
 /* Copies up to max entries, the first skip left out. Returns how many. */

@@ -59,12 +59,16 @@ static unsigned remove_locked(struct pmap_leaf *leaf, uint64_t va, uint64_t end,
 		struct pte *p = leaf_pte(leaf, va);
 		uint64_t d = mmu_pte_load(p);
 
-		if (!pte_valid(d))
+		if (!pte_valid(d)) {
+			if (d) /* BUSY: its flush may be still to come, but what it mapped may be freed after ours */
+				gather_add(g, va, va + PAGE_SIZE);
 			continue;
+		}
 		if (ps->hw_updates)
 			d = mmu_pte_swap(p, after);
 		else
 			mmu_pte_store(p, after);
+		gather_open(g);
 		if (pte_tracked(d))
 			rmap_drop(ps, pte_frame(d), (struct rmap_entry){ leaf->pm, va }, d);
 		gather_add(g, va, va + PAGE_SIZE);

@@ -16,6 +16,16 @@
  *     same hold of the frame's lock that takes the entry out.
  *  3. EXEC_CLEAN is set before any executable PTE of the frame is visible, and
  *     its instruction lines are coherent before it is set.
+ *  4. Nothing but the lock of a frame's pmap_page is written for a frame that was
+ *     withdrawn. A fault may bring one: it trusts no frame before its last check,
+ *     and a withdrawn frame is reused at once, perhaps as a table. So the check
+ *     is made under the frame's lock, before the entry. A withdrawer changes what
+ *     the check looks at (W1), then reads the reverse map under the lock (W2). If W2 is
+ *     before our hold of the lock, the lock orders W1 before our check: STALE. Else
+ *     W2 finds the entry, and waits at the leaf lock until its PTE is there.
+ *     The lock itself may belong to anything by then, even to a leaf table whose
+ *     holder waits for the leaf lock that we hold, by the same mistake. So we try
+ *     it and check between the tries, and do not queue.
  *
  * Locking. The frame's lock; chunks are taken and freed under it (RANK_CHUNK).
  * All flags of a data frame are guarded by the lock: relaxed accesses.
@@ -84,14 +94,19 @@ static void exec_locked(struct pmap_page *page, pfn_t f)
 	change_flags_locked(page, PMAP_PAGE_EXEC_CLEAN, 0);
 }
 
-enum error rmap_add(struct pmap_system *ps, pfn_t f, struct rmap_entry e, bool exec, struct pmap_stock *stock)
+enum error rmap_add(struct pmap_system *ps, pfn_t f, struct rmap_entry e, bool exec, struct pmap_stock *stock,
+		    const struct pmap_last_check *check)
 {
 	struct pmap_page *page = pmap_page(ps, f);
 	enum error result;
 
-	ASSERT_EXPENSIVE(rmap_count(ps, f, e) == 0);
-	spin_lock(&page->lock, RANK_RMAP);
-	result = add_locked(ps, page, e, stock);
+	/* Not in line: if f is something else by now, whoever holds its lock may be waiting for a lock of ours. */
+	while (!spin_trylock(&page->lock, RANK_RMAP)) {
+		if (!pmap_still(check))
+			return ERR_STALE;
+		cpu_relax();
+	}
+	result = pmap_still(check) ? add_locked(ps, page, e, stock) : ERR_STALE;
 	if (result == OK && exec)
 		exec_locked(page, f);
 	spin_unlock(&page->lock);
@@ -148,15 +163,6 @@ void rmap_drop(struct pmap_system *ps, pfn_t f, struct rmap_entry e, uint64_t d)
 
 	spin_lock(&page->lock, RANK_RMAP);
 	change_flags_locked(page, (d & PTE_AF ? PMAP_PAGE_REFERENCED : 0) | (pte_dirty(d) ? PMAP_PAGE_MODIFIED : 0), 0);
-	remove_locked(ps, page, e);
-	spin_unlock(&page->lock);
-}
-
-void rmap_cancel(struct pmap_system *ps, pfn_t f, struct rmap_entry e)
-{
-	struct pmap_page *page = pmap_page(ps, f);
-
-	spin_lock(&page->lock, RANK_RMAP);
 	remove_locked(ps, page, e);
 	spin_unlock(&page->lock);
 }
