@@ -11,6 +11,7 @@
 #include "hal/machine.h"
 #include "sync/mutex.h"
 #include "sync/waitq.h"
+#include "proc/work.h"
 #include "vm/vm.h"
 
 struct process;
@@ -44,22 +45,27 @@ struct proc_system {
 	ATOMIC(uint32_t) nprocs, nthreads;   /* x: alive, zombies counted; relaxed figures */
 	struct process *init;                /* t: pid 1 */
 
+	ATOMIC(uint64_t) fatal_window;       /* x: when the count below starts anew, ns; relaxed: a rate limit */
+	ATOMIC(uint32_t) fatal_lines;        /* x: lines about fatal faults since */
+
 	struct futex_table *futexes;         /* c */
 	struct vm_object *trampoline;        /* c: the page with the return from signal handlers */
 
-	struct mutex oom_lock;               /* one chooses a victim at a time */
 	struct waitq oom_wait;               /* a process has given its memory back */
 
+	struct zone *thread_zone, *process_zone, *siginfo_zone; /* c */
+	void (*bury)(struct thread *t);      /* c: what becomes of a thread once its stack is left; exit.c */
 	struct thread *worker;               /* c: runs posted work in thread context; work.c */
+	struct spinlock work_lock;           /* RANK_WORK, interrupts masked */
+	struct list work;                    /* under work_lock */
+	struct wait_flag work_flag;          /* there is some: release, acquire */
+	struct work console_work;            /* input came; trap.c */
 
 	struct fs *fs;                       /* c */
 	struct console *console;             /* c */
 };
 
-/* Boot, CPU 0, after vm_init: tables, run queues, futexes; registers sync_ops, trap_ops and machine_ops. Panics without memory. */
-void proc_init(struct proc_system *ps, struct vm *vm, const struct machine_info *info);
-
-/* The machine we run on: the current thread's. Any context. */
+/* The machine we run on: the current thread's. Any context once proc_init ran. */
 struct proc_system *proc_current(void);
 
 #endif

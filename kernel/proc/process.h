@@ -8,10 +8,14 @@
 #define PROC_PROCESS_H
 
 #include "proc/linux_abi.h"
-#include "proc/sched.h"
-#include "proc/thread.h"
-#include "vm/map.h"
+#include "proc/proc.h"
+#include "proc/siginfo.h"
+#include "proc/timer.h"
+#include "proc/work.h"
+#include "sync/mutex.h"
 
+struct thread;
+struct trap_frame;
 struct fd_table; /* proc/fd.h */
 struct vnode;    /* proc/fs.h */
 
@@ -31,6 +35,7 @@ struct usage {
  * p: lock
  * t: ps->lock
  * e: written by exec, when the process has one thread; others read under ps->lock
+ * m: fs_lock; a: alarm_lock
  * x: atomic
  */
 struct process {
@@ -64,7 +69,7 @@ struct process {
 	struct waitq stop_wait;        /* its threads wait here for SIGCONT */
 	struct sigact actions[NSIG];   /* p */
 	struct sigpending pending;     /* p: sent to the process */
-	ATOMIC(uint32_t) oom_victim;   /* x: chosen; relaxed */
+	uint64_t oom_since;            /* t: chosen by oom.c at that time (ns since boot), or 0 */
 
 	struct vm_map *map;            /* e, t: NULL once given back; counted */
 	uint64_t trampoline;           /* e: where the sigreturn page is */
@@ -73,9 +78,10 @@ struct process {
 	char name[16];                 /* e: comm of the first thread */
 	uint64_t arg_start, arg_end, env_start, env_end; /* e: user addresses of the strings */
 
-	struct fd_table *files;        /* c, till the end; counted, may be shared */
+	struct fd_table *files;        /* e, t: counted, may be shared; NULL once given back */
 	struct vnode *cwd;             /* m: counted; fs.h */
 	uint32_t umask;                /* x-free: one word, last writer wins */
+	bool lock_future;              /* x-free, likewise: mlockall(MCL_FUTURE); ends with exec, not inherited by fork */
 	struct mutex fs_lock;          /* guards m */
 	struct rlimit limits[RLIMIT_COUNT]; /* p */
 	uint64_t start_ns;             /* c: ns since boot */
@@ -83,8 +89,11 @@ struct process {
 	struct waitq vfork_wait;       /* the parent of a vfork waits here */
 	bool vfork_busy;               /* p: the parent still waits for exec or exit */
 
-	struct timer alarm;            /* ITIMER_REAL; itimer.c */
-	uint64_t alarm_when, alarm_interval; /* p: ns; 0: off */
+	struct mutex alarm_lock;       /* guards a: ITIMER_REAL; itimer.c */
+	struct timer alarm;
+	struct work alarm_work;
+	uint64_t alarm_when, alarm_interval; /* a: ns since boot, 0: off; ns, 0: once */
+	bool alarm_held;               /* a: the timer or the work holds a reference */
 };
 
 struct clone_args {
@@ -98,12 +107,25 @@ struct clone_args {
 /* fork, vfork, clone, clone3: tf is the caller's frame. => the child's id, or a negative error number. */
 long process_clone(struct thread *t, const struct trap_frame *tf, const struct clone_args *args);
 
+/* Gives back what a process has: its last thread, or for one that never ran who made it. No thread runs in it any more. */
+void process_release(struct process *p);
+
+/* ps->bury: a thread's stack is left for good: frees it; with a process's last one it becomes a zombie and its parent hears of it.
+ * Thread context, nothing held, does not wait. */
+void process_bury(struct thread *t);
+
+/* The parent of a vfork may go on. */
+void process_vfork_done(struct process *p);
+
 /* exit_group(2): every thread leaves. status as wait4 gives it: code << 8, or the signal's number. */
 void NORETURN process_exit(struct thread *t, int status);
 /* exit(2): this thread leaves; the last one ends the process. */
 void NORETURN thread_exit(struct thread *t, int status);
 /* Ends a process from anywhere: every thread leaves when it next looks. p->lock is not held. */
 void process_kill(struct process *p, int status);
+
+/* True when no member of the group has a parent in another group of the session: nobody would continue it. */
+bool process_group_orphaned(struct process *p);
 
 /* Every other thread of the process leaves; returns when they have. ERR_INTR: this one is told to leave itself. */
 enum error process_single_thread(struct thread *t) MUST_CHECK;
@@ -121,18 +143,38 @@ struct wait_result {
  */
 long process_wait(struct thread *t, int kind, uint32_t id, uint32_t options, struct wait_result *result);
 
+/*
+ * A process with a new id, one reference for the pid table and one for the
+ * caller, no threads, not in the table and in no family yet: process_enter does
+ * that, when nothing can fail any more; until then process_put undoes it.
+ * => ERR_NOMEM, ERR_LIMIT (no id left).
+ */
+enum error process_create(struct proc_system *ps, struct process **out) MUST_CHECK;
+/* maker: whose child (sibling: whose parent's child), group and session it becomes; NULL: pid 1, on its own. */
+void process_enter(struct process *p, struct process *maker, bool sibling);
+
+/* An id that no process, thread, group or session has; 0: none left. ps->lock held. */
+uint32_t process_new_id_locked(struct proc_system *ps);
+
 /* With a reference, or NULL (zombies are found too). */
 struct process *process_find(struct proc_system *ps, uint32_t pid);
+struct process *process_find_locked(struct proc_system *ps, uint32_t pid); /* no reference; ps->lock held */
 void process_get(struct process *p);
 void process_put(struct process *p);
-/* The process after that pid in order of pid, zombies too, with a reference; NULL: no more. For /proc. */
+/* The process with the smallest pid above that one, zombies too, with a reference; NULL: no more. For /proc. */
 struct process *process_next(struct proc_system *ps, uint32_t pid);
 /* Its address space with a reference, or NULL when it has none any more. */
 struct vm_map *process_map(struct process *p);
+/* Likewise its descriptors, program file, current directory. */
+struct fd_table *process_files(struct process *p);
+struct vnode *process_exe(struct process *p);
+struct vnode *process_cwd(struct process *p);
 uint32_t process_parent_pid(struct process *p);
-/* State letter of /proc/pid/stat: R, S, T, Z. */
+/* State letter of /proc/pid/stat: R, S, T, Z; threads that have not left. */
 char process_state_letter(struct process *p);
 uint32_t process_thread_count(struct process *p);
+/* The tid of the thread with the smallest tid above that one, or 0. For /proc/pid/task. */
+uint32_t process_next_tid(struct process *p, uint32_t tid);
 /* Threads' and reaped children's usage so far. */
 void process_usage(struct process *p, struct usage *self, struct usage *children);
 
@@ -140,10 +182,6 @@ long process_setpgid(struct thread *t, uint32_t pid, uint32_t pgid);
 long process_getpgid(struct thread *t, uint32_t pid);
 long process_setsid(struct thread *t);
 long process_getsid(struct thread *t, uint32_t pid);
-
-/* setitimer(ITIMER_REAL): times in ns, 0 off; what was left before is returned. */
-void process_set_alarm(struct process *p, uint64_t in, uint64_t interval, uint64_t *old_in, uint64_t *old_interval);
-void process_get_alarm(struct process *p, uint64_t *in, uint64_t *interval);
 
 /*
  * Boot: makes pid 1, whose first thread runs entry(arg) in the kernel, with no

@@ -14,8 +14,12 @@ void NORETURN sched_enter_secondary(struct proc_system *ps);
 /* Boot, CPU 0, when all is set up: the others may run threads; this CPU becomes idle. */
 void NORETURN sched_enter_boot(struct proc_system *ps);
 
-/* First time: puts a NEW thread on a queue. Thread or boot context. */
+/* First time: puts a NEW thread, with its entry set, on a queue. Thread or boot context. */
 void sched_start(struct thread *t);
+
+/* A kernel thread that runs entry(arg), which never returns. */
+enum error sched_start_kernel(struct proc_system *ps, const char *name, void (*entry)(void *), void *arg,
+			      struct thread **out) MUST_CHECK;
 
 /* Makes a BLOCKED thread run; anything else is left as it is. Any context, interrupts too; locks below RANK_RUNQ may be held. */
 void sched_wake(struct thread *t);
@@ -38,6 +42,9 @@ enum error sched_wait(struct waitq *q, struct waiter *w, enum wait_mode mode, ui
 /* Sleeps till then (ns since boot). ERR_INTR when interruptible. */
 enum error sched_sleep_until(uint64_t when, bool interruptible) MUST_CHECK;
 
+/* timer_arm on this CPU's queue. Thread context. */
+void sched_arm_timer(struct timer *timer, uint64_t when);
+
 /* Lets others on this CPU run. Thread context, nothing held. */
 void sched_yield(void);
 
@@ -47,7 +54,7 @@ void sched_point(void);
 /* True when return_to_user has to call sched_point. Any context. */
 bool sched_should_leave(struct thread *t);
 
-/* Never runs again; thread_bury is called once its stack is left. */
+/* Never runs again; ps->bury is called once its stack is left. */
 void NORETURN sched_exit(void);
 
 /* sched_setaffinity(2): ERR_INVAL when no CPU that exists is in it. Takes effect at once; may be another's. */
@@ -57,12 +64,31 @@ struct cpumask sched_affinity(struct thread *t);
 /* The current thread runs in that address space from now on (NULL: none). */
 void sched_use_map(struct vm_map *map);
 
+/* On the way to EL0, now and then: memory that this CPU retired is pushed on in time even if it is little. */
+void sched_age(struct proc_system *ps);
+
+/* The middle of a switch, for sched_idle.c: the best ready thread runs; the current one has its new state already. The lock of
+ * this CPU's queue is held => dropped, interrupts as irq says; the caller may be on another CPU. */
+struct runq;
+void sched_switch(struct runq *rq, uint64_t irq);
+extern const struct sync_ops sched_sync_ops;
+
+/* machine_ops: this CPU's timer; another CPU's call. Interrupt context. */
+void sched_timer_interrupt(void);
+void sched_ipi_interrupt(void);
+
 /* Figures. */
 struct sched_stats {
 	uint64_t switches, steals, wakeups, idle_ns;
 	uint32_t runnable;
 };
 void sched_stats(struct proc_system *ps, uint32_t cpu, struct sched_stats *stats);
+
+/* Who runs on that CPU; a snapshot for messages, or of the caller's own CPU. */
+struct thread *sched_running(struct proc_system *ps, uint32_t cpu);
+
+/* It runs, or would like to. */
+bool sched_is_runnable(struct thread *t);
 
 /* CPU time of a thread so far, ns. */
 uint64_t sched_thread_ns(struct thread *t);

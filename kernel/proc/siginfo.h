@@ -55,6 +55,7 @@ _Static_assert(sizeof(struct sigstack) == 24, "Linux's stack_t");
 struct sigpending {
 	uint64_t set;       /* SIG_BIT of each */
 	struct list queue;  /* struct sigqueue (signal.c): infos; a set bit may lack its info */
+	uint32_t queued;    /* of those */
 };
 
 #endif

@@ -48,17 +48,44 @@ bool signal_wants_attention(struct thread *t);
 /* rt_sigreturn(2): restores the frame that sp leads to. => x0 as it was (the result of the system call). */
 long signal_return(struct thread *t, struct trap_frame *tf);
 
-/* --- for trap.c, process.c and exec.c --- */
+/* --- for the other files of signals, exit, exec and trap --- */
 
 /* Delivers what is pending, restarts or ends an interrupted system call, stops, or leaves. On the way to EL0. */
 void signal_deliver(struct thread *t, struct trap_frame *tf);
-/* Handlers back to default (exec); ignored ones stay. */
+
+/* What happened to a thread's signal before its handler runs. */
+struct signal_taken {
+	struct siginfo info;
+	struct sigact action;
+	bool forced;           /* the thread's own fault */
+};
+/* The next signal that t must see, taken off its list; false: none. For handlers with SA_RESETHAND the default is back. */
+bool signal_take(struct thread *t, struct signal_taken *taken);
+
+/* One of set that is pending for t or its process, blocked or not; false: none. No action is touched. */
+bool signal_take_from(struct thread *t, uint64_t set, struct siginfo *info);
+/* Clears NOTIFY_SIGNAL if nothing is to be delivered; true when t has a reason to go back: signal, stop, kill. */
+bool signal_settle(struct thread *t);
+
+/* The frame for a handler on the user's stack, and tf changed so that it runs. ERR_FAULT: the stack is bad, tf unchanged. */
+enum error signal_frame_push(struct thread *t, struct trap_frame *tf, const struct signal_taken *taken, uint64_t mask) MUST_CHECK;
+/* Reads the frame at tf->sp back. ERR_FAULT, ERR_INVAL: nothing changed. */
+enum error signal_frame_pop(struct thread *t, struct trap_frame *tf, uint64_t *mask) MUST_CHECK;
+
+/* The mask of the current thread becomes that (but for SIGKILL and SIGSTOP). */
+void signal_set_mask(struct thread *t, uint64_t mask);
+/* What a default action is. */
+enum signal_default { DEFAULT_IGNORE, DEFAULT_STOP, DEFAULT_CONTINUE, DEFAULT_DIE };
+enum signal_default signal_default_of(int sig);
+
+/* The current thread leaves: what was meant for its process goes to another. p->lock held. */
+void signal_retarget_locked(struct process *p);
+/* Handlers back to default (exec); ignored ones stay; alternate stack off. */
 void signal_exec(struct thread *t);
-/* Drops all that is queued. */
-void signal_flush(struct sigpending *pending);
-void signal_pending_init(struct sigpending *pending);
-/* Tells the parent about an end, stop or continuation. ps->lock is not held; child is counted by the caller. */
-void signal_child(struct process *parent, struct process *child, int code, int status);
+/* Drops all that is queued, for a thread or process that is gone. The lock that guards it is held, or nobody else knows it. */
+void signal_flush(struct proc_system *ps, struct sigpending *pending);
+/* Tells the parent that child ended, stopped or went on. Counted by the caller; no lock held. */
+void signal_child(struct process *parent, struct process *child, int sig, int code, int status);
 const char *signal_name(int sig);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "hal/context.h"
 #include "proc/proc.h"
+#include "proc/process.h"
 #include "proc/siginfo.h"
 #include "proc/timer.h"
 
@@ -90,11 +91,12 @@ struct thread {
 	uint32_t alt_flags;            /* o: SS_DISABLE, SS_AUTODISARM */
 	struct restart restart;        /* o */
 
-	uint64_t clear_child_tid;      /* o: user address, 0: none */
+	uint64_t set_child_tid;        /* o: user address to be given the tid when it starts, 0: none */
+	uint64_t clear_child_tid;      /* o: likewise 0, when it ends */
 	uint64_t robust_list;          /* o: user address, 0: none */
 	bool leaving;                  /* p: on its way through thread_exit */
-	void (*kernel_entry)(void *);  /* c: kernel threads */
-	void *kernel_arg;              /* c */
+	void (*entry)(void *);         /* c: where it begins; must not return */
+	void *entry_arg;               /* c */
 	char name[16];                 /* o: comm, with NUL; others may see it half changed */
 };
 
@@ -102,28 +104,32 @@ struct thread {
 static inline struct thread *thread_current(void) { return context_current(); }
 
 /*
- * A thread that does not run yet, with one reference and a tid unless tid_wanted
- * is false; proc NULL: a kernel thread. The kernel stack's top holds a zeroed
- * trap frame. Thread or boot context. => ERR_NOMEM, ERR_LIMIT (no id left).
+ * A thread that does not run yet, with one reference, a kernel stack whose top
+ * holds a zeroed trap frame, every CPU allowed. proc: whose it is (a reference is
+ * taken; it is not on its list yet, and has a tid); NULL: a kernel thread, tid 0.
+ * Thread or boot context. => ERR_NOMEM; ERR_LIMIT: no id left.
  */
 enum error thread_create(struct proc_system *ps, struct process *proc, struct thread **out) MUST_CHECK;
 
 /* Undoes thread_create for one that never ran. */
 void thread_discard(struct thread *t);
 
-/* A kernel thread that runs entry(arg), which never returns. It is on a run queue afterwards. */
-enum error thread_start_kernel(struct proc_system *ps, const char *name, void (*entry)(void *), void *arg,
-			       struct thread **out) MUST_CHECK;
+/* The fields of a thread without stack and id. Boot, for idle threads, and thread_create. */
+void thread_init(struct proc_system *ps, struct thread *t);
 
 /* The thread with that tid, with a reference, or NULL. Thread context. */
 struct thread *thread_find(struct proc_system *ps, uint32_t tid);
 void thread_get(struct thread *t);
 void thread_put(struct thread *t);
 
-/* After the last switch away from a thread that ended: frees its stack, and with the last one of a process tells the parent. */
-void thread_bury(struct thread *t);
+/* Takes it out of the tid table; it is found no more. exec: gives it another id, that of its process. */
+void thread_forget(struct thread *t);
+void thread_rename_id(struct thread *t, uint32_t tid);
 
-/* Enters EL0 with the frame at the top of the current thread's stack. */
-void NORETURN thread_enter_user(void);
+/* Frees its kernel stack. Nobody runs on it any more. */
+void thread_free_stack(struct thread *t);
+
+/* Enters EL0 with the frame at the top of the current thread's stack: an entry for threads of programs. */
+void NORETURN thread_enter_user(void *unused);
 
 #endif

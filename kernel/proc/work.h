@@ -3,7 +3,10 @@
 #ifndef PROC_WORK_H
 #define PROC_WORK_H
 
-#include "proc/proc.h"
+#include "base/error.h"
+#include "base/list.h"
+
+struct proc_system;
 
 /* Embedded in whatever is to be done. w: under the worker's lock */
 struct work {
@@ -15,7 +18,7 @@ struct work {
 /* Boot: starts the worker. */
 enum error work_init(struct proc_system *ps) MUST_CHECK;
 void work_prepare(struct work *work, void (*run)(struct work *work));
-/* Has work->run called soon, once, however often it is posted before. Any context; locks below RANK_TIMER may be held. */
+/* Has work->run called soon, once, however often it is posted before. Any context; locks below RANK_WORK may be held. */
 void work_post(struct proc_system *ps, struct work *work);
 
 #endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "proc/init.h"
+
+#include "base/assert.h"
+#include "proc/exec.h"
+#include "proc/futex.h"
+#include "proc/process.h"
+#include "proc/sched.h"
+#include "proc/trap.h"
+
+/* The siginfo of a signal with its list link; signal.c checks that it is enough. */
+#define SIGQUEUE_SIZE (sizeof(struct list) + sizeof(struct siginfo))
+
+static struct zone *zone_or_panic(struct vm *vm, const char *name, size_t size)
+{
+	struct zone *z = zone_create(&vm->zones, name, size, CACHE_LINE, NULL, NULL, 0);
+
+	if (!z)
+		panic("no memory for the zone of %s", name);
+	return z;
+}
+
+void proc_init(struct proc_system *ps, struct vm *vm, const struct machine_info *info)
+{
+	ps->vm = vm;
+	ps->ncpus = info->ncpus;
+	ps->bury = process_bury;
+	spin_init(&ps->lock);
+	for (unsigned i = 0; i < PID_BUCKETS; i++) {
+		list_init(&ps->by_pid[i]);
+		list_init(&ps->by_tid[i]);
+	}
+	list_init(&ps->all);
+	waitq_init(&ps->oom_wait);
+	ps->thread_zone = zone_or_panic(vm, "thread", sizeof(struct thread));
+	ps->process_zone = zone_or_panic(vm, "process", sizeof(struct process));
+	ps->siginfo_zone = zone_or_panic(vm, "siginfo", SIGQUEUE_SIZE);
+	if (sched_init(ps) != OK || futex_init(ps) != OK || exec_init(ps) != OK || work_init(ps) != OK)
+		panic("no memory for processes");
+	trap_init(ps);
+}
