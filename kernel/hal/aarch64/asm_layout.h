@@ -19,9 +19,10 @@
 #define DEVICE_SIZE 0x0000008000000000
 #define IMAGE_BASE 0xffffffff80000000
 
-/* Kernel stacks: aligned to their size, so that the low bits of SP say how much is left (hal/context.h has the size). */
+/* Kernel stacks: aligned to their size, so that the low bits of SP say how much is left (hal/context.h has the size).
+ */
 #define STACK_SHIFT 14
-#define STACK_MARGIN 2048  /* an exception that finds less room than this is reported as an overflow */
+#define STACK_MARGIN 2048              /* an exception that finds less room than this is reported as an overflow */
 #define STACK_CHECK 0x5bd1e995caf3f00d /* at its lowest word; context_switch executes this BRK if it is gone */
 #define BRK_STACK_CHECK 0x57ac
 #define EMERGENCY_SIZE 8192
@@ -38,8 +39,8 @@
 #define TF_SIZE 288
 
 /* Memory attribute indexes of MAIR_EL1, the same for user and kernel tables. */
-#define MAIR_NORMAL 0 /* write-back, inner and outer */
-#define MAIR_DEVICE 1 /* Device-nGnRE */
+#define MAIR_NORMAL 0       /* write-back, inner and outer */
+#define MAIR_DEVICE 1       /* Device-nGnRE */
 #define MAIR_VALUE 0x4404ff /* index 2: Normal non-cacheable */
 
 #endif

@@ -3,8 +3,8 @@
 #include "hal/context.h"
 
 #include "base/assert.h"
-#include "base/cpu.h"
 #include "base/bits.h"
+#include "base/cpu.h"
 #include "context_private.h"
 #include "sysreg.h"
 
@@ -20,7 +20,7 @@ void context_init(struct context *c, void *top, void (*entry)(void *), void *arg
 	ASSERT(((uint64_t)top & (KSTACK_SIZE - 1)) == 0);
 	context_stack_mark((char *)top - KSTACK_SIZE);
 	*c = (struct context){
-		.x19_x28 = { (uint64_t)entry, (uint64_t)arg, (uint64_t)ended },
+		.x19_x28 = {(uint64_t)entry, (uint64_t)arg, (uint64_t)ended},
 		.lr = (uint64_t)context_start,
 		/* One frame below the top, so that SP always lies inside. */
 		.sp = (uint64_t)trap_frame_of(top),

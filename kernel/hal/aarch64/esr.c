@@ -70,9 +70,16 @@ static const char *fault_name(uint64_t esr)
 	switch (esr & 63) {
 	case 0x10:
 		return "external abort";
-	case 0x14: case 0x15: case 0x16: case 0x17:
+	case 0x14:
+	case 0x15:
+	case 0x16:
+	case 0x17:
 		return "external abort on a table walk";
-	case 0x18: case 0x1c: case 0x1d: case 0x1e: case 0x1f:
+	case 0x18:
+	case 0x1c:
+	case 0x1d:
+	case 0x1e:
+	case 0x1f:
 		return "parity or ECC";
 	case 0x30:
 		return "TLB conflict";
@@ -94,8 +101,11 @@ void esr_print(uint64_t esr, uint64_t far)
 	case EC_DATA_USER:
 	case EC_DATA_KERNEL:
 		kprintf("  esr %08lx: %s, %s at %016lx: %s fault", esr, name,
-			class <= EC_FETCH_KERNEL ? "fetch" : esr & ESR_CACHE ? "cache maintenance" :
-			esr & ESR_WRITE		 ? "write" : "read", far, fault_name(esr));
+			class <= EC_FETCH_KERNEL ? "fetch"
+			: esr & ESR_CACHE        ? "cache maintenance"
+			: esr & ESR_WRITE        ? "write"
+						 : "read",
+			far, fault_name(esr));
 		if (status < 16)
 			kprintf(", level %u", status & 3);
 		kprintf("\n");

@@ -32,7 +32,14 @@ static inline unsigned esr_class(uint64_t esr) { return esr >> 26 & 63; }
 #define ESR_CACHE (1u << 8) /* cache maintenance or address translation instruction */
 
 /* Kinds of fault status, without the level. */
-enum fault_status { FAULT_ADDRESS_SIZE, FAULT_TRANSLATION, FAULT_ACCESS, FAULT_PERMISSION, FAULT_ALIGNMENT, FAULT_OTHER };
+enum fault_status {
+	FAULT_ADDRESS_SIZE,
+	FAULT_TRANSLATION,
+	FAULT_ACCESS,
+	FAULT_PERMISSION,
+	FAULT_ALIGNMENT,
+	FAULT_OTHER
+};
 enum fault_status esr_fault(uint64_t esr);
 
 /* The syndrome in words, with the address where it matters, to the kernel's log. Any context. */

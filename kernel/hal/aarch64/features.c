@@ -27,32 +27,33 @@ uint64_t context_hwcap(void) { return atomic_load_relaxed(&hwcap); }
 
 enum id_register { PFR0, ISAR0, ISAR1, MMFR2 };
 
-/* Only what EL0 can use without help from the kernel: no SVE, SME, MTE, BTI, no pointer authentication, no CPUID emulation. */
+/* Only what EL0 can use without help from the kernel: no SVE, SME, MTE, BTI, no pointer authentication, no CPUID
+ * emulation. */
 static const struct {
 	uint8_t bit, reg, shift, least;
 } hwcaps[] = {
-	{ 3, ISAR0, 4, 1 },    /* AES */
-	{ 4, ISAR0, 4, 2 },    /* PMULL */
-	{ 5, ISAR0, 8, 1 },    /* SHA1 */
-	{ 6, ISAR0, 12, 1 },   /* SHA2 */
-	{ 7, ISAR0, 16, 1 },   /* CRC32 */
-	{ 8, ISAR0, 20, 2 },   /* ATOMICS */
-	{ 12, ISAR0, 28, 1 },  /* ASIMDRDM */
-	{ 13, ISAR1, 12, 1 },  /* JSCVT */
-	{ 14, ISAR1, 16, 1 },  /* FCMA */
-	{ 15, ISAR1, 20, 1 },  /* LRCPC */
-	{ 16, ISAR1, 0, 1 },   /* DCPOP */
-	{ 17, ISAR0, 32, 1 },  /* SHA3 */
-	{ 18, ISAR0, 36, 1 },  /* SM3 */
-	{ 19, ISAR0, 40, 1 },  /* SM4 */
-	{ 20, ISAR0, 44, 1 },  /* ASIMDDP */
-	{ 21, ISAR0, 12, 2 },  /* SHA512 */
-	{ 23, ISAR0, 48, 1 },  /* ASIMDFHM */
-	{ 24, PFR0, 48, 1 },   /* DIT */
-	{ 25, MMFR2, 32, 1 },  /* USCAT */
-	{ 26, ISAR1, 20, 2 },  /* ILRCPC */
-	{ 27, ISAR0, 52, 1 },  /* FLAGM */
-	{ 29, ISAR1, 36, 1 },  /* SB */
+	{3, ISAR0, 4, 1},   /* AES */
+	{4, ISAR0, 4, 2},   /* PMULL */
+	{5, ISAR0, 8, 1},   /* SHA1 */
+	{6, ISAR0, 12, 1},  /* SHA2 */
+	{7, ISAR0, 16, 1},  /* CRC32 */
+	{8, ISAR0, 20, 2},  /* ATOMICS */
+	{12, ISAR0, 28, 1}, /* ASIMDRDM */
+	{13, ISAR1, 12, 1}, /* JSCVT */
+	{14, ISAR1, 16, 1}, /* FCMA */
+	{15, ISAR1, 20, 1}, /* LRCPC */
+	{16, ISAR1, 0, 1},  /* DCPOP */
+	{17, ISAR0, 32, 1}, /* SHA3 */
+	{18, ISAR0, 36, 1}, /* SM3 */
+	{19, ISAR0, 40, 1}, /* SM4 */
+	{20, ISAR0, 44, 1}, /* ASIMDDP */
+	{21, ISAR0, 12, 2}, /* SHA512 */
+	{23, ISAR0, 48, 1}, /* ASIMDFHM */
+	{24, PFR0, 48, 1},  /* DIT */
+	{25, MMFR2, 32, 1}, /* USCAT */
+	{26, ISAR1, 20, 2}, /* ILRCPC */
+	{27, ISAR0, 52, 1}, /* FLAGM */
+	{29, ISAR1, 36, 1}, /* SB */
 };
 
 static uint64_t hwcap_of_this_cpu(void)

@@ -7,10 +7,10 @@
 #include <stdint.h>
 
 struct features {
-	bool pan;            /* privileged access never */
-	bool random;         /* RNDR */
-	uint32_t dline;      /* bytes of the smallest data cache line; 0: no cleaning needed for fetch (CTR_EL0.IDC) */
-	uint32_t iline;      /* bytes of the smallest instruction cache line; 0: no invalidation needed (CTR_EL0.DIC) */
+	bool pan;       /* privileged access never */
+	bool random;    /* RNDR */
+	uint32_t dline; /* bytes of the smallest data cache line; 0: no cleaning needed for fetch (CTR_EL0.IDC) */
+	uint32_t iline; /* bytes of the smallest instruction cache line; 0: no invalidation needed (CTR_EL0.DIC) */
 };
 const struct features *features(void);
 

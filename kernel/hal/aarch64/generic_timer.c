@@ -9,7 +9,8 @@
 #define CTL_ENABLE 1
 #define CTL_MASKED 2
 
-/* Constant after generic_timer_init. Nanoseconds = ticks * ns_per_tick >> 32, ticks = nanoseconds * hz / NS rounded up. */
+/* Constant after generic_timer_init. Nanoseconds = ticks * ns_per_tick >> 32, ticks = nanoseconds * hz / NS rounded up.
+ */
 static uint64_t start, ns_per_tick, frequency;
 
 static uint64_t counter(void)
@@ -36,10 +37,7 @@ void generic_timer_cpu_init(void)
 
 void generic_timer_acknowledge(void) { generic_timer_cpu_init(); }
 
-uint64_t machine_now(void)
-{
-	return (uint64_t)((unsigned __int128)(counter() - start) * ns_per_tick >> 32);
-}
+uint64_t machine_now(void) { return (uint64_t)((unsigned __int128)(counter() - start) * ns_per_tick >> 32); }
 
 void machine_timer_set(uint64_t when)
 {

@@ -27,7 +27,7 @@
 #include "tables.h"
 
 #define GICD_CTLR 0x0000
-#define GICD_CTLR_GROUPS 3u          /* group 1, in either security state's view */
+#define GICD_CTLR_GROUPS 3u /* group 1, in either security state's view */
 #define GICD_CTLR_ARE (1u << 4)
 #define GICD_CTLR_RWP (1u << 31)
 #define GICD_TYPER 0x0004
@@ -50,15 +50,15 @@
 #define GICR_WAKER 0x0014
 #define GICR_WAKER_SLEEP (1u << 1)
 #define GICR_WAKER_ASLEEP (1u << 2)
-#define GICR_SGI 0x10000             /* second page: the distributor's registers for INTID 0 to 31 */
-#define GICR_FRAME 0x20000           /* two pages of 64 KiB; four with virtual LPIs */
+#define GICR_SGI 0x10000   /* second page: the distributor's registers for INTID 0 to 31 */
+#define GICR_FRAME 0x20000 /* two pages of 64 KiB; four with virtual LPIs */
 
 #define PRIORITY 0xa0u
-#define EVERY(priority) ((priority) * 0x01010101u)
+#define EVERY(priority) ((priority)*0x01010101u)
 #define MPIDR_AFFINITY 0xff00ffffffu
 
 static uint64_t distributor;
-static uint32_t shared_irqs;   /* first INTID that is not there */
+static uint32_t shared_irqs; /* first INTID that is not there */
 static struct {
 	uint64_t at, size;
 } regions[TREE_GIC_REGIONS];
@@ -201,6 +201,7 @@ void gic_send(uint32_t cpu, unsigned sgi)
 
 	mmu_dsb_ishst();
 	sysreg_write_x(ICC_SGI1R_EL1, (mpidr >> 32 & 0xff) << 48 | (a0 >> 4) << 44 | (mpidr >> 16 & 0xff) << 32 |
-				      (uint64_t)sgi << 24 | (mpidr >> 8 & 0xff) << 16 | UINT64_C(1) << (a0 & 15));
+					      (uint64_t)sgi << 24 | (mpidr >> 8 & 0xff) << 16 |
+					      UINT64_C(1) << (a0 & 15));
 	isb();
 }

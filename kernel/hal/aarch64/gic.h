@@ -7,8 +7,8 @@
 #include "tree.h"
 
 #define GIC_SGI_RESCHEDULE 0
-#define GIC_SGI_STOP 1     /* panic */
-#define GIC_NONE 1020      /* this and above: no interrupt */
+#define GIC_SGI_STOP 1 /* panic */
+#define GIC_NONE 1020  /* this and above: no interrupt */
 
 /* Boot CPU: maps and resets the distributor, finds the redistributors; machine_fail when it is not one. */
 void gic_init(const struct tree *t);

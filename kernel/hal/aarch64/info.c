@@ -36,7 +36,10 @@ bool machine_option(const char *key, char *value, size_t size)
 	return false;
 }
 
-void info_set_command_line(const struct tree *t) { memcpy(info.command_line, t->command_line, sizeof info.command_line); }
+void info_set_command_line(const struct tree *t)
+{
+	memcpy(info.command_line, t->command_line, sizeof info.command_line);
+}
 void info_set_cpus(uint32_t n) { info.ncpus = n; }
 
 static bool parse_number(const char **text, uint64_t *value)
@@ -49,7 +52,9 @@ static bool parse_number(const char **text, uint64_t *value)
 		p += 2;
 	}
 	for (*value = 0;; p++, digits++) {
-		unsigned c = (unsigned char)*p | 32, d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 99;
+		unsigned c = (unsigned char)*p | 32, d = c >= '0' && c <= '9'   ? c - '0'
+							 : c >= 'a' && c <= 'f' ? c - 'a' + 10
+										: 99;
 
 		if (d >= base)
 			break;
@@ -94,14 +99,16 @@ void info_set_memory(struct tree *t)
 		if (t->initrd_start >= t->initrd_end)
 			machine_fail("the initrd's range %#lx to %#lx makes no sense", t->initrd_start, t->initrd_end);
 		if (!regions_hold(&t->ram, t->initrd_start, t->initrd_end))
-			machine_fail("the initrd at %#lx to %#lx does not lie in memory", t->initrd_start, t->initrd_end);
+			machine_fail("the initrd at %#lx to %#lx does not lie in memory", t->initrd_start,
+				     t->initrd_end);
 		if (t->initrd_start < end && start < t->initrd_end)
 			machine_fail("the initrd at %#lx to %#lx overlaps the kernel at %#lx to %#lx", t->initrd_start,
 				     t->initrd_end, start, end);
 		reserve(&taken, t->initrd_start, t->initrd_end);
 	}
 	if (t->blob.start.pa < end && start < t->blob.end.pa)
-		machine_fail("the device tree at %#lx overlaps the kernel at %#lx to %#lx", t->blob.start.pa, start, end);
+		machine_fail("the device tree at %#lx overlaps the kernel at %#lx to %#lx", t->blob.start.pa, start,
+			     end);
 	reserve(&taken, start, end);
 	reserve(&taken, t->blob.start.pa, t->blob.end.pa);
 

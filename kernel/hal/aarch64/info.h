@@ -8,7 +8,8 @@
 /* The command line, so that machine_option works. */
 void info_set_command_line(const struct tree *t);
 
-/* Banks, reserved ranges, initrd; everything is allocated by boot_alloc now. machine_fail if they contradict each other. */
+/* Banks, reserved ranges, initrd; everything is allocated by boot_alloc now. machine_fail if they contradict each
+ * other. */
 void info_set_memory(struct tree *t);
 
 void info_set_cpus(uint32_t n);

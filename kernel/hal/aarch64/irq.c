@@ -2,11 +2,11 @@
 #include "irq.h"
 
 #include "base/print.h"
+#include "generic_timer.h"
 #include "gic.h"
 #include "hal/machine.h"
 #include "panic.h"
 #include "pl011.h"
-#include "generic_timer.h"
 
 const struct machine_ops *machine_ops;
 

@@ -56,6 +56,6 @@ static inline void cpu_irq_disable(void) { __asm__ __volatile__("msr daifset, #2
 
 /* The direct map begins with physical address 0. */
 static inline void *phys_to_virt(paddr_t p) { return (void *)(uintptr_t)(p.pa + DIRECT_BASE); }
-static inline paddr_t virt_to_phys(const void *v) { return (paddr_t){ (uintptr_t)v - DIRECT_BASE }; }
+static inline paddr_t virt_to_phys(const void *v) { return (paddr_t){(uintptr_t)v - DIRECT_BASE}; }
 
 #endif

@@ -71,13 +71,11 @@ void mmu_tlbi_asid(uint32_t asid) { __asm__ __volatile__("tlbi aside1is, %0" ::"
 
 void mmu_tlbi_local_page(uint32_t asid, vaddr_t va)
 {
-	__asm__ __volatile__("dsb nshst\n\ttlbi vae1, %0\n\tdsb nsh\n\tisb" ::"r"(tlbi_page_operand(asid, va)) : "memory");
+	__asm__ __volatile__("dsb nshst\n\ttlbi vae1, %0\n\tdsb nsh\n\tisb" ::"r"(tlbi_page_operand(asid, va))
+			     : "memory");
 }
 
-void mmu_tlbi_local_all(void)
-{
-	__asm__ __volatile__("dsb nshst\n\ttlbi vmalle1\n\tdsb nsh\n\tisb" ::: "memory");
-}
+void mmu_tlbi_local_all(void) { __asm__ __volatile__("dsb nshst\n\ttlbi vmalle1\n\tdsb nsh\n\tisb" ::: "memory"); }
 
 void mmu_load_user(paddr_t root, uint32_t asid)
 {

@@ -45,9 +45,9 @@ static ATOMIC(uint32_t) owner; /* CPU + 1; seq_cst cas, once */
 
 /* s: written by the stopping CPU before state, read by the owner after it */
 static struct stopped {
-	ATOMIC(uint32_t) state;       /* 1: the rest is valid; release, acquire */
-	const struct trap_frame *tf;  /* s: NULL: it stopped itself */
-	uint64_t fp;                  /* s: innermost frame record */
+	ATOMIC(uint32_t) state;      /* 1: the rest is valid; release, acquire */
+	const struct trap_frame *tf; /* s: NULL: it stopped itself */
+	uint64_t fp;                 /* s: innermost frame record */
 } stopped[CPU_MAX];
 
 static void NORETURN halt(void)
@@ -87,12 +87,13 @@ static void print_stack(uint64_t fp)
 
 static void print_registers(const struct trap_frame *tf)
 {
-	static const char *const modes[16] = { [0] = "EL0", [4] = "EL1t", [5] = "EL1h" };
+	static const char *const modes[16] = {[0] = "EL0", [4] = "EL1t", [5] = "EL1h"};
 	const char *mode = modes[tf->pstate & 15];
 
 	kprintf("  pc %016lx  sp %016lx  pstate %08lx (%s)\n", tf->pc, tf->sp, tf->pstate, mode ? mode : "?");
 	for (unsigned i = 0; i < 30; i += 3)
-		kprintf("  x%-2u %016lx  x%-2u %016lx  x%-2u %016lx\n", i, tf->x[i], i + 1, tf->x[i + 1], i + 2, tf->x[i + 2]);
+		kprintf("  x%-2u %016lx  x%-2u %016lx  x%-2u %016lx\n", i, tf->x[i], i + 1, tf->x[i + 1], i + 2,
+			tf->x[i + 2]);
 	kprintf("  x30 %016lx\n", tf->x[30]);
 }
 
@@ -102,6 +103,7 @@ static void print_frame(const struct trap_frame *tf)
 	if ((tf->pstate & 15) == 0)
 		return; /* EL0: nothing of the kernel's is on this stack */
 	print_address("in", tf->pc);
+	print_address("lr", tf->x[30]); /* who called a function that has no frame; else stale */
 	print_stack(tf->x[29]);
 }
 

@@ -22,7 +22,7 @@
 
 int __i_vfprintf(FILE *stream, const char *format, va_list args);
 
-static struct spinlock console_lock; /* RANK_CONSOLE: the UART, the order of messages */
+static struct spinlock console_lock;                         /* RANK_CONSOLE: the UART, the order of messages */
 static enum { SINK_NONE, SINK_UART, SINK_SEMIHOSTING } sink; /* constant after boot */
 static ATOMIC(bool) panicking;
 

@@ -9,7 +9,8 @@
 bool print_to_semihosting(void);
 bool print_to_uart(void);
 
-/* A panic has begun: the console lock is not taken any more, whoever holds it; finds a way out if none was chosen yet. */
+/* A panic has begun: the console lock is not taken any more, whoever holds it; finds a way out if none was chosen yet.
+ */
 void print_panic_mode(void);
 
 #endif

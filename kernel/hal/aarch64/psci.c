@@ -17,8 +17,9 @@ static int64_t call(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
 	register uint64_t x3 __asm__("x3") = c;
 
 #define PSCI_CALL(instruction) \
-	__asm__ __volatile__(instruction : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)::"x4", "x5", "x6", "x7", "x8", "x9", \
-			     "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17", "memory")
+	__asm__ __volatile__(instruction \
+			     : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)::"x4", "x5", "x6", "x7", "x8", "x9", "x10", \
+			       "x11", "x12", "x13", "x14", "x15", "x16", "x17", "memory")
 	if (conduit == PSCI_HVC)
 		PSCI_CALL("hvc #0");
 	else

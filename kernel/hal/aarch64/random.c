@@ -30,10 +30,14 @@ static uint32_t rotate(uint32_t x, unsigned n) { return x << n | x >> (32 - n); 
 
 static void quarter(uint32_t s[16], unsigned a, unsigned b, unsigned c, unsigned d)
 {
-	s[a] += s[b]; s[d] = rotate(s[d] ^ s[a], 16);
-	s[c] += s[d]; s[b] = rotate(s[b] ^ s[c], 12);
-	s[a] += s[b]; s[d] = rotate(s[d] ^ s[a], 8);
-	s[c] += s[d]; s[b] = rotate(s[b] ^ s[c], 7);
+	s[a] += s[b];
+	s[d] = rotate(s[d] ^ s[a], 16);
+	s[c] += s[d];
+	s[b] = rotate(s[b] ^ s[c], 12);
+	s[a] += s[b];
+	s[d] = rotate(s[d] ^ s[a], 8);
+	s[c] += s[d];
+	s[b] = rotate(s[b] ^ s[c], 7);
 }
 
 static void block(uint32_t out[16])
@@ -41,17 +45,34 @@ static void block(uint32_t out[16])
 	/* relaxed: only that no two calls get the same number matters */
 	uint64_t n = atomic_add_relaxed(&counter, UINT64_C(1)), hardware = cpu_random();
 	const uint32_t input[16] = {
-		0x61707865, 0x3320646e, 0x79622d32, 0x6b206574,
-		key[0], key[1], key[2], key[3], key[4], key[5], key[6], key[7],
-		(uint32_t)n, (uint32_t)(n >> 32), (uint32_t)hardware, (uint32_t)(hardware >> 32),
+		0x61707865,
+		0x3320646e,
+		0x79622d32,
+		0x6b206574,
+		key[0],
+		key[1],
+		key[2],
+		key[3],
+		key[4],
+		key[5],
+		key[6],
+		key[7],
+		(uint32_t)n,
+		(uint32_t)(n >> 32),
+		(uint32_t)hardware,
+		(uint32_t)(hardware >> 32),
 	};
 
 	memcpy(out, input, sizeof input);
 	for (unsigned i = 0; i < 10; i++) {
-		quarter(out, 0, 4, 8, 12); quarter(out, 1, 5, 9, 13);
-		quarter(out, 2, 6, 10, 14); quarter(out, 3, 7, 11, 15);
-		quarter(out, 0, 5, 10, 15); quarter(out, 1, 6, 11, 12);
-		quarter(out, 2, 7, 8, 13); quarter(out, 3, 4, 9, 14);
+		quarter(out, 0, 4, 8, 12);
+		quarter(out, 1, 5, 9, 13);
+		quarter(out, 2, 6, 10, 14);
+		quarter(out, 3, 7, 11, 15);
+		quarter(out, 0, 5, 10, 15);
+		quarter(out, 1, 6, 11, 12);
+		quarter(out, 2, 7, 8, 13);
+		quarter(out, 3, 4, 9, 14);
 	}
 	for (unsigned i = 0; i < 16; i++)
 		out[i] += input[i];

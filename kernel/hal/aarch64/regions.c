@@ -5,10 +5,10 @@ static void insert(struct regions *r, uint32_t at, uint64_t start, uint64_t end)
 {
 	for (uint32_t i = r->count++; i > at; i--)
 		r->range[i] = r->range[i - 1];
-	r->range[at] = (struct machine_range){ paddr(start), paddr(end) };
+	r->range[at] = (struct machine_range){paddr(start), paddr(end)};
 }
 
-static void delete(struct regions *r, uint32_t at)
+static void delete (struct regions *r, uint32_t at)
 {
 	r->count--;
 	for (uint32_t i = at; i < r->count; i++)
@@ -32,7 +32,7 @@ enum error regions_add(struct regions *r, uint64_t start, uint64_t end)
 			start = r->range[at].start.pa;
 		if (r->range[at].end.pa > end)
 			end = r->range[at].end.pa;
-		delete(r, at);
+		delete (r, at);
 	}
 	insert(r, at, start, end);
 	return OK;
@@ -50,7 +50,7 @@ enum error regions_remove(struct regions *r, uint64_t start, uint64_t end)
 		/* Only a range that is cut in two needs more room, and then it is the only one that is met. */
 		if (s < start && e > end && r->count == MACHINE_BANKS)
 			return ERR_LIMIT;
-		delete(r, i);
+		delete (r, i);
 		if (e > end)
 			insert(r, i, end, e);
 		if (s < start)

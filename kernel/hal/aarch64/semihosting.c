@@ -19,7 +19,7 @@ bool semihosting_open(void)
 	const struct {
 		const char *name;
 		uint64_t mode, length;
-	} block = { ":tt", MODE_APPEND, 3 };
+	} block = {":tt", MODE_APPEND, 3};
 
 	if (handle < 0)
 		handle = semihosting_trap(SYS_OPEN, &block);
@@ -32,7 +32,7 @@ void semihosting_write(const void *bytes, size_t n)
 		int64_t handle;
 		const void *bytes;
 		uint64_t n;
-	} block = { handle, bytes, n };
+	} block = {handle, bytes, n};
 
 	if (handle >= 0)
 		(void)semihosting_trap(SYS_WRITE, &block);
@@ -40,7 +40,7 @@ void semihosting_write(const void *bytes, size_t n)
 
 void semihosting_exit(unsigned status)
 {
-	const uint64_t block[2] = { APPLICATION_EXIT, status };
+	const uint64_t block[2] = {APPLICATION_EXIT, status};
 
 	(void)semihosting_trap(SYS_EXIT_EXTENDED, block);
 }

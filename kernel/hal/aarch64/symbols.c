@@ -19,7 +19,8 @@ const char *symbol_of(uint64_t address, uint64_t *offset)
 	size_t low = 0, high = (size_t)(symbols_end - symbols_start);
 	uint64_t at = address - (uint64_t)image_start;
 
-	if (address < (uint64_t)image_start || address >= (uint64_t)text_end || high == 0 || at < symbols_start[0].offset)
+	if (address < (uint64_t)image_start || address >= (uint64_t)text_end || high == 0 ||
+	    at < symbols_start[0].offset)
 		return NULL;
 	while (high - low > 1) {
 		size_t middle = low + (high - low) / 2;

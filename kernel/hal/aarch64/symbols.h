@@ -5,7 +5,8 @@
 
 #include <stdint.h>
 
-/* The function that holds address, and how far in; NULL if the image has no table or the address is not text. Any context. */
+/* The function that holds address, and how far in; NULL if the image has no table or the address is not text. Any
+ * context. */
 const char *symbol_of(uint64_t address, uint64_t *offset);
 
 #endif

@@ -29,6 +29,7 @@
  *
  * Failure. Everything else: panic with registers, syndrome and stack.
  */
+#include "trap.h"
 #include "base/assert.h"
 #include "base/bits.h"
 #include "esr.h"
@@ -38,7 +39,6 @@
 #include "irq.h"
 #include "panic.h"
 #include "sysreg.h"
-#include "trap.h"
 
 _Static_assert(offsetof(struct trap_frame, sp) == TF_SP && offsetof(struct trap_frame, pc) == TF_PC, "vectors.S");
 _Static_assert(offsetof(struct trap_frame, syscall) == TF_RECORD && sizeof(struct trap_frame) == TF_SIZE, "vectors.S");
@@ -106,7 +106,7 @@ static void leave(struct trap_frame *tf)
 
 void trap_user_sync(struct trap_frame *tf, uint64_t esr, uint64_t far)
 {
-	struct trap t = { .from_user = true, .esr = esr };
+	struct trap t = {.from_user = true, .esr = esr};
 
 	cpu_irq_enable();
 	tf->syscall = UINT64_MAX;
@@ -175,7 +175,7 @@ void trap_kernel_sync(struct trap_frame *tf, uint64_t esr, uint64_t far)
 		return;
 	}
 	if (f && esr_class(esr) == EC_DATA_KERNEL && address < USER_END) {
-		struct trap t = { .esr = esr };
+		struct trap t = {.esr = esr};
 
 		decode_abort(&t, esr, far, false);
 		/* A copy runs in thread context; whoever masked interrupts meanwhile broke the contract. */
@@ -194,8 +194,8 @@ void trap_kernel_sync(struct trap_frame *tf, uint64_t esr, uint64_t far)
 
 void trap_odd(struct trap_frame *tf, unsigned vector, uint64_t esr, uint64_t far)
 {
-	static const char *const sources[] = { "EL1 with SP_EL0", "EL1", "EL0", "EL0 in AArch32" };
-	static const char *const kinds[] = { "synchronous exception", "IRQ", "FIQ", "SError" };
+	static const char *const sources[] = {"EL1 with SP_EL0", "EL1", "EL0", "EL0 in AArch32"};
+	static const char *const kinds[] = {"synchronous exception", "IRQ", "FIQ", "SError"};
 
 	panic_frame(tf, esr, far, "%s from %s", kinds[vector % 4], sources[vector / 4 % 4]);
 }

@@ -191,13 +191,14 @@ void tree_open(struct tree *t, paddr_t at)
 		machine_fail("no device tree at %#lx: %s", at.pa, fdt_strerror(e));
 	size = fdt_totalsize(blob);
 	if (size > TREE_MAX)
-		machine_fail("the device tree at %#lx says that it has %lu bytes, more than %lu", at.pa, size, TREE_MAX);
+		machine_fail("the device tree at %#lx says that it has %lu bytes, more than %lu", at.pa, size,
+			     TREE_MAX);
 	end = paddr(round_up(at.pa + size, PAGE_SIZE));
 	tables_map_direct(page, end, false);
 	e = fdt_check_full(blob, size);
 	if (e)
 		machine_fail("the device tree at %#lx is broken: %s", at.pa, fdt_strerror(e));
-	t->blob = (struct machine_range){ page, end };
+	t->blob = (struct machine_range){page, end};
 	read_chosen(t);
 }
 
@@ -210,7 +211,8 @@ bool tree_uart(struct tree *t)
 		/* "path:options" or "alias:options" */
 		const char *colon = memchr(path, ':', (size_t)len);
 
-		node = fdt_path_offset_namelen(blob, path, colon ? (int)(colon - path) : (int)strnlen(path, (size_t)len));
+		node = fdt_path_offset_namelen(blob, path,
+					       colon ? (int)(colon - path) : (int)strnlen(path, (size_t)len));
 		if (node >= 0 && fdt_node_check_compatible(blob, node, "arm,pl011") != 0)
 			node = -1;
 	}
@@ -232,7 +234,8 @@ static void scan_cpus(struct tree *t, uint64_t boot_mpidr)
 		machine_fail("the device tree has no CPU node");
 	t->ncpus = 1;
 	t->mpidr[0] = boot_mpidr;
-	fdt_for_each_subnode(node, blob, cpus) {
+	fdt_for_each_subnode(node, blob, cpus)
+	{
 		int len;
 		const char *type = fdt_getprop(blob, node, "device_type", NULL);
 		const char *method = fdt_getprop(blob, node, "enable-method", NULL);
@@ -240,7 +243,8 @@ static void scan_cpus(struct tree *t, uint64_t boot_mpidr)
 		const fdt32_t *p = fdt_getprop(blob, node, "reg", &len);
 		uint64_t mpidr;
 
-		if (!type || strcmp(type, "cpu") || !p || len != (int)cells * 4 || (status && !strncmp(status, "fail", 4)))
+		if (!type || strcmp(type, "cpu") || !p || len != (int)cells * 4 ||
+		    (status && !strncmp(status, "fail", 4)))
 			continue;
 		mpidr = cells_value(p, cells);
 		if (mpidr == boot_mpidr) {
@@ -270,13 +274,15 @@ static void scan_memory(struct tree *t)
 	int node, reserved = fdt_path_offset(blob, "/reserved-memory");
 	struct tree_reg r;
 
-	fdt_for_each_subnode(node, blob, 0) {
+	fdt_for_each_subnode(node, blob, 0)
+	{
 		const char *type = fdt_getprop(blob, node, "device_type", NULL);
 
 		if (!type || strcmp(type, "memory") || !is_enabled(node))
 			continue;
 		for (unsigned i = 0; reg(node, i, &r); i++) {
-			uint64_t start = round_up(r.address, PAGE_SIZE), end = round_down(r.address + r.size, PAGE_SIZE);
+			uint64_t start = round_up(r.address, PAGE_SIZE),
+				 end = round_down(r.address + r.size, PAGE_SIZE);
 
 			if (end > limit) {
 				t->ignored_ram += end - (start > limit ? start : limit);
@@ -290,16 +296,19 @@ static void scan_memory(struct tree *t)
 	for (int i = 0; i < fdt_num_mem_rsv(blob); i++)
 		if (fdt_get_mem_rsv(blob, i, &r.address, &r.size) == 0 && r.address + r.size >= r.address)
 			too_many(regions_add(&t->reserved, round_down(r.address, PAGE_SIZE),
-					     round_up(r.address + r.size, PAGE_SIZE)), "reserved ranges");
+					     round_up(r.address + r.size, PAGE_SIZE)),
+				 "reserved ranges");
 	if (reserved < 0)
 		return;
-	fdt_for_each_subnode(node, blob, reserved) {
+	fdt_for_each_subnode(node, blob, reserved)
+	{
 		bool no_map = fdt_getprop(blob, node, "no-map", NULL);
 
 		if (!is_enabled(node))
 			continue;
 		for (unsigned i = 0; reg(node, i, &r); i++) {
-			uint64_t start = round_down(r.address, PAGE_SIZE), end = round_up(r.address + r.size, PAGE_SIZE);
+			uint64_t start = round_down(r.address, PAGE_SIZE),
+				 end = round_up(r.address + r.size, PAGE_SIZE);
 
 			if (no_map)
 				too_many(regions_remove(&t->ram, start, end), "banks of memory");
@@ -316,7 +325,8 @@ static void scan_gic(struct tree *t)
 
 	if (node < 0) {
 		if (find_compatible("arm,cortex-a15-gic") >= 0 || find_compatible("arm,gic-400") >= 0)
-			machine_fail("the interrupt controller is a GICv2; a GICv3 is needed (QEMU: -M virt,gic-version=3)");
+			machine_fail(
+				"the interrupt controller is a GICv2; a GICv3 is needed (QEMU: -M virt,gic-version=3)");
 		machine_fail("the device tree has no GICv3 interrupt controller");
 	}
 	t->redistributor_regions = cells_of(node, "#redistributor-regions", 1);
@@ -349,7 +359,7 @@ static void scan_timer(struct tree *t)
 
 static void scan_psci(struct tree *t)
 {
-	static const char *const names[] = { "arm,psci-1.0", "arm,psci-0.2" };
+	static const char *const names[] = {"arm,psci-1.0", "arm,psci-0.2"};
 	int node = -1;
 	const char *method;
 

@@ -21,29 +21,29 @@ struct tree_reg {
 
 struct tree {
 	/* tree_open */
-	struct machine_range blob;          /* the tree itself */
-	char command_line[sizeof ((struct machine_info *)0)->command_line];
-	uint64_t initrd_start, initrd_end;  /* both 0: none */
-	uint8_t seed[TREE_SEED];            /* /chosen/rng-seed */
+	struct machine_range blob; /* the tree itself */
+	char command_line[sizeof((struct machine_info *)0)->command_line];
+	uint64_t initrd_start, initrd_end; /* both 0: none */
+	uint8_t seed[TREE_SEED];           /* /chosen/rng-seed */
 	uint32_t seed_size;
 	/* tree_uart */
 	struct tree_reg uart;
-	uint32_t uart_irq;                  /* GIC interrupt number; 0: none */
+	uint32_t uart_irq; /* GIC interrupt number; 0: none */
 	bool uart_edge;
 	/* tree_scan */
 	uint32_t ncpus;
-	uint64_t mpidr[CPU_MAX];            /* [0] is the CPU that booted */
-	bool startable[CPU_MAX];            /* its enable-method is psci */
-	uint32_t ignored_cpus;              /* more than CPU_MAX */
-	struct regions ram;                 /* page aligned; what the tree says no-map is cut out */
-	struct regions reserved;            /* page aligned: /memreserve/ and /reserved-memory */
-	uint64_t ignored_ram;               /* bytes beyond the direct map */
+	uint64_t mpidr[CPU_MAX]; /* [0] is the CPU that booted */
+	bool startable[CPU_MAX]; /* its enable-method is psci */
+	uint32_t ignored_cpus;   /* more than CPU_MAX */
+	struct regions ram;      /* page aligned; what the tree says no-map is cut out */
+	struct regions reserved; /* page aligned: /memreserve/ and /reserved-memory */
+	uint64_t ignored_ram;    /* bytes beyond the direct map */
 	struct tree_reg distributor;
 	struct tree_reg redistributors[TREE_GIC_REGIONS];
 	uint32_t redistributor_regions;
-	uint64_t redistributor_stride;      /* 0: by GICR_TYPER */
-	uint32_t timer_irq;                 /* virtual timer's GIC interrupt number */
-	uint32_t timer_hz;                  /* the tree's idea; 0: ask CNTFRQ_EL0 */
+	uint64_t redistributor_stride; /* 0: by GICR_TYPER */
+	uint32_t timer_irq;            /* virtual timer's GIC interrupt number */
+	uint32_t timer_hz;             /* the tree's idea; 0: ask CNTFRQ_EL0 */
 	enum psci_conduit psci;
 };
 

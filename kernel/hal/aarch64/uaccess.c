@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* hal/aarch64/uaccess.c: hal/uaccess.h over user_copy.S; checks addresses, which user_copy.S trusts to be below USER_END. */
+/* hal/aarch64/uaccess.c: hal/uaccess.h over user_copy.S; checks addresses, which user_copy.S trusts to be below
+ * USER_END. */
 #include "hal/uaccess.h"
 
 #include "base/assert.h"
