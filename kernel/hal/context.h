@@ -43,8 +43,9 @@ void context_switch(struct context *from, struct context *to);
 
 /*
  * Prepares c so that the first switch to it calls entry(arg) on the stack that
- * ends at top: KSTACK_SIZE bytes, aligned to KSTACK_SIZE. The trap frame at the
- * top is left alone, the lowest word becomes a check value. entry must not return.
+ * top lies in or ends: KSTACK_SIZE bytes, aligned to KSTACK_SIZE. It begins at
+ * top, but always below the trap frame at the stack's end; the lowest word
+ * becomes a check value. entry must not return.
  */
 void context_init(struct context *c, void *top, void (*entry)(void *), void *arg);
 

@@ -17,13 +17,17 @@ static void NORETURN ended(void) { panic("a kernel thread's function returned");
 
 void context_init(struct context *c, void *top, void (*entry)(void *), void *arg)
 {
-	ASSERT(((uint64_t)top & (KSTACK_SIZE - 1)) == 0);
-	context_stack_mark((char *)top - KSTACK_SIZE);
+	uint64_t stack = round_down((uint64_t)top - 1, KSTACK_SIZE);
+	uint64_t sp = (uint64_t)trap_frame_of((void *)(stack + KSTACK_SIZE));
+
+	ASSERT(((uint64_t)top & 15) == 0);
+	if ((uint64_t)top < sp)
+		sp = (uint64_t)top;
+	context_stack_mark((void *)stack);
 	*c = (struct context){
 		.x19_x28 = {(uint64_t)entry, (uint64_t)arg, (uint64_t)ended},
 		.lr = (uint64_t)context_start,
-		/* One frame below the top, so that SP always lies inside. */
-		.sp = (uint64_t)trap_frame_of(top),
+		.sp = sp,
 	};
 }
 
