@@ -10,7 +10,7 @@
  * ops is a small file system of its own (/proc): the walk asks it for children
  * instead of the hash, and nothing can be made in it.
  *
- * Every call by path goes through walk(), which ends at the last name of the
+ * Every call by path goes through walk() (fs_walk.c), which ends at the last name of the
  * path: the directory, the name, and the vnode there if there is one. What
  * changes the tree allocates first, then takes the lock, looks again whether the
  * name is still as the walk found it, and swaps pointers: nothing fails half-way.
@@ -30,19 +30,9 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "proc/fs.h"
+#include "proc/fs_walk.h"
 #include "vm/kmalloc.h"
 #include "vm/vm.h"
-
-/* Where a path ends. */
-struct walk {
-	struct vnode *dir;          /* a reference */
-	struct vnode *node;         /* a reference, or NULL: no such name in dir */
-	size_t length;
-	bool special;               /* the path ends in /, . or ..: node and dir are that directory */
-	bool slash;                 /* a slash behind the name: it must be a directory */
-	char name[NAME_BYTES + 1];
-};
 
 long fs_init(struct fs *fs, struct vm *vm)
 {
@@ -60,26 +50,6 @@ long fs_init(struct fs *fs, struct vm *vm)
 	if (!e)
 		atomic_store_relaxed(&fs->root->links, 1u);
 	return e;
-}
-
-static struct list *names_of(struct fs *fs, const struct vnode *dir, const char *name, size_t length)
-{
-	uint64_t h = (uint64_t)(uintptr_t)dir >> 4;
-
-	for (size_t i = 0; i < length; i++)
-		h = (h ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
-	return &fs->names[(h ^ h >> 32) % FS_NAME_BUCKETS];
-}
-
-static struct dirent *find_locked(struct fs *fs, const struct vnode *dir, const char *name, size_t length)
-{
-	LIST_FOR (it, names_of(fs, dir, name, length)) {
-		struct dirent *d = CONTAINER_OF(it, struct dirent, hash);
-
-		if (d->dir == dir && d->length == length && memcmp(d->name, name, length) == 0)
-			return d;
-	}
-	return NULL;
 }
 
 static struct dirent *dirent_create(struct fs *fs, const char *name, size_t length)
@@ -108,7 +78,7 @@ static void insert_locked(struct fs *fs, struct vnode *dir, struct dirent *d, st
 	d->node = node;
 	d->cookie = dir->next_cookie++;
 	list_append(&dir->entries, &d->link);
-	list_push(names_of(fs, dir, d->name, d->length), &d->hash);
+	list_push(fs_names(fs, dir, d->name, d->length), &d->hash);
 	links_add_locked(node, 1);
 	node->where = d;
 	atomic_store_relaxed(&dir->mtime, fs_now(fs)); /* an attribute of its own */
@@ -134,183 +104,6 @@ static struct vnode *remove_locked(struct fs *fs, struct dirent *d)
 	return node;
 }
 
-/* The child of that name, referenced: 0, -ENOENT, or what ops say. */
-static long child_of(struct vnode *dir, const char *name, size_t length, struct vnode **out)
-{
-	struct fs *fs = dir->fs;
-	struct dirent *d;
-
-	if (dir->ops && dir->ops->lookup)
-		return dir->ops->lookup(dir, name, length, out);
-	mutex_lock(&fs->lock);
-	d = find_locked(fs, dir, name, length);
-	if (d) {
-		*out = d->node;
-		vnode_reference(*out);
-	}
-	mutex_unlock(&fs->lock);
-	return d ? 0 : -ENOENT;
-}
-
-/* The directory above, referenced; the root's is the root. */
-static struct vnode *parent_of(struct vnode *dir)
-{
-	struct fs *fs = dir->fs;
-	struct vnode *up;
-
-	mutex_lock(&fs->lock);
-	up = dir->where ? dir->where->dir : dir->parent ? dir->parent : fs->root;
-	vnode_reference(up);
-	mutex_unlock(&fs->lock);
-	return up;
-}
-
-static void walk_done(struct walk *w)
-{
-	vnode_release(w->dir);
-	vnode_release(w->node);
-}
-
-/*
- * Puts the link's target in front of what is left of the path, which begins at
- * rest within buffer. => 0, -ENAMETOOLONG, -ENOENT or what readlink says.
- */
-static long splice_link(struct vnode *link, char *buffer, const char *rest)
-{
-	size_t left = strlen(rest) + 1;
-	const char *target = link->target;
-	long length = link->target_length;
-
-	if (link->ops && link->ops->readlink) {
-		target = buffer + PATH_BYTES;
-		length = link->ops->readlink(link, buffer + PATH_BYTES, PATH_BYTES);
-		if (length < 0)
-			return length;
-	}
-	if (length == 0)
-		return -ENOENT;
-	if ((size_t)length + left > PATH_BYTES)
-		return -ENAMETOOLONG;
-	memmove(buffer + length, rest, left);
-	memcpy(buffer, target, (size_t)length);
-	return 0;
-}
-
-/* One step of the walk for "." and "..". */
-static void step_dots(struct vnode **at, bool up)
-{
-	if (up) {
-		struct vnode *parent = parent_of(*at);
-
-		vnode_release(*at);
-		*at = parent;
-	}
-}
-
-/* The walk proper; buffer: the path, with room for PATH_BYTES more behind PATH_BYTES. *at: where, a reference. */
-static long walk_path(struct fs *fs, char *buffer, unsigned flags, struct vnode **at, struct walk *w)
-{
-	unsigned links = 0;
-
-	for (char *p = buffer;;) {
-		struct vnode *child;
-		char *end, *next;
-		bool last;
-		long e;
-
-		p += strspn(p, "/");
-		if (!*p)
-			break;
-		end = p + strcspn(p, "/");
-		next = end + strspn(end, "/");
-		last = !*next;
-		w->length = (size_t)(end - p);
-		if (w->length > NAME_BYTES)
-			return -ENAMETOOLONG;
-		if ((*at)->kind != VNODE_DIRECTORY)
-			return -ENOTDIR;
-		memcpy(w->name, p, w->length);
-		w->name[w->length] = '\0';
-		if (strcmp(w->name, ".") == 0 || strcmp(w->name, "..") == 0) {
-			step_dots(at, w->name[1] == '.');
-			p = next;
-			continue;
-		}
-		e = child_of(*at, w->name, w->length, &child);
-		if (e && (e != -ENOENT || !last))
-			return e;
-		w->slash = next != end;
-		if (e)
-			goto found; /* node stays NULL: the last name is not there */
-		if (child->kind == VNODE_SYMLINK && (!last || w->slash || !(flags & LOOKUP_NOFOLLOW))) {
-			struct vnode *to = NULL;
-
-			if (++links > SYMLINK_DEPTH)
-				e = -ELOOP;
-			else if (child->ops && child->ops->follow)
-				e = child->ops->follow(child, &to);
-			else
-				e = splice_link(child, buffer, end);
-			vnode_release(child);
-			if (e)
-				return e;
-			child = to;
-			if (!to) {
-				p = buffer;
-				if (*p == '/') {
-					vnode_release(*at);
-					*at = fs->root;
-					vnode_reference(*at);
-				}
-				continue;
-			}
-		}
-		if (last) {
-			w->node = child;
-			goto found;
-		}
-		vnode_release(*at);
-		*at = child;
-		p = next;
-	}
-	/* "/", "." or "..", or a symbolic link to one of them */
-	w->special = true;
-	w->node = *at;
-	vnode_reference(*at);
-found:
-	w->dir = *at;
-	vnode_reference(*at);
-	if (w->node && w->slash && w->node->kind != VNODE_DIRECTORY) {
-		walk_done(w);
-		return -ENOTDIR;
-	}
-	return 0;
-}
-
-/* => 0: w filled, walk_done is due. Else nothing is held. */
-static long walk(struct fs *fs, struct vnode *dir, const char *path, unsigned flags, struct walk *w)
-{
-	size_t length = strnlen(path, PATH_BYTES);
-	struct vnode *at = *path == '/' || !dir ? fs->root : dir;
-	char *buffer;
-	long e;
-
-	*w = (struct walk){ .dir = NULL };
-	if (length == 0)
-		return -ENOENT;
-	if (length == PATH_BYTES)
-		return -ENAMETOOLONG;
-	buffer = kmalloc(&fs->vm->kmalloc, 2 * PATH_BYTES);
-	if (!buffer)
-		return -ENOMEM;
-	memcpy(buffer, path, length + 1);
-	vnode_reference(at);
-	e = walk_path(fs, buffer, flags, &at, w);
-	vnode_release(at);
-	kfree(&fs->vm->kmalloc, buffer);
-	return e;
-}
-
 long fs_lookup(struct fs *fs, struct vnode *dir, const char *path, unsigned flags, struct vnode **out)
 {
 	struct walk w;
@@ -330,7 +123,7 @@ long fs_lookup_exec(struct fs *fs, struct vnode *dir, const char *path, struct v
 	if (e)
 		return e;
 	/* relaxed: a racing chmod may or may not count yet */
-	if ((*out)->kind == VNODE_FILE && (atomic_load_relaxed(&(*out)->mode) & 0111))
+	if ((*out)->object && (atomic_load_relaxed(&(*out)->mode) & 0111))
 		return 0;
 	vnode_release(*out);
 	return -EACCES;
@@ -352,7 +145,7 @@ static long link_at(struct fs *fs, struct walk *w, struct vnode *node)
 	mutex_lock(&fs->lock);
 	if (vnode_removed(w->dir))
 		e = -ENOENT;
-	else if (find_locked(fs, w->dir, w->name, w->length))
+	else if (fs_find_locked(fs, w->dir, w->name, w->length))
 		e = -EEXIST;
 	else
 		insert_locked(fs, w->dir, d, node);
@@ -488,7 +281,7 @@ long fs_unlink(struct fs *fs, struct vnode *dir, const char *path, bool director
 		e = directory ? -ENOTDIR : -EISDIR;
 	if (!e) {
 		mutex_lock(&fs->lock);
-		d = find_locked(fs, w.dir, w.name, w.length);
+		d = fs_find_locked(fs, w.dir, w.name, w.length);
 		if (!d || d->node != w.node)
 			e = -ENOENT, d = NULL;
 		else if (directory && w.node->ops)
@@ -575,8 +368,8 @@ long fs_rename(struct fs *fs, struct vnode *from_dir, const char *from, struct v
 		e = -ENOMEM;
 	if (!e) {
 		mutex_lock(&fs->lock);
-		source = find_locked(fs, a.dir, a.name, a.length);
-		target = find_locked(fs, b.dir, b.name, b.length);
+		source = fs_find_locked(fs, a.dir, a.name, a.length);
+		target = fs_find_locked(fs, b.dir, b.name, b.length);
 		e = rename_allowed_locked(&a, &b, source, target, flags);
 		if (!e && target && target->node == source->node) {
 			/* two names of one file: nothing to do */

@@ -39,7 +39,7 @@ struct vnode_ops {
 	long (*readlink)(struct vnode *v, char *buffer, size_t size);
 	/* The file that a magic link leads to, with a reference; NULL in the table: go by readlink. */
 	long (*follow)(struct vnode *v, struct vnode **out);
-	/* Prepares an open file's ops and data. */
+	/* Prepares an open file's ops and data, which ops->close will give back. */
 	long (*open)(struct vnode *v, const struct file_ops **ops, void **data);
 	/* The last reference is gone. */
 	void (*destroy)(struct vnode *v);
@@ -141,6 +141,9 @@ long fs_rename(struct fs *fs, struct vnode *from_dir, const char *from, struct v
 
 /* A vnode without a name: pipes, memfd, eventfd, /proc's nodes. One reference. A file has an empty object. => -ENOMEM. */
 long vnode_create(struct fs *fs, enum vnode_kind kind, uint32_t mode, struct vnode **out) MUST_CHECK;
+
+/* The same, but a file has no object: for what has operations of its own. */
+long vnode_create_bare(struct fs *fs, enum vnode_kind kind, uint32_t mode, struct vnode **out) MUST_CHECK;
 
 /* Sets own_name, cut to fit, before anybody else knows v. Integer formats and %s only. */
 void vnode_name(struct vnode *v, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -113,10 +113,10 @@ static long file_ioctl(struct thread *t, struct file *f, uint64_t fd, unsigned c
 		set_flags(f, word ? O_NONBLOCK : 0, O_NONBLOCK);
 		return 0;
 	case FIONREAD:
-		if (f->vnode->kind != VNODE_FILE)
+		if (!f->vnode->object)
 			break;
 		mutex_lock(&f->pos_lock);
-		word = (uint32_t)(vnode_size(f->vnode) - f->pos);
+		word = vnode_size(f->vnode) > f->pos ? (uint32_t)(vnode_size(f->vnode) - f->pos) : 0;
 		mutex_unlock(&f->pos_lock);
 		return user_put(argument, &word, sizeof word);
 	}
@@ -182,7 +182,7 @@ long sys_ftruncate(struct thread *t, const uint64_t *a)
 	f = file_get(t, a[0]);
 	if (!f)
 		return -EBADF;
-	e = file_can_write(f) && f->vnode->kind == VNODE_FILE ? vnode_resize(f->vnode, a[1]) : -EINVAL;
+	e = file_can_write(f) && f->vnode->object ? vnode_resize(f->vnode, a[1]) : -EINVAL;
 	file_release(f);
 	return e;
 }
@@ -205,7 +205,7 @@ long sys_fallocate(struct thread *t, const uint64_t *a)
 		return -EBADF;
 	if (!file_can_write(f))
 		e = -EBADF;
-	else if (f->vnode->kind != VNODE_FILE)
+	else if (!f->vnode->object)
 		e = f->vnode->kind == VNODE_PIPE ? -ESPIPE : -ENODEV;
 	else if ((int64_t)end < 0)
 		e = -EFBIG;

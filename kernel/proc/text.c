@@ -35,28 +35,31 @@ void text_clear(struct text *t)
 	t->failed = false;
 }
 
+void text_reserve(struct text *t, size_t n)
+{
+	size_t room = t->room ? t->room * 2 : 512;
+	char *more;
+
+	if (t->failed || n <= t->room - t->length)
+		return;
+	t->failed = true;
+	if (t->fixed)
+		return;
+	while (room - t->length < n)
+		room *= 2;
+	more = krealloc(&t->vm->kmalloc, t->bytes, room);
+	if (!more)
+		return;
+	t->bytes = more;
+	t->room = room;
+	t->failed = false;
+}
+
 void text_bytes(struct text *t, const void *bytes, size_t n)
 {
+	text_reserve(t, n);
 	if (t->failed)
 		return;
-	if (n > t->room - t->length) {
-		size_t room = t->room ? t->room * 2 : 512;
-		char *more;
-
-		if (t->fixed) {
-			t->failed = true;
-			return;
-		}
-		while (room - t->length < n)
-			room *= 2;
-		more = krealloc(&t->vm->kmalloc, t->bytes, room);
-		if (!more) {
-			t->failed = true;
-			return;
-		}
-		t->bytes = more;
-		t->room = room;
-	}
 	memcpy(t->bytes + t->length, bytes, n);
 	t->length += n;
 	if (t->fixed)

@@ -21,6 +21,8 @@ void text_init(struct text *t, struct vm *vm);
 void text_init_fixed(struct text *t, char *bytes, size_t room);
 void text_free(struct text *t);
 void text_clear(struct text *t); /* keeps the memory */
+/* Makes sure that n more bytes fit without allocation. */
+void text_reserve(struct text *t, size_t n);
 /* Integer formats only. Thread context. */
 void text_printf(struct text *t, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_vprintf(struct text *t, const char *format, va_list args) PRINTF_LIKE(2, 0);

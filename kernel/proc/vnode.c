@@ -35,7 +35,7 @@ uint64_t fs_now(const struct fs *fs) { return fs->epoch_ns + machine_now(); }
 
 static struct list *bucket_of(struct fs *fs, uint64_t ino) { return &fs->vnodes[ino % FS_VNODE_BUCKETS]; }
 
-long vnode_create(struct fs *fs, enum vnode_kind kind, uint32_t mode, struct vnode **out)
+long vnode_create_bare(struct fs *fs, enum vnode_kind kind, uint32_t mode, struct vnode **out)
 {
 	struct vnode *v = kmalloc_zero(&fs->vm->kmalloc, sizeof *v);
 
@@ -53,7 +53,16 @@ long vnode_create(struct fs *fs, enum vnode_kind kind, uint32_t mode, struct vno
 	list_init(&v->entries);
 	list_init(&v->all);
 	v->next_cookie = 2;
-	if (kind == VNODE_FILE) {
+	*out = v;
+	return 0;
+}
+
+long vnode_create(struct fs *fs, enum vnode_kind kind, uint32_t mode, struct vnode **out)
+{
+	struct vnode *v;
+	long e = vnode_create_bare(fs, kind, mode, &v);
+
+	if (!e && kind == VNODE_FILE) {
 		if (object_create(fs->vm, (struct oid){ 0, v->ino }, &pager_zero, NULL, 0, 0, &v->object) != OK) {
 			kfree(&fs->vm->kmalloc, v);
 			return -ENOMEM;
@@ -63,7 +72,7 @@ long vnode_create(struct fs *fs, enum vnode_kind kind, uint32_t mode, struct vno
 		mutex_unlock(&fs->lock);
 	}
 	*out = v;
-	return 0;
+	return e;
 }
 
 void vnode_name(struct vnode *v, const char *format, ...)
@@ -86,7 +95,7 @@ void vnode_release(struct vnode *v)
 	for (; v && ref_put(&v->refs); v = parent) {
 		struct fs *fs = v->fs;
 
-		if (v->kind == VNODE_FILE) {
+		if (v->object) {
 			mutex_lock(&fs->lock);
 			list_remove(&v->all);
 			mutex_unlock(&fs->lock);
@@ -120,7 +129,7 @@ struct vnode *fs_by_ino(struct fs *fs, uint64_t ino)
 
 uint64_t vnode_size(const struct vnode *v)
 {
-	if (v->kind == VNODE_FILE)
+	if (v->object)
 		return object_size(v->object);
 	return v->kind == VNODE_SYMLINK ? v->target_length : 0;
 }
@@ -185,7 +194,7 @@ long vnode_resize(struct vnode *v, uint64_t size)
 
 	if (v->kind == VNODE_DIRECTORY)
 		return -EISDIR;
-	if (v->kind != VNODE_FILE)
+	if (!v->object)
 		return -EINVAL;
 	if (size > VNODE_SIZE_MAX)
 		return -EFBIG;
@@ -338,6 +347,9 @@ static const struct file_ops directory_ops = {
 	.seekable = true,
 };
 
+/* Flags that say how to open, not what the open file is like. */
+#define TRANSIENT_FLAGS (uint32_t)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)
+
 /* What O_PATH opens: a place, nothing to read. */
 static const struct file_ops path_ops = { .name = "path" };
 
@@ -358,14 +370,20 @@ long vnode_open(struct vnode *v, uint32_t flags, struct file **out)
 		ops = &directory_ops, e = writes ? -EISDIR : 0;
 	else if (v->ops && v->ops->open)
 		e = v->ops->open(v, &ops, &data);
-	else if (v->kind == VNODE_FILE)
+	else if (v->object)
 		ops = &regular_ops;
 	if (!e && !ops)
 		e = -ENXIO;
-	if (!e && v->kind == VNODE_FILE && (flags & O_TRUNC) && writes && !(flags & O_PATH))
+	if (!e && v->object && (flags & O_TRUNC) && writes && !(flags & O_PATH))
 		e = vnode_resize(v, 0);
 	if (e)
 		return e;
 	vnode_reference(v);
-	return file_create(v->fs->vm, v->fs, v, ops, data, flags & ~(uint32_t)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC), out);
+	e = file_create(v->fs->vm, v->fs, v, ops, data, flags & ~TRANSIENT_FLAGS, out);
+	if (e && data != v->data && ops->close) {
+		struct file never = { .vm = v->fs->vm, .vnode = v, .data = data };
+
+		ops->close(&never); /* gives back what open has made */
+	}
+	return e;
 }
