@@ -245,7 +245,7 @@ static void a_section_is_over_before_reuse(void **state)
 /* --- in earnest --- */
 
 #define SLOTS 4
-#define ROUNDS 3000u
+#define ROUNDS 1500u
 
 static struct {
 	ATOMIC(struct object *) slot[SLOTS];

@@ -100,10 +100,12 @@ static bool config_complete(struct host_config *c)
 
 static void fill_junk(struct host_machine *m, const struct host_bank *b)
 {
-	uint64_t *word = (uint64_t *)(void *)host_bytes(m, b->start);
+	uint64_t junk[PAGE_SIZE / 8];
 
-	for (uint64_t i = 0; i < b->bytes / sizeof *word; i++)
-		word[i] = host_mix(m->config.seed + b->start + i) | 1;
+	for (unsigned i = 0; i < ARRAY_SIZE(junk); i++)
+		junk[i] = host_mix(m->config.seed + b->start + i) | 1;
+	for (uint64_t at = 0; at < b->bytes; at += PAGE_SIZE)
+		memcpy(host_bytes(m, b->start + at), junk, PAGE_SIZE);
 }
 
 static enum error ram_create(struct host_machine *m)
