@@ -33,7 +33,7 @@ bool machine_option(const char *key, char *value, size_t size);
 /* Nanoseconds since boot, the same on every CPU; counter frequency in Hz. Any context. */
 uint64_t machine_now(void);
 
-/* Arms this CPU's timer for that moment (ns since boot); UINT64_MAX disarms. Interrupts masked. */
+/* Arms this CPU's timer for that moment (ns since boot), 20 us from now at the earliest; UINT64_MAX disarms. Interrupts masked. */
 void machine_timer_set(uint64_t when);
 
 /* What the upper floors want to be told; registered once before interrupts are on. All run with interrupts masked. */

@@ -6,6 +6,7 @@
 #include "sysreg.h"
 
 #define NS UINT64_C(1000000000)
+#define TIMER_LEAST 20000 /* ns */
 #define CTL_ENABLE 1
 #define CTL_MASKED 2
 
@@ -48,7 +49,8 @@ void machine_timer_set(uint64_t when)
 		return;
 	}
 	now = machine_now();
-	delta = when > now ? when - now : 0;
+	/* A handler that arms a moment in the past over and over must not keep what it interrupts from going on. */
+	delta = when > now + TIMER_LEAST ? when - now : TIMER_LEAST;
 	if (delta > 86400 * NS)
 		delta = 86400 * NS; /* comes early; whoever armed it looks at the clock anyway */
 	ticks = delta / NS * frequency + (delta % NS * frequency + NS - 1) / NS;
