@@ -34,8 +34,9 @@
  *
  * B's lock comes after A's, so B reads pm, or what A stored later, which is after
  * A's flush. The reading CPU is in a section, which keeps pm. Likewise pmap_remove
- * adds pages that it finds BUSY to its own gather: whoever made them so may not
- * have flushed yet, and an anon's frame may be freed after our flush.
+ * and pmap_protect add pages that they find BUSY to their own gather: whoever made
+ * them so may not have flushed yet, and what was taken away is gone when our flush
+ * returns, whoever took it first.
  *
  * Which TLBI. By page with last-level-only when no table descriptor changed;
  * any TLBI of an address that is not last-level-only drops the cached table

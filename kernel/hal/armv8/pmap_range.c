@@ -60,7 +60,7 @@ static unsigned remove_locked(struct pmap_leaf *leaf, uint64_t va, uint64_t end,
 		uint64_t d = mmu_pte_load(p);
 
 		if (!pte_valid(d)) {
-			if (d) /* BUSY: its flush may be still to come, but what it mapped may be freed after ours */
+			if (d) /* BUSY: its flush may still be to come, but what it mapped may be freed after ours */
 				gather_add(g, va, va + PAGE_SIZE);
 			continue;
 		}
@@ -136,8 +136,8 @@ static void protect_locked(struct pmap_leaf *leaf, uint64_t va, uint64_t end, en
 		/* cas: a dirty bit that hardware sets meanwhile is seen and kept as SW_DIRTY */
 		while (pte_valid(d) && pte_restrict(d, prot) != d && !mmu_pte_cas(p, &d, pte_restrict(d, prot)))
 			;
-		if (pte_valid(d) && must_flush(leaf->pm->sys, d, pte_restrict(d, prot)))
-			gather_add(g, va, va + PAGE_SIZE);
+		if (pte_valid(d) ? must_flush(leaf->pm->sys, d, pte_restrict(d, prot)) : d != 0)
+			gather_add(g, va, va + PAGE_SIZE); /* BUSY: what it was may not be flushed yet */
 	}
 }
 
