@@ -37,18 +37,25 @@ void vm_init(struct vm *vm, const struct machine_info *info, struct pmap_system 
 	need(vm_map_module_init(vm), "maps");
 }
 
-/* Epochs to wait out: what destructors retire is retired one epoch later, and that three levels deep (map, table, slab). */
-#define DRAIN_ROUNDS 16
+/* Other CPUs free what they retired when they poll, at their next tick; longer than this nobody waits for them. */
+#define DRAIN_NS UINT64_C(200000000)
 
-void vm_drain(struct vm *vm)
+/* Until nothing that was retired, on any CPU, is left: destructors may retire more. */
+static void drain_epochs(struct vm *vm)
 {
-	for (unsigned i = 0; i < DRAIN_ROUNDS; i++) {
+	uint64_t end = machine_now() + DRAIN_NS;
+
+	do {
 		(void)epoch_poll(&vm->epoch);
 		if (sync_ops)
 			sync_ops->yield();
-	}
+	} while (epoch_pending(&vm->epoch) && machine_now() < end);
+}
+
+void vm_drain(struct vm *vm)
+{
+	drain_epochs(vm);
 	(void)zones_drain(&vm->zones);
-	for (unsigned i = 0; i < DRAIN_ROUNDS / 4; i++)
-		(void)epoch_poll(&vm->epoch);
+	drain_epochs(vm); /* slabs of type-stable zones */
 	frames_drain(&vm->frames);
 }

@@ -28,10 +28,11 @@ static void take_stock(struct test_vm *v, uint64_t owned[FRAME_OWNER_COUNT])
 
 			host_detach();
 			host_attach(m, cpu);
-			vm_drain(v->vm);
+			(void)epoch_poll(&v->vm->epoch);
 			host_detach();
 			host_attach(m, 0);
 		}
+	vm_drain(v->vm);
 	if (!frame_audit(&v->vm->frames, &a))
 		panic("frame audit failed");
 	for (unsigned i = 0; i < FRAME_OWNER_COUNT; i++)
