@@ -11,67 +11,67 @@
 
 bool frames_read(struct frames *frames)
 {
-    char text[4096], owner[32];
-    unsigned long count;
-    unsigned seen = 0;
-    size_t have = 0;
-    ssize_t n;
-    int fd = open("/proc/frames", O_RDONLY | O_CLOEXEC);
+	char text[4096], owner[32];
+	unsigned long count;
+	unsigned seen = 0;
+	size_t have = 0;
+	ssize_t n;
+	int fd = open("/proc/frames", O_RDONLY | O_CLOEXEC);
 
-    if (fd < 0)
-        return false;
-    /* No stdio: a buffer from malloc would be a frame more in one of two counts. */
-    while ((n = read(fd, text + have, sizeof text - 1 - have)) > 0)
-        have += (size_t)n;
-    close(fd);
-    if (n < 0)
-        return false;
-    text[have] = '\0';
-    *frames = (struct frames){0};
-    for (char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-        if (*line == '#' || sscanf(line, "%31s %lu", owner, &count) != 2)
-            continue;
+	if (fd < 0)
+		return false;
+	/* No stdio: a buffer from malloc would be a frame more in one of two counts. */
+	while ((n = read(fd, text + have, sizeof text - 1 - have)) > 0)
+		have += (size_t)n;
+	close(fd);
+	if (n < 0)
+		return false;
+	text[have] = '\0';
+	*frames = (struct frames){0};
+	for (char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		if (*line == '#' || sscanf(line, "%31s %lu", owner, &count) != 2)
+			continue;
 #define FRAMES_TAKE(name) \
-    if (strcmp(owner, #name) == 0) \
-        frames->name = count, seen++;
-        FRAMES_OWNERS(FRAMES_TAKE)
+	if (strcmp(owner, #name) == 0) \
+		frames->name = count, seen++;
+		FRAMES_OWNERS(FRAMES_TAKE)
 #undef FRAMES_TAKE
-    }
+	}
 #define FRAMES_ONE(name) +1
-    errno = ENODATA;
-    return seen == 0 FRAMES_OWNERS(FRAMES_ONE);
+	errno = ENODATA;
+	return seen == 0 FRAMES_OWNERS(FRAMES_ONE);
 #undef FRAMES_ONE
 }
 
 bool frames_same(const struct frames *a, const struct frames *b)
 {
-    return a->table == b->table && a->anon == b->anon && a->object == b->object && a->wired == b->wired &&
-        a->reserved == b->reserved && a->free + a->cached + a->zone == b->free + b->cached + b->zone;
+	return a->table == b->table && a->anon == b->anon && a->object == b->object && a->wired == b->wired &&
+	       a->reserved == b->reserved && a->free + a->cached + a->zone == b->free + b->cached + b->zone;
 }
 
 bool frames_settle(const struct frames *before, struct frames *after)
 {
-    const struct timespec pause = {0, 50 * 1000 * 1000};
+	const struct timespec pause = {0, 50 * 1000 * 1000};
 
-    for (int tries = 0; tries < 40; tries++) {
-        if (!frames_read(after))
-            return false;
-        if (frames_same(before, after))
-            return true;
-        nanosleep(&pause, NULL);
-    }
-    return false;
+	for (int tries = 0; tries < 40; tries++) {
+		if (!frames_read(after))
+			return false;
+		if (frames_same(before, after))
+			return true;
+		nanosleep(&pause, NULL);
+	}
+	return false;
 }
 
 void frames_print(const char *prefix, const struct frames *before, const struct frames *after)
 {
-    unsigned long sum_before = 0, sum_after = 0;
+	unsigned long sum_before = 0, sum_after = 0;
 
-    printf("%s%-10s %10s %10s\n", prefix, "frames", "before", "after");
+	printf("%s%-10s %10s %10s\n", prefix, "frames", "before", "after");
 #define FRAMES_LINE(name) \
-    printf("%s%-10s %10lu %10lu\n", prefix, #name, before->name, after->name); \
-    sum_before += before->name, sum_after += after->name;
-    FRAMES_OWNERS(FRAMES_LINE)
+	printf("%s%-10s %10lu %10lu\n", prefix, #name, before->name, after->name); \
+	sum_before += before->name, sum_after += after->name;
+	FRAMES_OWNERS(FRAMES_LINE)
 #undef FRAMES_LINE
-    printf("%s%-10s %10lu %10lu\n", prefix, "all", sum_before, sum_after);
+	printf("%s%-10s %10lu %10lu\n", prefix, "all", sum_before, sum_after);
 }

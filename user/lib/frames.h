@@ -9,8 +9,8 @@
  *     free + cached + zone                   the same sum
  *
  * free, cached and zone are taken together because a slab that was grown for a process may stay
- * with its zone after that process has gone. A frame that is lost to none of the eight, or that stays with
- * one of the five, shows in either line.
+ * with its zone after that process has gone. A frame that one of the five keeps, or that none of the
+ * eight has any more, is seen.
  */
 #ifndef USER_LIB_FRAMES_H
 #define USER_LIB_FRAMES_H
@@ -21,7 +21,7 @@
 
 struct frames {
 #define FRAMES_FIELD(owner) unsigned long owner;
-    FRAMES_OWNERS(FRAMES_FIELD)
+	FRAMES_OWNERS(FRAMES_FIELD)
 #undef FRAMES_FIELD
 };
 

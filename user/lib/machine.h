@@ -13,8 +13,8 @@
 #define MACHINE_CPUS_MAX 256
 
 struct machine {
-    size_t cpus;               /* how many this process may use, at least 1 */
-    int cpu[MACHINE_CPUS_MAX]; /* their numbers */
+	size_t cpus;               /* how many this process may use, at least 1 */
+	int cpu[MACHINE_CPUS_MAX]; /* their numbers */
 };
 
 /* Asks the kernel for the CPUs. => false, with errno, when it does not say */

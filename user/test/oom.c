@@ -26,126 +26,127 @@
 /* Ends by _exit(0) when told ENOMEM with all it wrote intact. */
 static void hog(size_t limit)
 {
-    size_t *previous = NULL, chunks = 0;
+	size_t *previous = NULL, chunks = 0;
 
-    while (chunks * CHUNK < limit) {
-        size_t *p = mmap(NULL, CHUNK, RW, ANON | MAP_NORESERVE, -1, 0);
-        if (p == MAP_FAILED) {
-            CHECK_EQ(ENOMEM, errno);
-            break;
-        }
-        for (size_t i = CHUNK; i > 0; i -= PAGE)
-            p[(i - PAGE) / sizeof *p] = chunks;
-        p[1] = (size_t)previous;
-        previous = p;
-        chunks++;
-    }
-    while (previous) {
-        chunks--;
-        for (size_t i = 0; i < CHUNK; i += PAGE)
-            CHECK_EQ(chunks, previous[i / sizeof *previous]);
-        previous = (size_t *)previous[1];
-    }
-    _exit(check_end());
+	while (chunks * CHUNK < limit) {
+		size_t *p = mmap(NULL, CHUNK, RW, ANON | MAP_NORESERVE, -1, 0);
+		if (p == MAP_FAILED) {
+			CHECK_EQ(ENOMEM, errno);
+			break;
+		}
+		for (size_t i = CHUNK; i > 0; i -= PAGE)
+			p[(i - PAGE) / sizeof *p] = chunks;
+		p[1] = (size_t)previous;
+		previous = p;
+		chunks++;
+	}
+	while (previous) {
+		chunks--;
+		for (size_t i = 0; i < CHUNK; i += PAGE)
+			CHECK_EQ(chunks, previous[i / sizeof *previous]);
+		previous = (size_t *)previous[1];
+	}
+	_exit(check_end());
 }
 
 /* Holds a megabyte, looks at it again and again, and ends when the pipe does. */
 static void bystander(int go)
 {
-    size_t bytes = 1 << 20;
-    char *p = mmap(NULL, bytes, RW, ANON, -1, 0), byte;
-    struct timespec t = {0, 20000000};
+	size_t bytes = 1 << 20;
+	char *p = mmap(NULL, bytes, RW, ANON, -1, 0), byte;
+	struct timespec t = {0, 20000000};
 
-    REQUIRE(p != MAP_FAILED);
-    memset(p, 'b', bytes);
-    for (int i = 0; i < 25; i++) {
-        for (size_t j = 0; j < bytes; j += PAGE)
-            CHECK_EQ('b', p[j]);
-        nanosleep(&t, NULL);
-    }
-    (void)!read(go, &byte, 1);
-    for (size_t j = 0; j < bytes; j += PAGE)
-        CHECK_EQ('b', p[j]);
-    _exit(check_end());
+	REQUIRE(p != MAP_FAILED);
+	memset(p, 'b', bytes);
+	for (int i = 0; i < 25; i++) {
+		for (size_t j = 0; j < bytes; j += PAGE)
+			CHECK_EQ('b', p[j]);
+		nanosleep(&t, NULL);
+	}
+	(void)!read(go, &byte, 1);
+	for (size_t j = 0; j < bytes; j += PAGE)
+		CHECK_EQ('b', p[j]);
+	_exit(check_end());
 }
 
 static void all_gone(size_t hogs)
 {
-    unsigned long total = machine_meminfo("MemTotal") * 1024;
-    pid_t pids[64], watcher;
-    int go[2];
+	unsigned long total = machine_meminfo("MemTotal") * 1024;
+	pid_t pids[64], watcher;
+	int go[2];
 
-    REQUIRE(hogs <= 64 && pipe(go) == 0);
-    watcher = check_fork();
-    REQUIRE(watcher >= 0);
-    if (watcher == 0) {
-        close(go[1]);
-        bystander(go[0]);
-    }
-    for (size_t i = 0; i < hogs; i++) {
-        pids[i] = check_fork();
-        REQUIRE(pids[i] >= 0);
-        if (pids[i] == 0) {
-            close(go[1]);
-            hog(2 * total);
-        }
-    }
-    for (size_t i = 0; i < hogs; i++) {
-        int status = 0;
-        REQUIRE(waitpid(pids[i], &status, 0) == pids[i]);
-        if (status != 0 && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
-            check_failed(__FILE__, __LINE__, "hog %zu: expected SIGKILL or ENOMEM, got status 0x%x", i, status);
-    }
-    CHECK_EQ(0, waitpid(watcher, NULL, WNOHANG)); /* still there */
-    close(go[1]);
-    CHECK_CHILD(watcher);
-    close(go[0]);
+	REQUIRE(hogs <= 64 && pipe(go) == 0);
+	watcher = check_fork();
+	REQUIRE(watcher >= 0);
+	if (watcher == 0) {
+		close(go[1]);
+		bystander(go[0]);
+	}
+	for (size_t i = 0; i < hogs; i++) {
+		pids[i] = check_fork();
+		REQUIRE(pids[i] >= 0);
+		if (pids[i] == 0) {
+			close(go[1]);
+			hog(2 * total);
+		}
+	}
+	for (size_t i = 0; i < hogs; i++) {
+		int status = 0;
+		REQUIRE(waitpid(pids[i], &status, 0) == pids[i]);
+		if (status != 0 && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
+			check_failed(__FILE__, __LINE__, "hog %zu: expected SIGKILL or ENOMEM, got status 0x%x", i,
+				     status);
+	}
+	CHECK_EQ(0, waitpid(watcher, NULL, WNOHANG)); /* still there */
+	close(go[1]);
+	CHECK_CHILD(watcher);
+	close(go[0]);
 }
 
 /* A limit of one's own is ENOMEM, without anybody killed. */
 static void told_in_time(void)
 {
-    CHECK_ERR(ENOMEM, mmap(NULL, 1UL << 47, RW, ANON, -1, 0)); /* more than there could be, at once */
-    CHECK(malloc((size_t)1 << 46) == NULL);
+	CHECK_ERR(ENOMEM, mmap(NULL, 1UL << 47, RW, ANON, -1, 0)); /* more than there could be, at once */
+	CHECK(malloc((size_t)1 << 46) == NULL);
 }
 
 static void after(char *self)
 {
-    pid_t pid = fork();
+	pid_t pid = fork();
 
-    if (pid == 0) {
-        execl(self, self, "0", NULL);
-        _exit(99);
-    }
-    CHECK_CHILD(pid);
+	if (pid == 0) {
+		execl(self, self, "0", NULL);
+		_exit(99);
+	}
+	CHECK_CHILD(pid);
 }
 
 int main(int argc, char **argv)
 {
-    size_t hogs = argc > 1 ? strtoul(argv[1], NULL, 0) : 1;
-    static struct frames before, now;
+	size_t hogs = argc > 1 ? strtoul(argv[1], NULL, 0) : 1;
+	static struct frames before, now;
 
-    if (hogs == 0) { /* the next program */
-        char *p = malloc(1 << 20);
-        REQUIRE(p);
-        memset(p, 'n', 1 << 20);
-        return p[12345] != 'n';
-    }
-    told_in_time();
-    after(argv[0]); /* what stays of running anything at all is there before the first count */
-    unsigned long free_before = machine_meminfo("MemFree"), free_after = 0;
-    bool counted = frames_read(&before);
-    all_gone(hogs);
-    after(argv[0]);
-    if (counted && !frames_settle(&before, &now)) {
-        check_failed(__FILE__, __LINE__, "frames by owner: expected the same as before, got others");
-        frames_print("", &before, &now);
-        fflush(stdout);
-    }
-    for (int i = 0; i < 100 && free_after < free_before / 16 * 15; i++) {
-        free_after = machine_meminfo("MemFree");
-        usleep(20000);
-    }
-    CHECK(free_after >= free_before / 16 * 15);
-    return check_end();
+	if (hogs == 0) { /* the next program */
+		char *p = malloc(1 << 20);
+		REQUIRE(p);
+		memset(p, 'n', 1 << 20);
+		return p[12345] != 'n';
+	}
+	told_in_time();
+	after(argv[0]); /* what stays of running anything at all is there before the first count */
+	unsigned long free_before = machine_meminfo("MemFree"), free_after = 0;
+	bool counted = frames_read(&before);
+	all_gone(hogs);
+	after(argv[0]);
+	if (counted && !frames_settle(&before, &now)) {
+		check_failed(__FILE__, __LINE__, "frames by owner: expected the same as before, got others");
+		frames_print("", &before, &now);
+		fflush(stdout);
+	}
+	for (int i = 0; i < 100 && free_after < free_before / 16 * 15; i++) {
+		free_after = machine_meminfo("MemFree");
+		usleep(20000);
+	}
+	CHECK(free_after >= free_before / 16 * 15);
+	return check_end();
 }
