@@ -392,7 +392,97 @@ static void others_caches_are_reached(void **state)
 	memory_close(m);
 }
 
-#define QUOTA_MAX 4096
+/*
+ * Lets other CPUs act, on this thread, at the k-th moment of CPU 0's search at
+ * which it holds nothing: every interleaving with one interruption, one by one.
+ */
+static struct {
+	struct test_memory *m;
+	void (*act)(struct test_memory *m);
+	unsigned countdown;
+	bool acting, acted;
+} interloper;
+static pfn_t interloper_frame;
+
+static void interlope(void)
+{
+	const struct cpu_debug *d = cpu_debug();
+
+	if (interloper.acted || interloper.acting || !interloper.m->frames.searching.x)
+		return;
+	for (uint32_t i = 0; i < d->held_count; i++) { /* a gate that it is about to take is still free */
+		const struct gate *g = d->held_lock[i];
+
+		if (d->held_rank[i] != RANK_FRAME_CACHE || g->inside.x || g->visited.x)
+			return;
+	}
+	if (interloper.countdown-- > 0)
+		return;
+	interloper.acting = true;
+	interloper.act(interloper.m);
+	become_cpu(interloper.m, 0);
+	interloper.acting = false;
+	interloper.acted = true;
+}
+
+/* CPU 1 needs a frame, and would fill its cache. */
+static void act_alloc(struct test_memory *m)
+{
+	become_cpu(m, 1);
+	interloper_frame = alloc(m, 0, FRAME_OBJECT);
+}
+
+/* CPU 1 frees one, then CPU 2 takes the last one of its own. */
+static void act_free_and_alloc(struct test_memory *m)
+{
+	become_cpu(m, 1);
+	frame_free(&m->frames, interloper_frame, 0);
+	become_cpu(m, 2);
+	interloper_frame = alloc(m, 0, FRAME_OBJECT);
+}
+
+/* Frames free: n, all in CPU 2's cache. CPU 0 must get one, whenever the others act. Returns how many moments there were. */
+static unsigned search_against(void (*act)(struct test_memory *m), unsigned n)
+{
+	unsigned k;
+
+	for (k = 0;; k++) {
+		struct test_memory *m = memory_open(3, 16 * MIB);
+		struct frame_list all;
+		enum error e;
+		pfn_t f;
+
+		frame_list_init(&all);
+		while (frame_alloc(&m->frames, 0, 0, FRAME_ANON, &f) == OK)
+			frame_list_push(&m->frames, &all, f);
+		interloper_frame = frame_list_pop(&m->frames, &all);
+		become_cpu(m, 2);
+		for (unsigned i = 0; i < n; i++)
+			frame_free(&m->frames, frame_list_pop(&m->frames, &all), 0);
+		become_cpu(m, 0);
+		interloper.m = m;
+		interloper.act = act;
+		interloper.countdown = k;
+		interloper.acting = interloper.acted = false;
+		host_point = interlope;
+		e = frame_alloc(&m->frames, 0, 0, FRAME_ANON, &f);
+		host_point = NULL;
+		if (e != OK)
+			fail_msg("refused at moment %u although frames were free all the time", k);
+		memory_abandon(m);
+		if (!interloper.acted)
+			return k;
+	}
+}
+
+static void search_misses_nothing(void **state)
+{
+	(void)state;
+	assert_true(search_against(act_alloc, 3) >= 4);
+	assert_true(search_against(act_alloc, 2) >= 4);
+	assert_true(search_against(act_free_and_alloc, 1) >= 3);
+}
+
 struct quota {
 	struct test_memory *m;
 	uint64_t frames;        /* that each CPU may hold */
@@ -410,7 +500,8 @@ static void live_on_quota(uint32_t cpu, void *arg)
 	uint64_t count = 0;
 	unsigned seed = TEST_SEED + cpu;
 
-	for (unsigned step = 0; step < 30000; step++) {
+	jitter(32);
+	for (unsigned step = 0; step < 15000; step++) {
 		unsigned r = (unsigned)rand_r(&seed);
 
 		/* most of the time near the limit, all the way down now and then */
@@ -435,6 +526,7 @@ static void live_on_quota(uint32_t cpu, void *arg)
 	}
 	while (count > 0)
 		frame_free(f, held[--count], 0);
+	jitter(0);
 	free(held);
 }
 
@@ -462,6 +554,7 @@ static void churn(uint32_t cpu, void *arg)
 	struct { pfn_t n; unsigned order; } held[128];
 	unsigned count = 0, seed = TEST_SEED + cpu;
 
+	jitter(64);
 	for (unsigned step = 0; step < 10000; step++) {
 		unsigned r = (unsigned)rand_r(&seed);
 		unsigned order = r % 8 ? 0 : r / 8 % 32 == 0 ? CHUNK_ORDER : r / 8 % 5;
@@ -493,6 +586,7 @@ static void churn(uint32_t cpu, void *arg)
 	}
 	while (count-- > 0)
 		frame_free(&m->frames, held[count].n, held[count].order);
+	jitter(0);
 }
 
 static void crowd(void **state)
@@ -525,6 +619,7 @@ int main(void)
 		cmocka_unit_test(misuse_panics),
 		cmocka_unit_test(audit_notices),
 		cmocka_unit_test(others_caches_are_reached),
+		cmocka_unit_test(search_misses_nothing),
 		cmocka_unit_test(no_failure_while_one_is_free),
 		cmocka_unit_test(crowd),
 	};

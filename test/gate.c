@@ -20,8 +20,13 @@ static void owner_and_visitors(uint32_t cpu, void *arg)
 
 	if (cpu == 0) {
 		for (unsigned i = 0; i < OWNER_TURNS; i++) {
+			uint64_t before;
+
 			gate_enter(&s->gate, RANK_FRAME_CACHE);
-			s->plain++;
+			before = s->plain;
+			if (i % 128 == 0)
+				cpu_relax(); /* the core goes to a visitor while we are inside */
+			s->plain = before + 1;
 			gate_leave(&s->gate);
 			if (i % 1024 == 0)
 				cpu_relax();
@@ -34,9 +39,9 @@ static void owner_and_visitors(uint32_t cpu, void *arg)
 
 		gate_visit(&s->gate, RANK_FRAME_CACHE);
 		before = s->plain;
+		if (i % 2)
+			cpu_relax();
 		s->plain = before + 1;
-		for (unsigned turn = 0; turn < 8; turn++)
-			CHECK(s->plain == before + 1);
 		gate_visit_end(&s->gate);
 		atomic_add_relaxed(&s->visits, UINT64_C(1));
 		if (i % 8 == 0)

@@ -382,7 +382,8 @@ static void carry(uint32_t cpu, void *arg)
 	struct parcel *own[200];
 	unsigned count = 0, seed = TEST_SEED + cpu;
 
-	for (uint64_t step = 0; step < 15000; step++) {
+	jitter(256);
+	for (uint64_t step = 0; step < 8000; step++) {
 		unsigned r = (unsigned)rand_r(&seed);
 
 		if (r % 2 || (post->hoard && r % 512 && count < 190)) {
@@ -418,6 +419,7 @@ static void carry(uint32_t cpu, void *arg)
 	}
 	while (count > 0)
 		zone_free(post->zone, own[--count]);
+	jitter(0);
 }
 
 static void run_post(unsigned flags, uint64_t ram, bool hoard, uint64_t fail_one_in)

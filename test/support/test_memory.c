@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "test_memory.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 #include "base/print.h"
@@ -72,6 +73,22 @@ void memory_close(struct test_memory *m)
 {
 	memory_check(m);
 	memory_abandon(m);
+}
+
+static _Thread_local uint64_t jitter_state, jitter_one_in;
+
+static void jitter_point(void)
+{
+	jitter_state = jitter_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	if ((jitter_state >> 33) % jitter_one_in == 0)
+		sched_yield();
+}
+
+void jitter(unsigned one_in)
+{
+	jitter_state = TEST_SEED + cpu_id();
+	jitter_one_in = one_in;
+	host_point = one_in ? jitter_point : NULL;
 }
 
 static bool fail_some(void *arg)

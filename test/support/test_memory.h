@@ -34,6 +34,13 @@ void memory_abandon(struct test_memory *m);
 /* The calling thread becomes another CPU. */
 void become_cpu(struct test_memory *m, uint32_t cpu);
 
+/*
+ * From now on the calling thread lets others run at random points between its
+ * atomic accesses (one_in: the mean number of accesses from one to the next), so
+ * that windows of one instruction are met also on few host cores. 0: no more.
+ */
+void jitter(unsigned one_in);
+
 /* From now on one allocation in n fails; 0: none. */
 void memory_fail(struct test_memory *m, uint64_t one_in);
 
