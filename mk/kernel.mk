@@ -42,19 +42,6 @@ $(K)/obj/%.o: %.S $(HEADERS) mk/kernel.mk | setup
 	@mkdir -p $(@D)
 	$(Q)$(KCC) $(K_GEN) $(K_CPP) $(OUT)
 
-# Linked twice: the second time with a table of the first one's function names, which moves no function.
-K_LINK = $(KCC) $(K_LDFLAGS) -Wl,-T,$(K_LDS) -o $@ $(1) -Wl,--start-group $(LIBFDT) $(PICO)/lib/libc.a $(KCC_LIBGCC) \
-	-Wl,--end-group
-
-$(K)/nameless.elf: $(K_OBJ) $(K_LDS)
-	$(call say,LD,$@)
-	$(Q)$(call K_LINK,$(K_OBJ))
-
-$(K)/symbols.o: $(K)/nameless.elf tools/symbols
-	$(call say,NM,$<)
-	$(Q)NM=$(CROSS)nm tools/symbols $< >$(@:.o=.S)
-	$(Q)$(KCC) -c -o $@ $(@:.o=.S)
-
 # Linked twice: the second time with the table of function names that tools/symbols makes of the first.
 define kernel_link
 	$(call say,LD,$@)
