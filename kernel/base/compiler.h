@@ -8,6 +8,7 @@
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 #define ALIGNED(n) __attribute__((aligned(n)))
 #define UNUSED __attribute__((unused))
+#define NOINLINE __attribute__((noinline)) /* keeps a rare path out of the registers of a frequent one */
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define CACHE_LINE 64
