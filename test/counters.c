@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* test/counters.c: nothing that is counted is lost, and every counter says what it counts. */
-#include "test_machine.h"
 #include "vm/counters.h"
+#include "test_machine.h"
 
 #define STEPS 20000
 

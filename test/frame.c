@@ -32,11 +32,13 @@ static void boot_respects_holes_and_reserved(void **state)
 {
 	uint64_t base = HOST_RAM_START;
 	struct host_config config = {
-		.ncpus = 2, .junk = true, .banks = 2,
-		.bank = { { base + 3 * PAGE_SIZE, 8 * MIB }, { base + 12 * MIB, 5 * MIB + 7 * PAGE_SIZE } },
+		.ncpus = 2,
+		.junk = true,
+		.banks = 2,
+		.bank = {{base + 3 * PAGE_SIZE, 8 * MIB}, {base + 12 * MIB, 5 * MIB + 7 * PAGE_SIZE}},
 	};
 	struct test_memory *m = aligned_alloc(CACHE_LINE, round_up(sizeof *m, CACHE_LINE));
-	struct machine_info mi = { .ncpus = 2 };
+	struct machine_info mi = {.ncpus = 2};
 	struct frame_audit a;
 	uint64_t total = 0;
 	pfn_t n;
@@ -84,7 +86,9 @@ static void boot_respects_holes_and_reserved(void **state)
 static void far_bank_is_left_out(void **state)
 {
 	struct host_config config = {
-		.ncpus = 1, .banks = 2, .bank = { { HOST_RAM_START, 8 * MIB }, { HOST_RAM_START + 2048 * MIB, 4 * MIB } },
+		.ncpus = 1,
+		.banks = 2,
+		.bank = {{HOST_RAM_START, 8 * MIB}, {HOST_RAM_START + 2048 * MIB, 4 * MIB}},
 	};
 	struct frames *f = aligned_alloc(CACHE_LINE, sizeof *f);
 	struct test_machine t;
@@ -100,7 +104,7 @@ static void far_bank_is_left_out(void **state)
 static void boot_without_memory(void **state)
 {
 	struct frames *f = aligned_alloc(CACHE_LINE, sizeof *f);
-	struct machine_info mi = { .ncpus = 1 };
+	struct machine_info mi = {.ncpus = 1};
 	struct test_machine t;
 
 	(void)state;
@@ -441,7 +445,10 @@ static void act_free_and_alloc(struct test_memory *m)
 	interloper_frame = alloc(m, 0, FRAME_OBJECT);
 }
 
-/* Frames free: n, all in CPU 2's cache. CPU 0 must get one, whenever the others act. Returns how many moments there were. */
+/*
+ * Frames free: n, all in CPU 2's cache. CPU 0 must get one, whenever the others
+ * act. Returns how many moments there were.
+ */
 static unsigned search_against(void (*act)(struct test_memory *m), unsigned n)
 {
 	unsigned k;
@@ -485,7 +492,7 @@ static void search_misses_nothing(void **state)
 
 struct quota {
 	struct test_memory *m;
-	uint64_t frames;        /* that each CPU may hold */
+	uint64_t frames; /* that each CPU may hold */
 };
 
 /*
@@ -533,7 +540,7 @@ static void live_on_quota(uint32_t cpu, void *arg)
 static void no_failure_while_one_is_free(void **state)
 {
 	struct test_memory *m = memory_open(4, 4 * MIB);
-	struct quota q = { m, 60 };
+	struct quota q = {m, 60};
 	uint64_t surplus = m->before.owned[FRAME_FREE] - 4 * q.frames;
 	struct frame_list rest;
 
@@ -551,7 +558,10 @@ static void no_failure_while_one_is_free(void **state)
 static void churn(uint32_t cpu, void *arg)
 {
 	struct test_memory *m = arg;
-	struct { pfn_t n; unsigned order; } held[128];
+	struct {
+		pfn_t n;
+		unsigned order;
+	} held[128];
 	unsigned count = 0, seed = TEST_SEED + cpu;
 
 	jitter(64);
@@ -562,7 +572,8 @@ static void churn(uint32_t cpu, void *arg)
 		if (r / 256 % 2 && count < ARRAY_SIZE(held)) {
 			uint32_t *word;
 
-			if (frame_alloc(&m->frames, order, r / 512 % 8 ? 0 : FRAME_ZERO, FRAME_ANON, &held[count].n) != OK)
+			if (frame_alloc(&m->frames, order, r / 512 % 8 ? 0 : FRAME_ZERO, FRAME_ANON, &held[count].n) !=
+			    OK)
 				continue;
 			word = frame_bytes(held[count].n);
 			word[0] = cpu + 1;

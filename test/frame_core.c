@@ -74,7 +74,10 @@ static void expect_get(struct scene *s, unsigned order, uint32_t index)
 /* Random blocks of all orders come and go; what is refused is not there. */
 static void agrees_with_model(void **state)
 {
-	static struct { uint32_t index; unsigned order; } held[4096];
+	static struct {
+		uint32_t index;
+		unsigned order;
+	} held[4096];
 	unsigned count = 0, refused = 0, large = 0;
 	uint64_t hint = 0;
 	struct scene *s = scene_open(3); /* not aligned to a large block */
@@ -194,7 +197,10 @@ struct crowd {
 static void take_and_put(uint32_t cpu, void *arg)
 {
 	struct crowd *c = arg;
-	struct { uint32_t index; unsigned order; } held[64];
+	struct {
+		uint32_t index;
+		unsigned order;
+	} held[64];
 	unsigned count = 0, seed = TEST_SEED + cpu;
 	uint64_t hint = cpu * 16;
 
@@ -245,10 +251,8 @@ static void crowd_never_shares_a_frame(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(agrees_with_model),
-		cmocka_unit_test(singles_to_the_last),
-		cmocka_unit_test(whole_chunks_are_kept),
-		cmocka_unit_test(double_put_panics),
+		cmocka_unit_test(agrees_with_model),          cmocka_unit_test(singles_to_the_last),
+		cmocka_unit_test(whole_chunks_are_kept),      cmocka_unit_test(double_put_panics),
 		cmocka_unit_test(crowd_never_shares_a_frame),
 	};
 

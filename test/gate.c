@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* test/gate.c: the owner of a gate and its visitors are never inside together. */
-#include "test_machine.h"
 #include "vm/gate.h"
+#include "test_machine.h"
 
 #define OWNER_TURNS 200000
 #define VISITS 2000
@@ -9,7 +9,7 @@
 struct scene {
 	struct test_machine t;
 	struct gate gate;
-	uint64_t plain;               /* guarded by the gate alone */
+	uint64_t plain; /* guarded by the gate alone */
 	ATOMIC(uint32_t) done;
 	ATOMIC(uint64_t) visits;
 };
@@ -51,7 +51,7 @@ static void owner_and_visitors(uint32_t cpu, void *arg)
 
 static void nobody_is_lost(void **state)
 {
-	struct scene s = { 0 };
+	struct scene s = {0};
 
 	(void)state;
 	test_machine_init(&s.t, NULL);
@@ -64,7 +64,7 @@ static void nobody_is_lost(void **state)
 /* The owning CPU may visit its own gate while it is outside; a gate counts as a held lock. */
 static void own_visit_and_rank(void **state)
 {
-	struct scene s = { 0 };
+	struct scene s = {0};
 
 	(void)state;
 	test_machine_init(&s.t, NULL);

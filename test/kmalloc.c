@@ -167,7 +167,10 @@ static void init_without_memory(void **state)
 static void churn(uint32_t cpu, void *arg)
 {
 	struct scene *s = arg;
-	struct { unsigned char *p; size_t size; } held[64] = { { NULL, 0 } };
+	struct {
+		unsigned char *p;
+		size_t size;
+	} held[64] = {{NULL, 0}};
 	unsigned seed = TEST_SEED + cpu;
 
 	for (unsigned step = 0; step < 20000; step++) {

@@ -19,7 +19,7 @@ static struct zone_stats stats_of(struct zone *z)
 /* Objects of every size: aligned, apart from each other and from the bits at the slab's end. */
 static void every_size(void **state)
 {
-	static const size_t aligns[] = { 0, 8, 64, 4096 };
+	static const size_t aligns[] = {0, 8, 64, 4096};
 	struct test_memory *m = memory_open(1, 32 * MIB);
 	static unsigned char *out[600];
 
@@ -365,7 +365,7 @@ struct parcel {
 struct post {
 	struct test_memory *m;
 	struct zone *zone;
-	bool hoard;                                /* keep many before letting go */
+	bool hoard; /* keep many before letting go */
 	ATOMIC(struct parcel *) box[MAILBOXES];
 };
 
@@ -488,7 +488,8 @@ static void live_on_quota(uint32_t cpu, void *arg)
 
 		if (count < pair->quota && r % 256) {
 			held[count] = zone_alloc(pair->zone);
-			/* the slack covers what a busy neighbour moves while we look: two magazines and one in its hand */
+			/* the slack covers what a busy neighbour moves while we look: two magazines and one in its hand
+			 */
 			CHECK(held[count] != NULL);
 			count++;
 		}
@@ -503,7 +504,7 @@ static void live_on_quota(uint32_t cpu, void *arg)
 static void no_failure_with_slack(void **state)
 {
 	struct test_memory *m = memory_open(2, 4 * MIB);
-	struct pair pair = { zone_create(&m->zones, "pair", 256, 0, NULL, NULL, 0), 0 };
+	struct pair pair = {zone_create(&m->zones, "pair", 256, 0, NULL, NULL, 0), 0};
 	struct frame_list rest;
 	pfn_t n;
 	void **all = NULL, *object;

@@ -6,7 +6,7 @@
 static const struct {
 	const char *name, *unit, *meaning;
 } counter_list[COUNTER_COUNT] = {
-#define X(symbol, unit, meaning) { #symbol, unit, meaning },
+#define X(symbol, unit, meaning) {#symbol, unit, meaning},
 	COUNTERS(X)
 #undef X
 };

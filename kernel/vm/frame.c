@@ -107,7 +107,7 @@ static inline void claim(struct frames *f, uint32_t index, unsigned order, enum 
 	if (STRATA_CHECKED && !is_idle(page_owner(p)))
 		panic("frame %#lx of %s was handed out again, as %s (CPU %u)", (unsigned long)frame_of(f, p).fn,
 		      frame_owner_name(page_owner(p)), frame_owner_name(owner), cpu_id());
-	/* relaxed, all: the frame is ours alone, and what it held before was unmapped and flushed before it was freed */
+	/* relaxed, all: the frame is ours alone; what it held was unmapped and flushed before it was freed */
 	for (uint32_t i = 0; i < 1u << order; i++) {
 		atomic_store_relaxed(&p[i].pmap.live, (uint16_t)0);
 		atomic_store_relaxed(&p[i].pmap.flags, (uint16_t)0);
@@ -302,7 +302,8 @@ static bool search(struct frames *f, unsigned order, uint32_t *index)
 /* --- allocation --- */
 
 /* Everything but a frame from a cache that has one; also when failures are injected. */
-static NOINLINE enum error alloc_slow(struct frames *f, unsigned order, unsigned flags, enum frame_owner owner, pfn_t *out)
+static NOINLINE enum error alloc_slow(struct frames *f, unsigned order, unsigned flags, enum frame_owner owner,
+				      pfn_t *out)
 {
 	uint32_t index = 0;
 	bool found;

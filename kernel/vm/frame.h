@@ -19,36 +19,36 @@
 #include "vm/gate.h"
 #include "vm/page.h"
 
-#define FRAME_ZERO 1u          /* frame_alloc: the content is zeros */
+#define FRAME_ZERO 1u /* frame_alloc: the content is zeros */
 
 #define FRAME_ORDER_MAX FRAME_CORE_ORDER_MAX /* largest block: 2^18 frames, 1 GiB */
-#define FRAME_CACHE_MAX 64     /* single frames a CPU may keep */
-#define FRAME_BLOCKS_MAX 2     /* 2 MiB blocks a CPU may keep */
+#define FRAME_CACHE_MAX 64                   /* single frames a CPU may keep */
+#define FRAME_BLOCKS_MAX 2                   /* 2 MiB blocks a CPU may keep */
 
 /*
  * One CPU's cache. g: inside the gate; x: also read by anyone for statistics.
  * Frames by index (frame number - frames.first).
  */
 struct frame_cache {
-	struct gate gate;               /* RANK_FRAME_CACHE */
-	ATOMIC(uint32_t) count;         /* g, x: entries of frame[] */
-	ATOMIC(uint32_t) blocks;        /* g, x: entries of block[] */
-	uint64_t hint;                  /* g: chunk where the core found something last */
+	struct gate gate;        /* RANK_FRAME_CACHE */
+	ATOMIC(uint32_t) count;  /* g, x: entries of frame[] */
+	ATOMIC(uint32_t) blocks; /* g, x: entries of block[] */
+	uint64_t hint;           /* g: chunk where the core found something last */
 	uint32_t block[FRAME_BLOCKS_MAX];
 	uint32_t frame[FRAME_CACHE_MAX];
 } ALIGNED(CACHE_LINE);
 
 /* One machine's RAM. The first group is fixed after frames_init but for what is said. */
 struct frames {
-	struct vm_page *pages;          /* one a frame from first on, holes between banks included */
-	pfn_t first;                    /* frame of pages[0]; 2 MiB aligned */
-	uint64_t count;                 /* of pages */
-	uint64_t ram;                   /* frames of RAM: all but the holes */
-	uint64_t low;                   /* frames_low's watermark */
+	struct vm_page *pages; /* one a frame from first on, holes between banks included */
+	pfn_t first;           /* frame of pages[0]; 2 MiB aligned */
+	uint64_t count;        /* of pages */
+	uint64_t ram;          /* frames of RAM: all but the holes */
+	uint64_t low;          /* frames_low's watermark */
 	uint32_t ncpus;
-	uint32_t cache_max;             /* single frames a CPU keeps */
-	uint32_t cache_batch;           /* how many go to or from the core at once */
-	uint32_t blocks_max;            /* blocks a CPU keeps */
+	uint32_t cache_max;   /* single frames a CPU keeps */
+	uint32_t cache_batch; /* how many go to or from the core at once */
+	uint32_t blocks_max;  /* blocks a CPU keeps */
 	struct epoch *epoch;
 	/*
 	 * Tests: asked before every allocation of frames and of zone objects;
@@ -56,7 +56,7 @@ struct frames {
 	 */
 	bool (*fail)(void *arg);
 	void *fail_arg;
-	ATOMIC(uint32_t) searching;     /* x: allocations that are emptying caches now; written only then */
+	ATOMIC(uint32_t) searching; /* x: allocations that are emptying caches now; written only then */
 
 	struct frame_core core ALIGNED(CACHE_LINE);
 	struct frame_cache cache[CPU_MAX];

@@ -73,7 +73,8 @@ static uint64_t look_at_cache(struct frames *f, struct frame_cache *c, struct fr
 		if (page_owner(&f->pages[c->frame[i]]) != FRAME_CACHED || page_order(&f->pages[c->frame[i]]) != 0)
 			blame(a, pfn(f->first.fn + c->frame[i]), "lies in a cache, but is not marked so");
 	for (uint32_t i = 0; i < blocks; i++)
-		if (page_owner(&f->pages[c->block[i]]) != FRAME_CACHED || page_order(&f->pages[c->block[i]]) != CHUNK_ORDER)
+		if (page_owner(&f->pages[c->block[i]]) != FRAME_CACHED ||
+		    page_order(&f->pages[c->block[i]]) != CHUNK_ORDER)
 			blame(a, pfn(f->first.fn + c->block[i]), "lies in a cache of blocks, but is not marked so");
 	gate_visit_end(&c->gate);
 	return frames + (uint64_t)blocks * CHUNK_FRAMES;
@@ -81,7 +82,7 @@ static uint64_t look_at_cache(struct frames *f, struct frame_cache *c, struct fr
 
 bool frame_audit(struct frames *f, struct frame_audit *a)
 {
-	struct walk w = { .result = a };
+	struct walk w = {.result = a};
 	uint64_t counted_free = 0, cached = 0, sum = 0;
 
 	__builtin_memset(a, 0, sizeof *a);

@@ -83,8 +83,12 @@ static void account_locked(struct frame_core *c, uint64_t chunk, int n)
 static uint64_t run_starts(uint64_t w, unsigned order)
 {
 	static const uint64_t aligned[6] = {
-		~UINT64_C(0),		      UINT64_C(0x5555555555555555), UINT64_C(0x1111111111111111),
-		UINT64_C(0x0101010101010101), UINT64_C(0x0001000100010001), UINT64_C(0x0000000100000001),
+		~UINT64_C(0),
+		UINT64_C(0x5555555555555555),
+		UINT64_C(0x1111111111111111),
+		UINT64_C(0x0101010101010101),
+		UINT64_C(0x0001000100010001),
+		UINT64_C(0x0000000100000001),
 	};
 
 	for (unsigned i = 0; i < order; i++)
@@ -246,13 +250,14 @@ static void put_locked(struct frame_core *c, uint32_t index, unsigned order)
 		uint64_t mask = BITS((1u << order) - 1, 0) << index % 64;
 
 		if (*word & mask)
-			panic("frame core: block of order %u at index %u is free already (CPU %u)", order, index, cpu_id());
+			panic("frame core: block of order %u at index %u is free already (CPU %u)", order, index,
+			      cpu_id());
 		*word |= mask;
 	} else {
 		for (unsigned i = 0; i < 1u << (order - 6); i++) {
 			if (word[i])
-				panic("frame core: block of order %u at index %u is free already (CPU %u)", order, index,
-				      cpu_id());
+				panic("frame core: block of order %u at index %u is free already (CPU %u)", order,
+				      index, cpu_id());
 			word[i] = ~UINT64_C(0);
 		}
 	}
@@ -299,16 +304,17 @@ void frame_core_check(struct frame_core *c)
 			for (unsigned w = 0; w < CHUNK_WORDS; w++)
 				set += bit_count(bits.word[w]);
 			if (set != count)
-				panic("frame core: chunk %lu counts %u free frames, its bits %u", (unsigned long)i, count, set);
+				panic("frame core: chunk %lu counts %u free frames, its bits %u", (unsigned long)i,
+				      count, set);
 			sum += set;
 		}
 		if (sum != c->tree_free[t])
-			panic("frame core: tree %lu counts %u free frames, its chunks %lu", (unsigned long)t, c->tree_free[t],
-			      (unsigned long)sum);
+			panic("frame core: tree %lu counts %u free frames, its chunks %lu", (unsigned long)t,
+			      c->tree_free[t], (unsigned long)sum);
 		total += sum;
 	}
 	/* relaxed: a quiet point */
 	if (total != atomic_load_relaxed(&c->free))
-		panic("frame core: %lu frames are free, the trees say %lu", (unsigned long)atomic_load_relaxed(&c->free),
-		      (unsigned long)total);
+		panic("frame core: %lu frames are free, the trees say %lu",
+		      (unsigned long)atomic_load_relaxed(&c->free), (unsigned long)total);
 }

@@ -11,11 +11,11 @@
 #include "base/types.h"
 #include "sync/spinlock.h"
 
-#define CHUNK_ORDER BLOCK_ORDER           /* a chunk is what a 2 MiB block maps: 512 frames */
+#define CHUNK_ORDER BLOCK_ORDER /* a chunk is what a 2 MiB block maps: 512 frames */
 #define CHUNK_FRAMES (1u << CHUNK_ORDER)
 #define CHUNK_WORDS (CHUNK_FRAMES / 64)
-#define TREE_CHUNKS 32u                   /* chunks whose free frames are summed: 64 MiB */
-#define FRAME_CORE_ORDER_MAX 18u          /* 1 GiB */
+#define TREE_CHUNKS 32u          /* chunks whose free frames are summed: 64 MiB */
+#define FRAME_CORE_ORDER_MAX 18u /* 1 GiB */
 
 /* One bit a frame, set: free. */
 struct frame_chunk {
@@ -25,8 +25,8 @@ _Static_assert(sizeof(struct frame_chunk) == 64, "a cache line a chunk");
 
 /* l: guarded by lock; x: read by anyone; else fixed */
 struct frame_core {
-	struct spinlock lock;      /* RANK_FRAME */
-	ATOMIC(uint64_t) free;     /* l, x: free frames in all */
+	struct spinlock lock;  /* RANK_FRAME */
+	ATOMIC(uint64_t) free; /* l, x: free frames in all */
 	uint64_t chunks;
 	uint64_t first_chunk;      /* physical address of index 0 in chunks: large blocks are aligned absolutely */
 	struct frame_chunk *chunk; /* l: chunks entries */

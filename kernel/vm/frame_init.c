@@ -48,7 +48,8 @@ static void collect(struct ram *r, const struct machine_info *mi)
 {
 	r->banks = r->takens = 0;
 	for (unsigned i = 0; i < mi->banks && i < MACHINE_BANKS; i++) {
-		struct range b = { round_up(mi->bank[i].start.pa, PAGE_SIZE) >> PAGE_SHIFT, mi->bank[i].end.pa >> PAGE_SHIFT };
+		struct range b = {round_up(mi->bank[i].start.pa, PAGE_SIZE) >> PAGE_SHIFT,
+				  mi->bank[i].end.pa >> PAGE_SHIFT};
 		unsigned at = r->banks;
 
 		if (b.start >= b.end)
@@ -62,8 +63,8 @@ static void collect(struct ram *r, const struct machine_info *mi)
 	}
 	merge(r);
 	for (unsigned i = 0; i < mi->reserved && i < MACHINE_BANKS; i++) {
-		struct range t = { mi->reserve[i].start.pa >> PAGE_SHIFT,
-				   round_up(mi->reserve[i].end.pa, PAGE_SIZE) >> PAGE_SHIFT };
+		struct range t = {mi->reserve[i].start.pa >> PAGE_SHIFT,
+				  round_up(mi->reserve[i].end.pa, PAGE_SIZE) >> PAGE_SHIFT};
 
 		if (t.start < t.end)
 			r->taken[r->takens++] = t;
@@ -152,7 +153,8 @@ static void size_caches(struct frames *f)
 
 	f->cache_max = share / 64 > FRAME_CACHE_MAX ? FRAME_CACHE_MAX : share / 64 < 2 ? 2 : (uint32_t)(share / 64);
 	f->cache_batch = f->cache_max / 2;
-	f->blocks_max = share / CHUNK_FRAMES / 16 > FRAME_BLOCKS_MAX ? FRAME_BLOCKS_MAX : (uint32_t)(share / CHUNK_FRAMES / 16);
+	f->blocks_max =
+		share / CHUNK_FRAMES / 16 > FRAME_BLOCKS_MAX ? FRAME_BLOCKS_MAX : (uint32_t)(share / CHUNK_FRAMES / 16);
 	f->low = f->ram / 64 < 32 ? 32 : f->ram / 64;
 }
 
@@ -178,7 +180,7 @@ enum error frames_init(struct frames *f, const struct machine_info *mi, uint32_t
 	bytes = round_up(span_bytes(&r, 0, r.banks - 1), PAGE_SIZE);
 	if (!place(&r, bytes >> PAGE_SHIFT, &at))
 		return ERR_NOMEM;
-	r.taken[r.takens++] = (struct range){ at, at + (bytes >> PAGE_SHIFT) };
+	r.taken[r.takens++] = (struct range){at, at + (bytes >> PAGE_SHIFT)};
 
 	meta = frame_bytes(pfn(at));
 	f->pages = (struct vm_page *)meta;

@@ -41,14 +41,14 @@ struct vm_object;
 struct slabs;
 
 /* vm_page.flags, low half: the frame layer's; the high half is the owner's to define, and 0 after frame_alloc. */
-#define PAGE_HOLE 1u          /* no RAM there: a gap between banks */
+#define PAGE_HOLE 1u /* no RAM there: a gap between banks */
 #define PAGE_OWNER_FLAG(n) (0x10000u << (n))
 
 /* A slab's bookkeeping in its head frame. Guard: the slabs' lock. */
 struct page_slab {
-	struct slabs *home;   /* fixed while the frame is a slab */
-	uint32_t next, prev;  /* frame indices on one of home's lists, or SLAB_NONE */
-	uint64_t free;        /* free objects, or free groups of 64 objects: zone_slab.c */
+	struct slabs *home;  /* fixed while the frame is a slab */
+	uint32_t next, prev; /* frame indices on one of home's lists, or SLAB_NONE */
+	uint64_t free;       /* free objects, or free groups of 64 objects: zone_slab.c */
 };
 
 /*
@@ -57,18 +57,18 @@ struct page_slab {
  * x: any CPU, atomically
  */
 struct vm_page {
-	struct pmap_page pmap;     /* the pmap's half: hal/pmap.h */
-	ATOMIC(uint8_t) owner;     /* o, read by x for audits: enum frame_owner; head frames only */
-	ATOMIC(uint8_t) order;     /* likewise: log2 of the block's frames */
-	ATOMIC(uint16_t) wired;    /* l: how many wired mappings; 0 after frame_alloc */
-	ATOMIC(uint32_t) flags;    /* x: PAGE_*; the owner's half o */
+	struct pmap_page pmap;  /* the pmap's half: hal/pmap.h */
+	ATOMIC(uint8_t) owner;  /* o, read by x for audits: enum frame_owner; head frames only */
+	ATOMIC(uint8_t) order;  /* likewise: log2 of the block's frames */
+	ATOMIC(uint16_t) wired; /* l: how many wired mappings; 0 after frame_alloc */
+	ATOMIC(uint32_t) flags; /* x: PAGE_*; the owner's half o */
 	union {
-		struct {               /* FRAME_OBJECT */
+		struct { /* FRAME_OBJECT */
 			struct vm_object *object;
-			uint64_t index;    /* in pages, within the object */
+			uint64_t index; /* in pages, within the object */
 		};
-		struct anon *anon;     /* FRAME_ANON */
-		struct {               /* any block on its way out: frame_free_by_epoch */
+		struct anon *anon; /* FRAME_ANON */
+		struct {           /* any block on its way out: frame_free_by_epoch */
 			struct epoch_item retire;
 			struct frames *home;
 		};

@@ -67,7 +67,7 @@ static NOINLINE void *from_slabs(struct slabs *s)
 		spin_lock(&s->lock, RANK_ZONE);
 		object = slabs_get_locked(s);
 		spin_unlock(&s->lock);
-		/* again when it grew: others may take all objects of the new slab first, and then they are better off */
+		/* again when it grew: others may take all objects of the new slab first, and are then better off */
 	} while (!object && slabs_grow(s));
 	return object;
 }
@@ -365,7 +365,8 @@ void zones_init(struct zones *zs, struct frames *f)
 /* See "Size of the caches" above. */
 static uint32_t magazine_rounds(const struct zone *z)
 {
-	uint64_t share = (z->slabs.frames->ram << PAGE_SHIFT) / z->zones->ncpus, n = share / 2048 / z->slabs.shape.stride;
+	uint64_t share = (z->slabs.frames->ram << PAGE_SHIFT) / z->zones->ncpus,
+		 n = share / 2048 / z->slabs.shape.stride;
 
 	if (z->flags & ZONE_NO_CACHE)
 		return 0;
@@ -474,13 +475,13 @@ void zone_check(struct zone *z)
 	slabs_check_locked(&z->slabs);
 	for (struct magazine *m = z->full; m; m = m->next, n++)
 		if (m->count != z->rounds)
-			panic("zone %s: a full magazine holds %lu of %u objects", z->slabs.name, (unsigned long)m->count,
-			      z->rounds);
+			panic("zone %s: a full magazine holds %lu of %u objects", z->slabs.name,
+			      (unsigned long)m->count, z->rounds);
 	for (struct magazine *m = z->empty; m; m = m->next)
 		if (m->count)
 			panic("zone %s: an empty magazine holds %lu objects", z->slabs.name, (unsigned long)m->count);
 	if (n != z->full_count || n > z->depot_max)
-		panic("zone %s: the depot counts %u full magazines, holds %u, may hold %u", z->slabs.name, z->full_count, n,
-		      z->depot_max);
+		panic("zone %s: the depot counts %u full magazines, holds %u, may hold %u", z->slabs.name,
+		      z->full_count, n, z->depot_max);
 	spin_unlock(&z->slabs.lock);
 }

@@ -43,9 +43,9 @@ _Static_assert(sizeof(struct magazine) == 256, "no waste in its zone");
 
 /* g: inside the gate */
 struct zone_cache {
-	struct gate gate;           /* RANK_ZONE_CACHE */
-	struct magazine *loaded;    /* g: or NULL */
-	struct magazine *previous;  /* g: full, empty or NULL */
+	struct gate gate;          /* RANK_ZONE_CACHE */
+	struct magazine *loaded;   /* g: or NULL */
+	struct magazine *previous; /* g: full, empty or NULL */
 } ALIGNED(CACHE_LINE);
 
 /*
@@ -55,25 +55,25 @@ struct zone_cache {
 struct zone {
 	struct zones *zones;
 	unsigned flags;
-	uint32_t rounds;            /* objects in a full magazine; 0: no magazines */
-	uint32_t depot_max;         /* full magazines that the depot keeps */
-	struct list link;           /* zones.lock */
-	struct slabs slabs;         /* its lock is the zone's lock, RANK_ZONE */
-	struct magazine *full;      /* z: the depot */
-	struct magazine *empty;     /* z */
-	uint32_t full_count;        /* z */
-	ATOMIC(uint64_t) failures;  /* allocations that found nothing: relaxed add */
-	struct zone_cache cache[];  /* one a CPU */
+	uint32_t rounds;           /* objects in a full magazine; 0: no magazines */
+	uint32_t depot_max;        /* full magazines that the depot keeps */
+	struct list link;          /* zones.lock */
+	struct slabs slabs;        /* its lock is the zone's lock, RANK_ZONE */
+	struct magazine *full;     /* z: the depot */
+	struct magazine *empty;    /* z */
+	uint32_t full_count;       /* z */
+	ATOMIC(uint64_t) failures; /* allocations that found nothing: relaxed add */
+	struct zone_cache cache[]; /* one a CPU */
 };
 
 /* All zones of one machine. */
 struct zones {
 	struct frames *frames;
 	uint32_t ncpus;
-	struct spinlock lock;       /* RANK_ZONES */
-	struct list all;            /* guarded by lock: zone.link */
-	struct slabs magazines;     /* where magazines come from */
-	struct slabs descriptors;   /* where zones come from */
+	struct spinlock lock;     /* RANK_ZONES */
+	struct list all;          /* guarded by lock: zone.link */
+	struct slabs magazines;   /* where magazines come from */
+	struct slabs descriptors; /* where zones come from */
 };
 
 /* Boot, after frames_init. */
@@ -105,12 +105,12 @@ uint64_t zones_drain(struct zones *zs);
 
 struct zone_stats {
 	const char *name;
-	size_t size;            /* bytes of an object */
-	uint64_t in_use;        /* objects out */
-	uint64_t cached;        /* objects in magazines */
-	uint64_t slabs;         /* slabs held */
-	uint64_t frames;        /* frames of those */
-	uint64_t failures;      /* zone_alloc that returned NULL */
+	size_t size;       /* bytes of an object */
+	uint64_t in_use;   /* objects out */
+	uint64_t cached;   /* objects in magazines */
+	uint64_t slabs;    /* slabs held */
+	uint64_t frames;   /* frames of those */
+	uint64_t failures; /* zone_alloc that returned NULL */
 };
 /* A snapshot; visits every CPU's cache, so not for hot paths. */
 void zone_stats(struct zone *z, struct zone_stats *s);

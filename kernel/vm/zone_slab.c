@@ -55,7 +55,8 @@ enum error slab_shape_init(struct slab_shape *s, size_t size, size_t align)
 
 	if (size == 0 || size > PAGE_SIZE << SLAB_ORDER_MAX || align > PAGE_SIZE || align & (align - 1))
 		return ERR_INVAL;
-	stride = round_up(round_up(size, sizeof(uint64_t)) + GUARD_SIZE, align < sizeof(uint64_t) ? sizeof(uint64_t) : align);
+	stride = round_up(round_up(size, sizeof(uint64_t)) + GUARD_SIZE,
+			  align < sizeof(uint64_t) ? sizeof(uint64_t) : align);
 	for (unsigned order = 0; order <= SLAB_ORDER_MAX; order++) {
 		uint64_t bytes = PAGE_SIZE << order, n = bytes / stride, groups = 0, waste;
 
@@ -68,7 +69,8 @@ enum error slab_shape_init(struct slab_shape *s, size_t size, size_t align)
 		waste = (bytes - n * stride) << (SLAB_ORDER_MAX - order); /* as if slabs were all of one size */
 		if (waste < best) {
 			best = waste;
-			*s = (struct slab_shape){ (uint32_t)size, (uint32_t)stride, (uint32_t)n, (uint32_t)groups, order };
+			*s = (struct slab_shape){(uint32_t)size, (uint32_t)stride, (uint32_t)n, (uint32_t)groups,
+						 order};
 		}
 		if (best <= (PAGE_SIZE << SLAB_ORDER_MAX) / 8)
 			break;
@@ -87,10 +89,7 @@ void slabs_init(struct slabs *s)
 
 static struct page_slab *slab_of_index(struct slabs *s, uint32_t index) { return &s->frames->pages[index].slab; }
 
-static char *slab_bytes(const struct slabs *s, uint32_t index)
-{
-	return frame_bytes(pfn(s->frames->first.fn + index));
-}
+static char *slab_bytes(const struct slabs *s, uint32_t index) { return frame_bytes(pfn(s->frames->first.fn + index)); }
 
 /* The slab's words of bits; only with groups. */
 static uint64_t *group_words(const struct slabs *s, uint32_t index)
@@ -237,7 +236,8 @@ static uint64_t guard_value(const void *object, uint64_t state) { return state ^
 
 static void NORETURN guard_broken(const struct slabs *s, void *object)
 {
-	panic("zone %s: object %p (%u bytes) was written past its end (CPU %u)", s->name, object, s->shape.size, cpu_id());
+	panic("zone %s: object %p (%u bytes) was written past its end (CPU %u)", s->name, object, s->shape.size,
+	      cpu_id());
 }
 
 static void fill_junk(const struct slabs *s, void *object) { __builtin_memset(object, OBJECT_JUNK, s->shape.size); }
@@ -252,7 +252,8 @@ void slab_object_out(struct slabs *s, void *object)
 	if (STRATA_CHECKED >= 2 && s->junk)
 		for (uint32_t i = 0; i < s->shape.size; i++)
 			if (((const unsigned char *)object)[i] != OBJECT_JUNK)
-				panic("zone %s: object %p was written at offset %u after it was freed", s->name, object, i);
+				panic("zone %s: object %p was written at offset %u after it was freed", s->name, object,
+				      i);
 }
 
 void slab_object_back(struct slabs *s, void *object)

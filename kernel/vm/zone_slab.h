@@ -19,27 +19,27 @@ typedef void slab_object_fn(void *object);
 
 /* How slabs are cut. */
 struct slab_shape {
-	uint32_t size;      /* bytes the caller asked for */
-	uint32_t stride;    /* bytes from one object to the next, guard word included */
-	uint32_t objects;   /* a slab */
-	uint32_t groups;    /* of 64 objects, each with a word at the slab's end; 0: the page's word does */
-	uint32_t order;     /* of the block of frames */
+	uint32_t size;    /* bytes the caller asked for */
+	uint32_t stride;  /* bytes from one object to the next, guard word included */
+	uint32_t objects; /* a slab */
+	uint32_t groups;  /* of 64 objects, each with a word at the slab's end; 0: the page's word does */
+	uint32_t order;   /* of the block of frames */
 };
 
 /* The slabs of one zone. l: guarded by lock; else fixed after slabs_init */
 struct slabs {
 	struct frames *frames;
-	const char *name;          /* the zone's, for messages */
+	const char *name; /* the zone's, for messages */
 	struct slab_shape shape;
 	slab_object_fn *ctor, *dtor;
-	bool by_epoch;             /* slabs go back to the frames after a grace period */
-	bool junk;                 /* checked builds overwrite freed objects */
+	bool by_epoch; /* slabs go back to the frames after a grace period */
+	bool junk;     /* checked builds overwrite freed objects */
 
 	struct spinlock lock ALIGNED(CACHE_LINE); /* RANK_ZONE */
 	uint32_t partial, full, empty; /* l: lists of slabs by fill: frame index of the first, or SLAB_NONE */
-	uint64_t count;            /* l: slabs on the three lists */
-	uint64_t empties;          /* l: of those, on the empty list */
-	uint64_t free;             /* l: free objects in all of them */
+	uint64_t count;                /* l: slabs on the three lists */
+	uint64_t empties;              /* l: of those, on the empty list */
+	uint64_t free;                 /* l: free objects in all of them */
 } ALIGNED(CACHE_LINE);
 
 /*

@@ -8,7 +8,7 @@
 
 struct test_memory *memory_open(uint32_t ncpus, uint64_t ram)
 {
-	struct host_config config = { .ncpus = ncpus, .ram = ram, .junk = true, .seed = TEST_SEED };
+	struct host_config config = {.ncpus = ncpus, .ram = ram, .junk = true, .seed = TEST_SEED};
 	struct test_memory *m = aligned_alloc(CACHE_LINE, round_up(sizeof *m, CACHE_LINE));
 
 	memset(m, 0, sizeof *m);

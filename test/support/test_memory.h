@@ -13,8 +13,8 @@ struct test_memory {
 	struct frames frames;
 	struct epoch epoch;
 	struct zones zones;
-	struct frame_audit before;  /* just after boot */
-	ATOMIC(uint64_t) turn;      /* fail_some: calls so far */
+	struct frame_audit before; /* just after boot */
+	ATOMIC(uint64_t) turn;     /* fail_some: calls so far */
 	uint64_t fail_one_in;
 };
 
