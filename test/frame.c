@@ -314,6 +314,9 @@ static void misuse_panics(void **state)
 	atomic_store_relaxed(&frame_page(&m->frames, single)->wired, (uint16_t)1);
 	EXPECT_PANIC("wire it", frame_free(&m->frames, single, 0));
 	atomic_store_relaxed(&frame_page(&m->frames, single)->wired, (uint16_t)0);
+	frame_page(&m->frames, single)->pmap.rmap_pmap = (struct pmap *)m;
+	EXPECT_PANIC("while it is mapped", frame_free(&m->frames, single, 0));
+	frame_page(&m->frames, single)->pmap.rmap_pmap = NULL;
 	frame_free(&m->frames, single, 0);
 	EXPECT_PANIC("cached and was freed again", frame_free(&m->frames, single, 0));
 	frame_free(&m->frames, n, 2);

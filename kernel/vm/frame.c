@@ -364,7 +364,11 @@ static void check_free(struct frames *f, pfn_t head, unsigned order)
 	if (page_order(p) != order)
 		panic("frame %#lx of %s was freed with order %u, allocated with %u (CPU %u)", (unsigned long)head.fn,
 		      frame_owner_name(owner), order, page_order(p), cpu_id());
-	/* relaxed: it is ours alone */
+	/* relaxed, both: it is ours alone */
+	if ((owner == FRAME_ANON || owner == FRAME_OBJECT) &&
+	    (p->pmap.rmap_pmap || atomic_load_relaxed(&p->pmap.flags) & PMAP_PAGE_RMAP_CHUNK))
+		panic("frame %#lx of %s was freed while it is mapped (CPU %u)", (unsigned long)head.fn,
+		      frame_owner_name(owner), cpu_id());
 	if (atomic_load_relaxed(&p->wired))
 		panic("frame %#lx of %s was freed while %u mappings wire it (CPU %u)", (unsigned long)head.fn,
 		      frame_owner_name(owner), atomic_load_relaxed(&p->wired), cpu_id());

@@ -86,7 +86,8 @@ enum error frame_alloc(struct frames *f, unsigned order, unsigned flags, enum fr
 /*
  * Gives a block back. head: what frame_alloc returned, and the same order.
  * Nobody may reach it any more, by TLB least of all. Checked builds panic on a
- * double free, a wrong order and a frame that was never allocated.
+ * double free, a wrong order, a frame that was never allocated, that is mapped
+ * or wired.
  */
 void frame_free(struct frames *f, pfn_t head, unsigned order);
 
