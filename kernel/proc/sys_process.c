@@ -10,6 +10,7 @@
 #include "proc/sys.h"
 #include "proc/text.h"
 #include "vm/kmalloc.h"
+#include "vm/map.h"
 
 /* --- making and ending --- */
 
@@ -220,6 +221,14 @@ static long limit_change(struct process *p, unsigned which, const struct rlimit 
 	if (set)
 		p->limits[which] = *set;
 	spin_unlock(&p->lock);
+	if (set && which == RLIMIT_STACK) {
+		struct vm_map *map = process_map(p);
+
+		if (map) {
+			vm_map_limit_stack(map, set->soft);
+			vm_map_release(map);
+		}
+	}
 	return 0;
 }
 

@@ -137,6 +137,7 @@ enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
 	f.child->brk_start = parent->brk_start;
 	f.child->brk_end = parent->brk_end;
 	f.child->stack_limit = parent->stack_limit;
+	atomic_store_relaxed(&f.child->grow_low, atomic_load_relaxed(&parent->grow_low)); /* a limit */
 	range_lock_take(&parent->ranges, &f.hold, RANGE_ALL);
 	map_edit_begin(&f.edit, parent, parent->bounds, true);
 	map_edit_begin(&f.child_edit, f.child, f.child->bounds, true);

@@ -76,6 +76,7 @@ enum error vm_map_create(struct vm *vm, struct vm_map **out)
 	mutex_init(&m->brk_lock);
 	m->brk_start = m->brk_end = m->stack_limit = 0;
 	atomic_store_relaxed(&m->size, UINT64_C(0)); /* not published yet */
+	atomic_store_relaxed(&m->grow_low, UINT64_C(0));
 	*out = m;
 	return OK;
 }
@@ -387,6 +388,20 @@ void map_edit_abort(struct map_edit *ed)
 		range_lock_drop(&ed->map->ranges, &ed->hold);
 }
 
+void vm_map_limit_stack(struct vm_map *m, uint64_t bytes)
+{
+	uint64_t low = bytes < m->bounds.end.va ? m->bounds.end.va - bytes : 0;
+
+	atomic_store_relaxed(&m->grow_low, low); /* a limit: what has grown already stays */
+}
+
+static bool may_grow_to(struct vm_map *m, const struct vm_entry *e, uint64_t va)
+{
+	uint64_t low = atomic_load_relaxed(&m->grow_low); /* as above */
+
+	return e->grows_down && va >= e->floor + ENTRY_GUARD && (va >= low || e->range.end.va <= low);
+}
+
 /* Where the growing entry that may reach down to va ends now; 0: none may. */
 static uint64_t growing_end(struct vm_map *m, uint64_t va)
 {
@@ -395,7 +410,7 @@ static uint64_t growing_end(struct vm_map *m, uint64_t va)
 
 	epoch_enter(&m->vm->epoch);
 	e = entry_tree_find(&m->tree, va);
-	if (e && e->grows_down && va >= e->floor + ENTRY_GUARD)
+	if (e && may_grow_to(m, e, va))
 		end = e->range.end.va;
 	epoch_leave(&m->vm->epoch);
 	return end;
@@ -412,8 +427,7 @@ enum error map_grow(struct vm_map *m, uint64_t va)
 		return ERR_FAULT;
 	map_edit_begin(&ed, m, vrange(start, end), false);
 	e = ed.old;
-	if (!e || e->edit_next || !e->grows_down || e->range.start.va <= start || e->range.end.va != end ||
-	    start < e->floor + ENTRY_GUARD) {
+	if (!e || e->edit_next || e->range.start.va <= start || e->range.end.va != end || !may_grow_to(m, e, start)) {
 		/* Grown by somebody else meanwhile, or something lies in between: the next look tells. */
 		err = e && e->range.start.va <= start ? OK : ERR_FAULT;
 		map_edit_abort(&ed);

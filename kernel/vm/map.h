@@ -25,6 +25,7 @@ struct vm_map {
 	struct mutex brk_lock;
 	uint64_t brk_start, brk_end;     /* b: heap, set by exec; brk_end is the break, not page aligned */
 	uint64_t stack_limit;            /* lowest address that a growing stack entry may reach; set by exec */
+	ATOMIC(uint64_t) grow_low;       /* no entry above it grows below it now: vm_map_limit_stack; relaxed, a limit */
 	ATOMIC(uint64_t) size;           /* bytes mapped; relaxed, changed under the range lock */
 	struct epoch_item retire;
 };
@@ -80,6 +81,9 @@ enum error vm_map_remap(struct vm_map *m, struct vrange old, uint64_t new_size, 
 
 /* brk(2): moves the break to addr if it can; => the break as it is now. */
 uint64_t vm_map_brk(struct vm_map *m, uint64_t addr);
+
+/* RLIMIT_STACK has changed: the stack at the top of the space grows to that many bytes, never below stack_limit. Any thread context. */
+void vm_map_limit_stack(struct vm_map *m, uint64_t bytes);
 
 /* fork(2): a copy by entries. => ERR_NOMEM, nothing left behind. */
 enum error vm_map_fork(struct vm_map *parent, struct vm_map **child) MUST_CHECK;
