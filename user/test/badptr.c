@@ -228,9 +228,10 @@ static void one_number(long number)
 {
 	static char witness[PAGE];
 
-	int file = open("/etc/strata/testfile", O_RDONLY);
+	int file = open(self, O_RDONLY);
 
-	REQUIRE(file >= 0 && dup2(file, STDIN_FILENO) == STDIN_FILENO); /* for calls on descriptor 0 */
+	REQUIRE(file >= 0 &&
+		dup2(file, STDIN_FILENO) == STDIN_FILENO); /* for calls on descriptor 0; fchmod may spoil it */
 	memset(witness, 'w', sizeof witness);
 	for (size_t i = 0; i < bads; i++) {
 		uintptr_t p = bad[i];

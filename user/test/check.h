@@ -98,7 +98,9 @@ __attribute__((format(printf, 3, 4), unused)) static void check_failed(const cha
 #define CHECK_STATUS(expected, pid) \
 	do { \
 		int check_s = 0; \
-		pid_t check_w = (pid), check_p = waitpid(check_w, &check_s, 0); \
+		pid_t check_w = (pid), check_p; \
+		while ((check_p = waitpid(check_w, &check_s, 0)) == -1 && errno == EINTR) \
+			; /* a handler ran meanwhile */ \
 		if (check_p != check_w) \
 			check_failed(__FILE__, __LINE__, "waitpid(%s): expected %d, got %d (errno %d)", #pid, \
 				     (int)check_w, (int)check_p, errno); \
