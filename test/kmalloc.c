@@ -141,6 +141,30 @@ static void misuse_panics(void **state)
 	scene_close(&s);
 }
 
+/* All classes, and something of each on every CPU, on the smallest machine that must run. */
+static void many_cpus_little_memory(void **state)
+{
+	struct scene s;
+	struct frame_audit a;
+
+	(void)state;
+	scene_open(&s, 64, 64 * MIB);
+	assert_true(frame_audit(&s.m->frames, &a));
+	assert_in_range(a.owned[FRAME_ZONE], 1, a.ram / 64);
+	for (uint32_t cpu = 0; cpu < 64; cpu++) {
+		void *p[KMALLOC_CLASSES];
+
+		become_cpu(s.m, cpu);
+		for (unsigned i = 0; i < KMALLOC_CLASSES; i++)
+			assert_non_null(p[i] = zone_alloc(s.k.zone[i]));
+		for (unsigned i = 0; i < KMALLOC_CLASSES; i++)
+			zone_free(s.k.zone[i], p[i]);
+	}
+	assert_true(frame_audit(&s.m->frames, &a));
+	assert_true(a.owned[FRAME_ZONE] + a.owned[FRAME_CACHED] < a.ram / 16); /* what is kept although nothing is in use */
+	scene_close(&s);
+}
+
 static void init_without_memory(void **state)
 {
 	struct test_memory *m = memory_open(1, 16 * MIB);
@@ -218,6 +242,7 @@ int main(void)
 		cmocka_unit_test(limits),
 		cmocka_unit_test(realloc_keeps_content),
 		cmocka_unit_test(misuse_panics),
+		cmocka_unit_test(many_cpus_little_memory),
 		cmocka_unit_test(init_without_memory),
 		cmocka_unit_test(crowd),
 	};
