@@ -9,7 +9,7 @@ const char *rank_name(enum lock_rank rank)
 	static const char *const names[RANK_MAX] = {
 		"none", "proc-table", "proc", "files", "pipe", "futex", "futex2", "signal", "range", "tree", "amap", "node",
 		"object", "leaf", "rmap", "chunk", "asid", "epoch", "zones", "zone-cache", "zone",
-		"frame-cache", "frame", "mutex", "waitq", "timer", "runq", "console",
+		"frame-cache", "frame", "mutex", "waitq", "timer", "work", "runq", "console",
 	};
 
 	return rank < RANK_MAX ? names[rank] : "unknown";

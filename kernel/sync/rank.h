@@ -41,6 +41,7 @@ enum lock_rank {
 	RANK_MUTEX,        /* a mutex's inner state */
 	RANK_WAITQ,        /* a wait queue */
 	RANK_TIMER,        /* timers; interrupts masked */
+	RANK_WORK,         /* work posted by interrupt handlers; interrupts masked */
 	RANK_RUNQ,         /* a CPU's run queue; interrupts masked */
 	RANK_CONSOLE,      /* console and kernel log; interrupts masked */
 	RANK_MAX
