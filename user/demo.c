@@ -13,8 +13,8 @@
  *   malloc     malloc, realloc and free under threads, every block verified
  *
  * Frames are counted by owner before and after, and must be the same (the rule is in lib/frames.h).
- * The parts run twice: a small rehearsal, so that what stays for good (page cache of the
- * file, kernel slabs, this program's own pages) is there, then the first count, the run, the second count.
+ * So that what stays for good (page cache, kernel slabs, this program's own pages) is there at the first count, the
+ * program touches all of itself and rehearses its parts in small before it.
  *
  * All sizes follow the machine: the CPUs that the process may use, and MemFree.
  *
@@ -474,6 +474,7 @@ int main(int argc, char **argv)
 	static struct frames before, after;
 
 	measure_machine();
+	frames_touch_program();
 	for (int run = 0; run < 2; run++) {
 		rehearsal = run == 0;
 		if (!rehearsal && count_frames && !frames_read(&before))

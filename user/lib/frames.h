@@ -25,6 +25,12 @@ struct frames {
 #undef FRAMES_FIELD
 };
 
+/*
+ * Reads every page of the calling program, writes every page of its data and of 64 KiB of stack: pages that
+ * it would else touch for the first time between two counts.
+ */
+void frames_touch_program(void);
+
 /* => false, with errno, when the file is not there or lacks an owner (ENODATA) */
 bool frames_read(struct frames *frames);
 

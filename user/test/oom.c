@@ -135,6 +135,7 @@ int main(int argc, char **argv)
 	told_in_time();
 	after(argv[0]); /* what stays of running anything at all is there before the first count */
 	unsigned long free_before = machine_meminfo("MemFree"), free_after = 0;
+	frames_touch_program();
 	bool counted = frames_read(&before);
 	all_gone(hogs);
 	after(argv[0]);
