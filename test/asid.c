@@ -13,7 +13,7 @@
 
 #define VA UINT64_C(0x200000)
 #define PMAPS 40u
-#define ROUNDS 3000u
+#define ROUNDS 1500u
 
 static const struct host_config four_bits = {
 	.ncpus = 4, .ram = 16 << 20, .junk = true, .seed = TEST_SEED, .asid_bits = 4, .break_check = 1,
