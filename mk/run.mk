@@ -27,7 +27,7 @@ run: ## One program: PROGRAM=file [ARGS= FILES= TIMEOUT= KARGS= QEMU_ARGS= CPUS=
 		$(call sq,$(PROGRAM)) $(ARGS)
 
 shell: $(BUSYBOX) ## busybox sh, interactive
-	+@$(RUN) --interactive $(if $(FILES),--files $(call sq,$(FILES))) $(BUSYBOX) sh
+	+@$(RUN) --interactive --files $(call sq,$(or $(FILES),$(B)/busybox)) $(BUSYBOX) sh
 
 debug: ## QEMU stopped at the first instruction, gdb attached
 	+@$(RUN) --debug $(or $(PROGRAM),$(B)/user/demo) $(ARGS)
