@@ -1,48 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* test/pmap.c: the pmap's contract, one CPU at a time, seen through the simulated MMU. Races: test/pmap_race.c. */
-#include "pmap_machine.h"
-
-#define VA UINT64_C(0x400000000)       /* the start of a 2 MiB window */
-#define RW (PROT_R | PROT_W)
-
-struct world {
-	struct pmap_machine m;
-	struct pmap p;
-};
-
-static void begin_with(struct world *w, const struct host_config *config)
-{
-	pm_init(&w->m, config);
-	pmap_init(w->m.ps, &w->p, pm_alloc(&w->m));
-	pmap_activate(&w->p);
-}
-
-static void begin(struct world *w) { begin_with(w, NULL); }
-
-static void end(struct world *w)
-{
-	pm_exit(&w->m, &w->p);
-	pm_destroy(&w->m);
-}
-
-static void enter(struct world *w, uint64_t va, pfn_t f, enum prot prot, unsigned flags)
-{
-	assert_int_equal(pm_enter(&w->m, &w->p, va, f, prot, flags), OK);
-}
-
-static enum host_fault_kind load(uint64_t va, uint64_t *v)
-{
-	struct host_fault fault = { .kind = HOST_FAULT_NONE };
-
-	return host_user_load64(vaddr(va), v, &fault) == OK ? HOST_FAULT_NONE : fault.kind;
-}
-
-static enum host_fault_kind store(uint64_t va, uint64_t v)
-{
-	struct host_fault fault = { .kind = HOST_FAULT_NONE };
-
-	return host_user_store64(vaddr(va), v, &fault) == OK ? HOST_FAULT_NONE : fault.kind;
-}
+#include "pmap_user.h"
 
 /* What a program does to run what it wrote: the kernel makes a frame's bytes fetchable only at the first mapping. */
 static enum error run(uint64_t va)
@@ -51,11 +9,6 @@ static enum error run(uint64_t va)
 
 	assert_int_equal(host_user_sync_icache(vaddr(va), &fault), OK);
 	return host_user_exec(vaddr(va), NULL, &fault);
-}
-
-static unsigned page_flags(struct world *w, pfn_t f)
-{
-	return atomic_load_relaxed(&pmap_page(w->m.ps, f)->flags);
 }
 
 static void gather(struct world *w, struct tlb_gather *g, bool exclusive)
@@ -412,106 +365,6 @@ static void test_hardware_dirty(void **state)
 	end(&w);
 }
 
-static void test_referenced(void **state)
-{
-	struct world w;
-	uint64_t v;
-	pfn_t f;
-
-	(void)state;
-	begin(&w);
-	f = pm_alloc(&w.m);
-	enter(&w, VA, f, RW, PMAP_WRITTEN);
-	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
-	assert_true(pmap_page_referenced(w.m.ps, f, true));
-	assert_false(pmap_page_referenced(w.m.ps, f, true));
-	assert_int_equal(load(VA, &v), HOST_FAULT_ACCESS_FLAG);
-	assert_int_equal(pmap_extract(&w.p, vaddr(VA)).prot, RW); /* so the fault path calls it spurious */
-	pmap_spurious(&w.p, vaddr(VA));
-	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
-	assert_true(pmap_page_referenced(w.m.ps, f, true));
-	assert_int_equal(store(VA, 1), HOST_FAULT_ACCESS_FLAG);
-	enter(&w, VA, f, RW, 0); /* or sets it again */
-	assert_int_equal(store(VA, 1), HOST_FAULT_NONE);
-	/* cleaning makes the next write fault */
-	assert_true(pmap_page_modified(w.m.ps, f, true));
-	assert_int_equal(store(VA, 1), HOST_FAULT_PERMISSION);
-	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
-	pm_remove(&w.m, &w.p, VA, VA + BLOCK_SIZE, true);
-	pm_free(&w.m, f);
-	end(&w);
-}
-
-static void test_reverse_map(void **state)
-{
-	enum { N = 400 };
-	struct world w;
-	struct pmap other;
-	pfn_t f, g;
-	uint64_t before;
-
-	(void)state;
-	begin(&w);
-	pmap_init(w.m.ps, &other, pm_alloc(&w.m));
-	f = pm_alloc(&w.m);
-	g = pm_alloc(&w.m);
-	before = pm_free_count(&w.m);
-	for (int i = 0; i < N; i++) {
-		struct pmap *p = i & 1 ? &other : &w.p;
-
-		assert_int_equal(pm_enter(&w.m, p, VA + i * PAGE_SIZE, f, PROT_R, 0), OK);
-		assert_int_equal(pmap_page_mappings(w.m.ps, f), i + 1);
-	}
-	assert_true(pm_free_count(&w.m) < before - 6); /* 134 chunks: three frames, besides six tables */
-	assert_int_equal(pm_enter(&w.m, &w.p, VA + N * PAGE_SIZE, g, PROT_R, 0), OK);
-	assert_int_equal(pm_enter(&w.m, &other, VA + N * PAGE_SIZE, g, PROT_R, 0), OK);
-	pmap_check(&w.p);
-	pmap_check(&other);
-	pm_remove(&w.m, &w.p, VA + 100 * PAGE_SIZE, VA + 200 * PAGE_SIZE, false);
-	assert_int_equal(pmap_page_mappings(w.m.ps, f), N - 50);
-	pmap_check(&w.p);
-	pmap_page_remove_all(w.m.ps, f);
-	assert_int_equal(pmap_page_mappings(w.m.ps, f), 0);
-	assert_int_equal(pmap_resident(&w.p), 1);
-	assert_int_equal(pmap_resident(&other), 1);
-	pmap_check(&w.p);
-	pmap_check(&other);
-	pmap_page_remove_all(w.m.ps, f); /* of nothing */
-	pm_free(&w.m, f);
-	pm_exit(&w.m, &other);
-	assert_int_equal(pmap_page_mappings(w.m.ps, g), 1);
-	/* with no frame mapped twice, no chunk is left */
-	assert_int_equal(atomic_load_relaxed(&w.m.ps->chunks.frames), 0);
-	pm_remove(&w.m, &w.p, 0, BIT(48), true);
-	pm_free(&w.m, g);
-	end(&w);
-}
-
-static void test_untracked(void **state)
-{
-	struct host_fault fault;
-	struct world w;
-	uint64_t v;
-	pfn_t zero;
-
-	(void)state;
-	begin(&w);
-	zero = pm_alloc(&w.m);
-	for (int i = 0; i < 8; i++)
-		enter(&w, VA + i * PAGE_SIZE, zero, PROT_R, PMAP_UNTRACKED);
-	enter(&w, VA + BLOCK_SIZE, zero, PROT_R | PROT_X, PMAP_UNTRACKED);
-	enter(&w, VA + BLOCK_SIZE + PAGE_SIZE, zero, PROT_R, PMAP_UNTRACKED | PMAP_DEVICE);
-	assert_int_equal(load(VA + PAGE_SIZE, &v), HOST_FAULT_NONE);
-	assert_int_equal(host_user_exec(vaddr(VA + BLOCK_SIZE), NULL, &fault), OK);
-	assert_int_equal(pmap_page_mappings(w.m.ps, zero), 0);
-	assert_int_equal(pmap_resident(&w.p), 10);
-	pmap_check(&w.p);
-	pm_remove(&w.m, &w.p, 0, BIT(48), true);
-	assert_int_equal(page_flags(&w, zero) & (PMAP_PAGE_REFERENCED | PMAP_PAGE_MODIFIED), 0);
-	pm_free(&w.m, zero);
-	end(&w);
-}
-
 static uint64_t invalidations(struct world *w) { return host_stats(w->m.t.m).invalidations; }
 
 static void test_flush_is_small(void **state)
@@ -551,6 +404,40 @@ static void test_flush_is_small(void **state)
 	end(&w);
 }
 
+static void test_destroy(void **state)
+{
+	struct world w;
+	uint32_t asid;
+	uint64_t v;
+	pfn_t f;
+
+	(void)state;
+	begin(&w);
+	f = pm_alloc(&w.m);
+	enter(&w, VA, f, PROT_R, 0);
+	enter(&w, VA + BIT(39), f, PROT_R, 0);
+	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
+	assert_int_equal(load(VA + BIT(39), &v), HOST_FAULT_NONE);
+	asid = asid_to_flush(&w.p);
+	/* page by page, so that the tables stay for pmap_destroy to find */
+	pm_remove(&w.m, &w.p, VA, VA + PAGE_SIZE, true);
+	pm_remove(&w.m, &w.p, VA + BIT(39), VA + BIT(39) + PAGE_SIZE, true);
+	assert_int_equal(atomic_load_relaxed(&w.p.tables), 6);
+	assert_true(host_walk_holds(w.m.t.m, 0, asid, vaddr(VA), 2));
+	pmap_deactivate(w.m.ps);
+	{
+		struct frame_list tables = { PFN_NONE, 0 };
+
+		pmap_destroy(&w.p, &tables);
+		assert_int_equal(tables.count, 7);
+		pm_free_late(&w.m, &tables);
+	}
+	for (uint32_t level = 0; level < 3; level++)
+		assert_false(host_walk_holds(w.m.t.m, 0, asid, vaddr(VA), level));
+	pm_free(&w.m, f);
+	pm_destroy(&w.m);
+}
+
 static void test_misuse_panics(void **state)
 {
 	struct pmap_leaf leaf;
@@ -587,12 +474,16 @@ static void test_misuse_panics(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_enter_and_dirty),   cmocka_unit_test(test_stock),
-		cmocka_unit_test(test_set_errors),        cmocka_unit_test(test_remove_unlinks),
-		cmocka_unit_test(test_remove_of_live_entries), cmocka_unit_test(test_protect),
-		cmocka_unit_test(test_hardware_dirty),    cmocka_unit_test(test_referenced),
-		cmocka_unit_test(test_reverse_map),       cmocka_unit_test(test_untracked),
-		cmocka_unit_test(test_flush_is_small),    cmocka_unit_test(test_misuse_panics),
+		cmocka_unit_test(test_enter_and_dirty),
+		cmocka_unit_test(test_stock),
+		cmocka_unit_test(test_set_errors),
+		cmocka_unit_test(test_remove_unlinks),
+		cmocka_unit_test(test_remove_of_live_entries),
+		cmocka_unit_test(test_protect),
+		cmocka_unit_test(test_hardware_dirty),
+		cmocka_unit_test(test_flush_is_small),
+		cmocka_unit_test(test_destroy),
+		cmocka_unit_test(test_misuse_panics),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
