@@ -190,7 +190,7 @@ long fs_make(struct fs *fs, struct vnode *dir, const char *path, enum vnode_kind
 	     struct vnode **out)
 {
 	struct walk w;
-	long e = walk(fs, dir, path, LOOKUP_NOFOLLOW, &w);
+	long e = walk(fs, dir, path, LOOKUP_PARENT, &w);
 
 	if (e)
 		return e;
@@ -202,7 +202,7 @@ long fs_make(struct fs *fs, struct vnode *dir, const char *path, enum vnode_kind
 long fs_attach(struct fs *fs, const char *path, struct vnode *v)
 {
 	struct walk w;
-	long e = walk(fs, NULL, path, LOOKUP_NOFOLLOW, &w);
+	long e = walk(fs, NULL, path, LOOKUP_PARENT, &w);
 
 	if (e)
 		return e;
@@ -220,10 +220,10 @@ long fs_link(struct fs *fs, struct vnode *v, struct vnode *dir, const char *path
 		return -EPERM;
 	if (v->ops)
 		return -EXDEV;
-	e = walk(fs, dir, path, LOOKUP_NOFOLLOW, &w);
+	e = walk(fs, dir, path, LOOKUP_PARENT, &w);
 	if (e)
 		return e;
-	e = w.slash ? -ENOENT : link_at(fs, &w, v);
+	e = w.node ? -EEXIST : w.slash ? -ENOENT : link_at(fs, &w, v);
 	walk_done(&w);
 	return e;
 }
@@ -267,18 +267,20 @@ long fs_unlink(struct fs *fs, struct vnode *dir, const char *path, bool director
 	struct vnode *node = NULL;
 	struct dirent *d = NULL;
 	struct walk w;
-	long e = walk(fs, dir, path, LOOKUP_NOFOLLOW, &w);
+	long e = walk(fs, dir, path, LOOKUP_PARENT, &w);
 
 	if (e)
 		return e;
 	if (w.special)
-		e = directory ? -EBUSY : -EISDIR;
+		e = !directory ? -EISDIR : w.length == 0 ? -EBUSY : w.length == 1 ? -EINVAL : -ENOTEMPTY;
 	else if (!w.node)
 		e = -ENOENT;
 	else if (w.dir->ops)
 		e = -EPERM;
 	else if (directory != (w.node->kind == VNODE_DIRECTORY))
 		e = directory ? -ENOTDIR : -EISDIR;
+	else if (!directory && w.slash)
+		e = -ENOTDIR;
 	if (!e) {
 		mutex_lock(&fs->lock);
 		d = fs_find_locked(fs, w.dir, w.name, w.length);
@@ -319,6 +321,8 @@ static long rename_allowed_locked(const struct walk *from, const struct walk *to
 	if (source->node->ops || (target && target->node->ops))
 		return -EBUSY;
 	is_dir = source->node->kind == VNODE_DIRECTORY;
+	if (!is_dir && from->slash)
+		return -ENOTDIR;
 	if (is_dir && below_locked(to->dir, source->node))
 		return -EINVAL;
 	if (!target)
@@ -349,11 +353,11 @@ long fs_rename(struct fs *fs, struct vnode *from_dir, const char *from, struct v
 	struct dirent *source, *target, *fresh = NULL, *gone = NULL, *moved = NULL;
 	struct vnode *drop = NULL, *keep = NULL;
 	struct walk a, b;
-	long e = walk(fs, from_dir, from, LOOKUP_NOFOLLOW, &a);
+	long e = walk(fs, from_dir, from, LOOKUP_PARENT, &a);
 
 	if (e)
 		return e;
-	e = walk(fs, to_dir, to, LOOKUP_NOFOLLOW, &b);
+	e = walk(fs, to_dir, to, LOOKUP_PARENT, &b);
 	if (e) {
 		walk_done(&a);
 		return e;
@@ -392,22 +396,4 @@ long fs_rename(struct fs *fs, struct vnode *from_dir, const char *from, struct v
 	walk_done(&a);
 	walk_done(&b);
 	return e;
-}
-
-long fs_readdir(struct vnode *dir, uint64_t *pos, file_emit_fn *emit, void *arg)
-{
-	struct fs *fs = dir->fs;
-
-	mutex_lock(&fs->lock);
-	LIST_FOR (it, &dir->entries) {
-		const struct dirent *d = CONTAINER_OF(it, struct dirent, link);
-
-		if (d->cookie < *pos)
-			continue;
-		if (!emit(arg, d->name, d->length, d->node->ino, d->node->kind, d->cookie + 1))
-			break;
-		*pos = d->cookie + 1;
-	}
-	mutex_unlock(&fs->lock);
-	return 0;
 }

@@ -18,6 +18,7 @@ struct proc_system;
 #define PATH_BYTES 4096 /* with the NUL */
 #define NAME_BYTES 255  /* without */
 #define NAME_OWN_BYTES 40
+#define VNODE_SIZE_MAX (UINT64_C(1) << 46) /* bytes of a file: far beyond memory, far below overflow */
 #define SYMLINK_DEPTH 40
 
 enum vnode_kind { /* values of d_type */
@@ -112,6 +113,7 @@ void vnode_release(struct vnode *v); /* NULL is fine; may wait */
 /* --- by path; thread context, no lock. dir: where relative paths begin (the caller holds a reference). --- */
 
 #define LOOKUP_NOFOLLOW 1  /* a symbolic link at the end is itself the answer */
+#define LOOKUP_PARENT 2    /* the same, a slash behind it or not: the name is what matters */
 
 /* The vnode, referenced. -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG, -EACCES, -ENOMEM. */
 long fs_lookup(struct fs *fs, struct vnode *dir, const char *path, unsigned flags, struct vnode **out) MUST_CHECK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * proc/fs_walk.c: from a path to the place it names.
+ * proc/fs_walk.c: reading the tree: from a path to the place it names, and what a
+ * directory holds.
  *
  * The walk goes component by component; it holds a reference on the directory it
  * is in and the tree's lock only while it looks a name up. A symbolic link is put
@@ -115,6 +116,12 @@ static void step_dots(struct vnode **at, bool up)
 	}
 }
 
+/* Whether a symbolic link at the end is followed. */
+static bool follows(const struct walk *w, unsigned flags)
+{
+	return !(flags & LOOKUP_PARENT) && (w->slash || !(flags & LOOKUP_NOFOLLOW));
+}
+
 /* The walk proper; buffer: the path, with room for PATH_BYTES more behind PATH_BYTES. *at: where, a reference. */
 static long walk_path(struct fs *fs, char *buffer, unsigned flags, struct vnode **at, struct walk *w)
 {
@@ -150,7 +157,7 @@ static long walk_path(struct fs *fs, char *buffer, unsigned flags, struct vnode 
 		w->slash = next != end;
 		if (e)
 			goto found; /* node stays NULL: the last name is not there */
-		if (child->kind == VNODE_SYMLINK && (!last || w->slash || !(flags & LOOKUP_NOFOLLOW))) {
+		if (child->kind == VNODE_SYMLINK && (!last || follows(w, flags))) {
 			struct vnode *to = NULL;
 
 			if (++links > SYMLINK_DEPTH)
@@ -188,7 +195,7 @@ static long walk_path(struct fs *fs, char *buffer, unsigned flags, struct vnode 
 found:
 	w->dir = *at;
 	vnode_reference(*at);
-	if (w->node && w->slash && w->node->kind != VNODE_DIRECTORY) {
+	if (w->node && w->slash && !(flags & LOOKUP_PARENT) && w->node->kind != VNODE_DIRECTORY) {
 		walk_done(w);
 		return -ENOTDIR;
 	}
@@ -218,3 +225,20 @@ long walk(struct fs *fs, struct vnode *dir, const char *path, unsigned flags, st
 	return e;
 }
 
+long fs_readdir(struct vnode *dir, uint64_t *pos, file_emit_fn *emit, void *arg)
+{
+	struct fs *fs = dir->fs;
+
+	mutex_lock(&fs->lock);
+	LIST_FOR (it, &dir->entries) {
+		const struct dirent *d = CONTAINER_OF(it, struct dirent, link);
+
+		if (d->cookie < *pos)
+			continue;
+		if (!emit(arg, d->name, d->length, d->node->ino, d->node->kind, d->cookie + 1))
+			break;
+		*pos = d->cookie + 1;
+	}
+	mutex_unlock(&fs->lock);
+	return 0;
+}

@@ -9,6 +9,7 @@
 
 #include "proc/errno.h"
 #include "proc/sched.h"
+#include "proc/signal.h"
 #include "vm/kmalloc.h"
 
 #define POLL_INLINE 8
@@ -91,5 +92,6 @@ long poll_files(struct vm *vm, struct poll_item *items, size_t n, uint64_t deadl
 	leave_queues(&pw);
 	if (pw.waiter != few)
 		kfree(&vm->kmalloc, pw.waiter);
-	return ready || e != ERR_INTR ? ready : -ERESTARTNOHAND;
+	/* A signal counts before the deadline: programs poll with time-out 0 to let some in. */
+	return !ready && (e == ERR_INTR || signal_wants_attention(thread_current())) ? -ERESTARTNOHAND : ready;
 }

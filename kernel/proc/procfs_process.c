@@ -79,7 +79,7 @@ static void show_mapping(struct text *t, struct fs *fs, const struct vm_map *m, 
 
 	text_printf(t, "%08llx-%08llx %c%c%c%c %08llx 00:%02x %llu ", (ull)info->range.start.va, (ull)info->range.end.va,
 		    info->prot & PROT_R ? 'r' : '-', info->prot & PROT_W ? 'w' : '-', info->prot & PROT_X ? 'x' : '-',
-		    info->shared ? 's' : 'p', info->object ? (ull)info->offset : 0, info->object ? 1 : 0,
+		    info->shared ? 's' : 'p', info->object ? (ull)info->offset : 0, info->oid.id ? 1 : 0,
 		    info->object ? (ull)info->oid.id : 0);
 	if (mapping_name(fs, m, info, name, PATH_BYTES)) {
 		while (!t->failed && t->length - start < MAPS_NAME_COLUMN)

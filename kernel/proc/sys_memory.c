@@ -11,9 +11,9 @@
  * by in_space(), and every range that reaches the map lies within its bounds.
  */
 #include "proc/sys.h"
+#include "proc/sys_memory.h"
 
 #include "vm/entry.h"
-#include "vm/map.h"
 
 enum {
 	MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_SHARED_VALIDATE = 3, MAP_TYPE = 15, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20,
@@ -25,15 +25,6 @@ enum {
 		    MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_FIXED_NOREPLACE,
 };
 enum { PROT_SEM = 8, PROT_GROWSDOWN = 0x01000000, PROT_GROWSUP = 0x02000000 };
-
-static uint64_t page_up(uint64_t n) { return round_up(n, PAGE_SIZE); }
-static bool page_aligned(uint64_t n) { return (n & PAGE_MASK) == 0; }
-
-/* [at, at + size) lies in user space, no wrap-around. size is in whole pages. */
-static bool in_space(const struct vm_map *m, uint64_t at, uint64_t size)
-{
-	return at >= m->bounds.start.va && at <= m->bounds.end.va && size <= m->bounds.end.va - at;
-}
 
 /* --- brk, mmap, munmap --- */
 
@@ -69,12 +60,12 @@ static long map_file(struct thread *t, uint64_t fd, unsigned flags, uint64_t siz
 		return -EBADF;
 	if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE && (flags & ~(unsigned)MAP_KNOWN))
 		e = -EOPNOTSUPP;
-	else if ((flags & MAP_TYPE) != MAP_PRIVATE && !shared)
-		e = -EINVAL;
 	else if (atomic_load_relaxed(&f->flags) & O_PATH) /* fixed at open */
 		e = -EBADF;
 	else if (shared && (what->prot & PROT_W) && !file_can_write(f))
 		e = -EACCES;
+	else if (what->offset > (uint64_t)INT64_MAX - size)
+		e = -EOVERFLOW;
 	else if (!file_can_read(f))
 		e = -EACCES;
 	else if (!f->ops->mmap)
@@ -188,27 +179,6 @@ long sys_munmap(struct thread *t, const uint64_t *a)
 
 /* --- what is mapped already --- */
 
-/* The entry that holds va; its part of [va, end) in *piece. False: a hole. */
-static bool piece_at(struct vm_map *m, uint64_t va, uint64_t end, struct vm_entry_info *info, struct vrange *piece)
-{
-	if (!vm_map_lookup(m, va, info) || info->range.start.va > va)
-		return false;
-	*piece = vrange(va, info->range.end.va < end ? info->range.end.va : end);
-	return true;
-}
-
-/* -ENOMEM when [start, end) has a hole. */
-static long all_mapped(struct vm_map *m, uint64_t start, uint64_t end)
-{
-	struct vm_entry_info info;
-	struct vrange piece;
-
-	for (uint64_t va = start; va < end; va = piece.end.va)
-		if (!piece_at(m, va, end, &info, &piece))
-			return -ENOMEM;
-	return 0;
-}
-
 /* mprotect that found a hole or a refusal: what lies before it is done. */
 static long protect_up_to(struct vm_map *m, uint64_t start, uint64_t end, enum prot prot)
 {
@@ -313,7 +283,7 @@ long sys_mremap(struct thread *t, const uint64_t *a)
 		return e == OK ? (long)old : errno_of(e);
 	}
 	if (keep) {
-		if (info.shared || info.oid.id || info.oid.port)
+		if (info.shared || info.object)
 			return -EINVAL; /* private anonymous memory only */
 		if (!fixed) { /* it must go elsewhere: find a place first */
 			struct vm_mapping what = { .prot = PROT_NONE_, .max = PROT_ALL };
@@ -333,180 +303,4 @@ long sys_mremap(struct thread *t, const uint64_t *a)
 			return again;
 	}
 	return e == OK ? (long)addr : e == ERR_FAULT ? -EFAULT : errno_of(e);
-}
-
-/* --- advice, residence, locking --- */
-
-enum {
-	MADV_NORMAL = 0, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED, MADV_DONTNEED, MADV_FREE = 8, MADV_DONTFORK = 10,
-	MADV_DOFORK, MADV_MERGEABLE, MADV_UNMERGEABLE, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_DONTDUMP, MADV_DODUMP,
-	MADV_WIPEONFORK, MADV_KEEPONFORK, MADV_COLD, MADV_PAGEOUT, MADV_POPULATE_READ, MADV_POPULATE_WRITE,
-};
-
-/* What advice makes of one entry's part. */
-static enum error advise_piece(struct vm_map *m, const struct vm_entry_info *info, struct vrange r, int advice)
-{
-	bool anonymous = !info->shared && !info->oid.id && !info->oid.port;
-
-	switch (advice) {
-	case MADV_DONTNEED: return vm_map_discard(m, r);
-	case MADV_FREE: return anonymous ? vm_map_discard(m, r) : ERR_INVAL;
-	case MADV_DONTFORK: return vm_map_inherit(m, r, INHERIT_NONE);
-	case MADV_DOFORK: return vm_map_inherit(m, r, info->shared ? INHERIT_SHARE : INHERIT_COPY);
-	case MADV_WIPEONFORK: return anonymous ? vm_map_inherit(m, r, INHERIT_ZERO) : ERR_INVAL;
-	case MADV_KEEPONFORK: return info->inherit == INHERIT_ZERO ? vm_map_inherit(m, r, INHERIT_COPY) : OK;
-	case MADV_POPULATE_READ: return info->prot & PROT_R ? vm_map_populate(m, r, PROT_R) : ERR_INVAL;
-	case MADV_POPULATE_WRITE: return info->prot & PROT_W ? vm_map_populate(m, r, PROT_W) : ERR_INVAL;
-	default: return OK; /* advice that needs no act */
-	}
-}
-
-static bool advice_known(int advice)
-{
-	return (advice >= MADV_NORMAL && advice <= MADV_DONTNEED) || advice == MADV_FREE ||
-	       (advice >= MADV_DONTFORK && advice <= MADV_POPULATE_WRITE);
-}
-
-long sys_madvise(struct thread *t, const uint64_t *a)
-{
-	struct vm_map *m = t->proc->map;
-	uint64_t start = a[0], size = page_up(a[1]), end = start + size;
-	int advice = (int)a[2];
-	long result = 0;
-
-	if (!advice_known(advice) || !page_aligned(start) || (a[1] && !size) || end < start)
-		return -EINVAL;
-	for (uint64_t va = start; va < end;) {
-		struct vm_entry_info info;
-		struct vrange piece;
-		enum error e;
-
-		if (!vm_map_lookup(m, va, &info) || info.range.start.va >= end)
-			return -ENOMEM;
-		if (info.range.start.va > va) { /* a hole: told at the end, the rest is done */
-			result = -ENOMEM;
-			va = info.range.start.va;
-		}
-		piece = vrange(va, info.range.end.va < end ? info.range.end.va : end);
-		e = advise_piece(m, &info, piece, advice);
-		if (e == ERR_NOENT) /* unmapped by another thread meanwhile */
-			result = -ENOMEM;
-		else if (e != OK)
-			return e == ERR_BUS || e == ERR_IO ? -EFAULT : errno_of(e);
-		va = piece.end.va;
-	}
-	return result;
-}
-
-long sys_mincore(struct thread *t, const uint64_t *a)
-{
-	struct vm_map *m = t->proc->map;
-	uint64_t start = a[0], size = page_up(a[1]), to = a[2];
-	uint8_t vec[512];
-
-	if (!page_aligned(start))
-		return -EINVAL;
-	if ((a[1] && !size) || start > USER_END || size > USER_END - start)
-		return -ENOMEM;
-	while (size > 0) {
-		uint64_t part = size < sizeof vec * PAGE_SIZE ? size : sizeof vec * PAGE_SIZE;
-		enum error e;
-
-		if (!in_space(m, start, part))
-			return -ENOMEM;
-		e = vm_map_resident(m, vrange(start, start + part), vec);
-		if (e != OK)
-			return e == ERR_NOENT ? -ENOMEM : errno_of(e);
-		if (user_put(to, vec, part >> PAGE_SHIFT))
-			return -EFAULT;
-		to += part >> PAGE_SHIFT;
-		start += part;
-		size -= part;
-	}
-	return 0;
-}
-
-static long wire(struct thread *t, uint64_t at, uint64_t length, bool on)
-{
-	struct vm_map *m = t->proc->map;
-	uint64_t start = round_down(at, PAGE_SIZE), size;
-	enum error e;
-
-	if (length > UINT64_MAX - (at & PAGE_MASK) - PAGE_MASK)
-		return -EINVAL;
-	size = page_up(length + (at & PAGE_MASK));
-	if (start + size < start)
-		return -EINVAL;
-	if (size == 0)
-		return 0;
-	if (!in_space(m, start, size))
-		return -ENOMEM;
-	e = vm_map_wire(m, vrange(start, start + size), on);
-	return e == ERR_NOENT || e == ERR_ACCESS || e == ERR_FAULT || e == ERR_BUS ? -ENOMEM : errno_of(e);
-}
-
-#define MLOCK_ONFAULT 1
-
-long sys_mlock(struct thread *t, const uint64_t *a) { return wire(t, a[0], a[1], true); }
-long sys_munlock(struct thread *t, const uint64_t *a) { return wire(t, a[0], a[1], false); }
-
-/* MLOCK_ONFAULT: filled in at once all the same. */
-long sys_mlock2(struct thread *t, const uint64_t *a)
-{
-	return flags_unknown(a[2], MLOCK_ONFAULT) ? -EINVAL : wire(t, a[0], a[1], true);
-}
-
-/* Every entry; one that goes away meanwhile does not matter. PROT_NONE entries stay as they are, as in Linux. */
-static long wire_all(struct vm_map *m, bool on)
-{
-	struct vm_entry_info info;
-
-	for (uint64_t va = m->bounds.start.va; vm_map_lookup(m, va, &info); va = info.range.end.va) {
-		enum error e;
-
-		if (on && info.prot == PROT_NONE_)
-			continue;
-		e = vm_map_wire(m, info.range, on);
-		if (e == ERR_NOMEM)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-enum { MCL_CURRENT = 1, MCL_FUTURE = 2, MCL_ONFAULT = 4 };
-
-long sys_mlockall(struct thread *t, const uint64_t *a)
-{
-	if ((int)a[0] == 0 || flags_unknown(a[0], 7) || (int)a[0] == MCL_ONFAULT)
-		return -EINVAL;
-	t->proc->lock_future = a[0] & MCL_FUTURE;
-	return a[0] & MCL_CURRENT ? wire_all(t->proc->map, true) : 0;
-}
-
-long sys_munlockall(struct thread *t, const uint64_t *a)
-{
-	(void)a;
-	t->proc->lock_future = false;
-	return wire_all(t->proc->map, false);
-}
-
-enum { MS_ASYNC = 1, MS_INVALIDATE = 2, MS_SYNC = 4 };
-
-/* Mapped bytes and the file's are the same memory: there is nothing to write back. */
-long sys_msync(struct thread *t, const uint64_t *a)
-{
-	uint64_t start = a[0], size = page_up(a[1]);
-
-	if (flags_unknown(a[2], 7) || !page_aligned(start) || (a[2] & (MS_ASYNC | MS_SYNC)) == (MS_ASYNC | MS_SYNC))
-		return -EINVAL;
-	if ((a[1] && !size) || start + size < start || (size && !in_space(t->proc->map, start, size)))
-		return -ENOMEM;
-	return all_mapped(t->proc->map, start, start + size);
-}
-
-/* No command is supported, and MEMBARRIER_CMD_QUERY (0) says so. */
-long sys_membarrier(struct thread *t, const uint64_t *a)
-{
-	(void)t;
-	return (int)a[0] == 0 && (unsigned)a[1] == 0 ? 0 : -EINVAL;
 }
