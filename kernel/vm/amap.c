@@ -28,8 +28,10 @@
  *     a fork may raise the root's count at any moment, but it has marked the
  *     entries dead before, so who is in between installs no PTE (fault.c).
  *  3. Interior slots and root change under the amap's lock; leaf slots under the
- *     leaf's lock. A leaf is copied with its lock held: a writer that comes
- *     later finds that the amap leads elsewhere.
+ *     leaf's lock. A leaf is copied, and the amap led to the copy, in one hold of
+ *     the leaf's lock: a writer that comes later finds that the amap leads
+ *     elsewhere. That the leaf was shared when the copy began does not keep
+ *     writers out: its other owner may leave at any moment.
  *  4. A node or anon taken out of the tree is dropped only after the flush of
  *     what mapped it: amap_trim hands back detached trash.
  *
@@ -218,24 +220,6 @@ void amap_slot_set_locked(struct amap_node *leaf, uint64_t va, struct anon *anon
 	slot_put(leaf, amap_index(va), anon);
 }
 
-/* Fills to, unpublished, with from's slots, one more reference each. A leaf's lock is held meanwhile (invariant 3). */
-static void node_copy(struct amap_node *to, struct amap_node *from)
-{
-	if (from->level == 0)
-		spin_lock(&from->lock, RANK_NODE);
-	for (unsigned i = 0; i < AMAP_FANOUT; i++) {
-		void *p = slot_get(from, i);
-
-		if (p && from->level > 0)
-			ref_get(&((struct amap_node *)p)->refs);
-		else if (p)
-			ref_get(&((struct anon *)p)->refs);
-		slot_put(to, i, p);
-	}
-	if (from->level == 0)
-		spin_unlock(&from->lock);
-}
-
 /* Leads the amap's root, or slot i of parent, to n. */
 static void relink_locked(struct amap *a, struct amap_node *parent, unsigned i, struct amap_node *n)
 {
@@ -243,6 +227,31 @@ static void relink_locked(struct amap *a, struct amap_node *parent, unsigned i, 
 		slot_put(parent, i, n);
 	else
 		atomic_store_release(&a->root, n); /* pairs with amap_find's acquire */
+}
+
+/*
+ * Fills to, unpublished, with from's slots, one more reference each, and leads
+ * the amap to it in place of from. A leaf's lock is held over both: if from's
+ * other owner has left meanwhile, a fault may find the path exclusive, and what
+ * it puts into from must be either in the copy or refused (invariant 3).
+ */
+static void replace_locked(struct amap *a, struct amap_node *parent, unsigned i, struct amap_node *from,
+			   struct amap_node *to)
+{
+	if (from->level == 0)
+		spin_lock(&from->lock, RANK_NODE);
+	for (unsigned k = 0; k < AMAP_FANOUT; k++) {
+		void *p = slot_get(from, k);
+
+		if (p && from->level > 0)
+			ref_get(&((struct amap_node *)p)->refs);
+		else if (p)
+			ref_get(&((struct anon *)p)->refs);
+		slot_put(to, k, p);
+	}
+	relink_locked(a, parent, i, to);
+	if (from->level == 0)
+		spin_unlock(&from->lock);
 }
 
 /* Puts roots above until va is covered. ERR_STOCK as in amap_own_path. */
@@ -285,8 +294,7 @@ enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock)
 				e = ERR_STOCK;
 				break;
 			}
-			node_copy(c, n);
-			relink_locked(a, parent, i, c);
+			replace_locked(a, parent, i, n, c);
 			old[olds++] = n; /* our reference: dropped without the lock, it may be the last by now */
 			n = c;
 		}
@@ -369,8 +377,7 @@ static void trim_locked(struct trim *t, struct amap_node *parent, unsigned i, st
 	if (ref_count(&n->refs) != 1) {
 		struct amap_node *c = stock_take(&t->stock, n->level, n->base);
 
-		node_copy(c, n);
-		relink_locked(t->amap, parent, i, c);
+		replace_locked(t->amap, parent, i, n, c);
 		t->old[t->olds++] = n;
 		n = c;
 	}
