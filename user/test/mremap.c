@@ -195,6 +195,26 @@ static void files_and_protection(void)
 	munmap(shared, 4 * PAGE);
 }
 
+/* An old size of 0 makes a second mapping of shared memory; the first one stays. */
+static void second_view(void)
+{
+	char *a = mmap(NULL, 3 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0), *b;
+
+	REQUIRE(a != MAP_FAILED);
+	number(a, 3);
+	CHECK_ERR(ENOMEM, mremap(a, 0, 3 * PAGE, 0)); /* it cannot be in the same place */
+	b = mremap(a, 0, 3 * PAGE, MREMAP_MAYMOVE);
+	CHECK(b != MAP_FAILED && b != a);
+	if (b != MAP_FAILED) {
+		verify(b, 3, 3);
+		*(size_t *)b = 55;
+		CHECK_EQ(55, *(size_t *)a);
+		munmap(a, 3 * PAGE);
+		CHECK_EQ(55, *(size_t *)b);
+		munmap(b, 3 * PAGE);
+	}
+}
+
 /* realloc of a large block is mremap: a thousand growths, the content always there. */
 static void through_realloc(void)
 {
@@ -228,6 +248,7 @@ int main(void)
 	large();
 	after_fork();
 	files_and_protection();
+	second_view();
 	through_realloc();
 	return check_end();
 }

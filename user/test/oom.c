@@ -103,11 +103,11 @@ static void all_gone(size_t hogs)
 	close(go[0]);
 }
 
-/* A limit of one's own is ENOMEM, without anybody killed. */
+/* What can never be had is refused at once, and nobody is killed for it. */
 static void told_in_time(void)
 {
-	CHECK_ERR(ENOMEM, mmap(NULL, 1UL << 47, RW, ANON, -1, 0)); /* more than there could be, at once */
-	CHECK(malloc((size_t)1 << 46) == NULL);
+	CHECK_ERR(ENOMEM, mmap(NULL, 1UL << 48, RW, ANON, -1, 0)); /* more than a process has addresses for */
+	CHECK(malloc((size_t)1 << 48) == NULL);
 }
 
 static void after(char *self)
