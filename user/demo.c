@@ -228,7 +228,7 @@ static void space_thread(size_t me, void *unused)
 	size_t other = (me + 1) % cpus;
 
 	(void)unused;
-	for (unsigned long round = 0; round < (rehearsal ? 1 : 12); round++) {
+	for (unsigned long round = 0; round < (rehearsal ? 1 : cpus <= 8 ? 12 : 3); round++) {
 		unsigned long *p = map(SPACE_PAGES * PAGE, RW, ANON);
 		for (size_t i = 0; i < SPACE_PAGES; i++)
 			p[i * (PAGE / sizeof *p)] = round << 32 | me << 8 | i;
