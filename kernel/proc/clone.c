@@ -209,6 +209,9 @@ static long clone_process(struct thread *t, const struct trap_frame *tf, const s
 	uint32_t pid;
 	long r;
 
+	/* As Linux: what is pending already is seen before the fork, once. */
+	if (signal_wants_attention(t) && signal_settle(t))
+		return -ERESTARTNOINTR;
 	if (process_create(t->ps, &n) != OK)
 		return -EAGAIN;
 	process_init_alarm(n);
@@ -225,16 +228,6 @@ static long clone_process(struct thread *t, const struct trap_frame *tf, const s
 	if (!join(n, first))
 		panic("a process that nobody knows is ending");
 	n->vfork_busy = a->flags & CLONE_VFORK;
-	if (signal_wants_attention(t) && signal_settle(t)) {
-		/* As Linux: a signal that came meanwhile is seen by parent and child, or by the parent before the fork. */
-		spin_lock(&n->lock, RANK_PROC);
-		list_remove(&first->proc_link);
-		n->nthreads = n->unburied = 0;
-		spin_unlock(&n->lock);
-		thread_discard(first);
-		undo_process(n);
-		return -ERESTARTNOINTR;
-	}
 	process_enter(n, t->proc, a->flags & CLONE_PARENT);
 	sched_start(first);
 	if (a->flags & CLONE_VFORK)
