@@ -10,36 +10,47 @@ void range_lock_init(struct range_lock *l)
 	waitq_init(&l->queue);
 }
 
-static bool try_take(struct range_lock *l, struct range_hold *h)
+/* True when nobody who came before h, who is on the list, wants any of its range. Later ones wait for h. */
+static bool first_locked(struct range_lock *l, const struct range_hold *h)
 {
-	bool free = true;
+	LIST_FOR(m, &l->held) {
+		if (m == &h->link)
+			return true;
+		if (vrange_overlaps(CONTAINER_OF(m, struct range_hold, link)->range, h->range))
+			return false;
+	}
+	panic("a range is not on its lock's list");
+}
+
+static bool is_first(struct range_lock *l, const struct range_hold *h)
+{
+	bool first;
 
 	spin_lock(&l->lock, RANK_RANGE);
-	LIST_FOR(m, &l->held)
-		if (vrange_overlaps(CONTAINER_OF(m, struct range_hold, link)->range, h->range)) {
-			free = false;
-			break;
-		}
-	if (free)
-		list_append(&l->held, &h->link);
+	first = first_locked(l, h);
 	spin_unlock(&l->lock);
-	return free;
+	return first;
 }
 
 void range_lock_take(struct range_lock *l, struct range_hold *h, struct vrange r)
 {
 	struct waiter w;
+	bool mine;
 
 	rank_assert_may_wait();
 	h->range = r;
-	while (!try_take(l, h)) {
-		/* On the queue before the second look, so that a drop in between wakes us. */
+	spin_lock(&l->lock, RANK_RANGE);
+	list_append(&l->held, &h->link);
+	mine = first_locked(l, h);
+	spin_unlock(&l->lock);
+	/* Once true it stays so: who comes later stands behind. */
+	while (!mine) {
+		/* On the queue before the look, so that a drop in between wakes us. */
 		wait_prepare(&l->queue, &w);
-		if (try_take(l, h)) {
+		mine = is_first(l, h);
+		if (mine)
 			wait_cancel(&l->queue, &w);
-			return;
-		}
-		if (wait_block(&l->queue, &w, false) != OK)
+		else if (wait_block(&l->queue, &w, false) != OK)
 			panic("an uninterruptible wait was interrupted");
 	}
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vm/range_lock.h: mutators of disjoint address ranges run at the same time,
- * those of overlapping ones in turn. May wait: thread context, nothing held.
+ * those of overlapping ones in the order in which they came, so that a fork gets
+ * its turn among many who map and unmap. Nobody takes a second range of the
+ * same lock while he holds one. May wait: thread context, nothing held.
  */
 #ifndef VM_RANGE_LOCK_H
 #define VM_RANGE_LOCK_H
@@ -12,7 +14,7 @@
 
 struct range_lock {
 	struct spinlock lock;  /* RANK_RANGE: held */
-	struct list held;      /* struct range_hold */
+	struct list held;      /* struct range_hold, who holds or waits, in order of arrival */
 	struct waitq queue;    /* who waits for any of them to end */
 };
 
@@ -25,7 +27,7 @@ struct range_hold {
 #define RANGE_ALL vrange(0, UINT64_MAX)
 
 void range_lock_init(struct range_lock *l);
-/* Waits until no held range overlaps r, then holds it. */
+/* Waits until no range that was asked for before overlaps r, then holds it. */
 void range_lock_take(struct range_lock *l, struct range_hold *h, struct vrange r);
 void range_lock_drop(struct range_lock *l, struct range_hold *h);
 
