@@ -49,12 +49,14 @@ static enum error enter_locked(struct map_edit *ed, const struct vm_mapping *w)
 	return e == OK ? map_edit_publish(ed) : e;
 }
 
-static enum error enter_at(struct vm_map *m, uint64_t addr, uint64_t size, const struct vm_mapping *w, bool replace)
+/* outer: the caller holds the range lock over everything. */
+static enum error enter_at(struct vm_map *m, uint64_t addr, uint64_t size, const struct vm_mapping *w, bool replace,
+			   bool outer)
 {
 	struct map_edit ed;
 	enum error e;
 
-	map_edit_begin(&ed, m, vrange(addr, addr + size), false);
+	map_edit_begin(&ed, m, vrange(addr, addr + size), outer);
 	e = ed.old && !replace ? ERR_EXISTS : enter_locked(&ed, w);
 	if (e != OK) {
 		map_edit_abort(&ed);
@@ -83,6 +85,25 @@ static bool pick(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr)
 	return found;
 }
 
+/* Wherever there is room, hint first; => *at. */
+static enum error enter_anywhere(struct vm_map *m, uint64_t hint, uint64_t size, const struct vm_mapping *w, uint64_t *at)
+{
+	struct range_hold all;
+	enum error e;
+
+	for (unsigned tries = 0; tries < PICK_TRIES; tries++) {
+		if (!pick(m, hint, size, at))
+			return ERR_NOSPACE;
+		e = enter_at(m, *at, size, w, false, false);
+		if (e != ERR_EXISTS)
+			return e;
+	}
+	range_lock_take(&m->ranges, &all, RANGE_ALL);
+	e = pick(m, hint, size, at) ? enter_at(m, *at, size, w, false, true) : ERR_NOSPACE;
+	range_lock_drop(&m->ranges, &all);
+	return e;
+}
+
 enum error vm_map_enter(struct vm_map *m, uint64_t *addr, uint64_t size, const struct vm_mapping *w, unsigned flags)
 {
 	enum error e = check_mapping(w);
@@ -101,18 +122,12 @@ enum error vm_map_enter(struct vm_map *m, uint64_t *addr, uint64_t size, const s
 			return ERR_INVAL;
 		if (*addr < m->bounds.start.va || *addr > m->bounds.end.va || size > m->bounds.end.va - *addr)
 			return ERR_NOSPACE;
-		return enter_at(m, *addr, size, w, !(flags & MAP_AT_FREE));
+		return enter_at(m, *addr, size, w, !(flags & MAP_AT_FREE), false);
 	}
-	for (unsigned tries = 0; tries < PICK_TRIES; tries++) {
-		if (!pick(m, hint, size, &at))
-			return ERR_NOSPACE;
-		e = enter_at(m, at, size, w, false);
-		if (e != ERR_EXISTS) {
-			*addr = at;
-			return e;
-		}
-	}
-	return ERR_NOSPACE;
+	e = enter_anywhere(m, hint, size, w, &at);
+	if (e == OK)
+		*addr = at;
+	return e;
 }
 
 enum error vm_map_remove(struct vm_map *m, struct vrange r)
