@@ -36,6 +36,7 @@ static struct vm_entry *whole(const struct map_edit *ed)
 static enum error extend(struct vm_map *m, struct vrange old, uint64_t new_end)
 {
 	struct map_edit ed;
+	struct amap_trash trash = { .count = 0 };
 	struct vm_entry *e, *n;
 	uint64_t at;
 	bool free;
@@ -55,7 +56,12 @@ static enum error extend(struct vm_map *m, struct vrange old, uint64_t new_end)
 		map_edit_abort(&ed);
 		return ERR_NOSPACE;
 	}
-	err = map_edit_add(&ed, e, e->range, &n);
+	/* Pages that the amap still holds there (a fork's that no entry covers, or that a trim had no memory for) do not come back. */
+	err = e->amap && atomic_load_relaxed(&e->amap->untrimmed) /* set under a range lock over its neighbours */
+		      ? amap_trim(e->amap, old.end.va, new_end, &trash)
+		      : OK;
+	if (err == OK)
+		err = map_edit_add(&ed, e, e->range, &n);
 	if (err == OK) {
 		n->range.end = vaddr(new_end);
 		err = map_edit_publish(&ed);
@@ -64,6 +70,7 @@ static enum error extend(struct vm_map *m, struct vrange old, uint64_t new_end)
 		map_edit_abort(&ed);
 	else
 		map_edit_finish(&ed);
+	amap_trash_drop(m->vm, &trash); /* nothing maps them: no entry did, or its PTEs were flushed when it went */
 	return err;
 }
 
