@@ -384,6 +384,8 @@ void map_edit_abort(struct map_edit *ed)
 		next = n->edit_next;
 		entry_free(ed->map->vm, n);
 	}
+	/* A move that failed late has taken PTEs away, and flushed (remap.c). */
+	frame_list_free_by_epoch(&ed->map->vm->frames, &ed->gather.unlinked);
 	if (!ed->keep_lock)
 		range_lock_drop(&ed->map->ranges, &ed->hold);
 }
