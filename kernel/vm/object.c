@@ -19,7 +19,7 @@
  *  3. pages = slots that hold pages. No slot at or beyond round_up(size) holds one.
  *  4. A page is withdrawn from its slot first, then unmapped everywhere by the
  *     reverse map, then its frame freed. A fault enters its reverse map first
- *     and then looks at the slot (hal/pmap.h, pmap_check_fn): one of the two
+ *     and then looks at the slot (hal/pmap.h, pmap_last_check): one of the two
  *     sees the other.
  *
  * Locking. lock guards the tree's shape, slots, pages and size. Kernel copies
@@ -74,8 +74,8 @@ enum error object_create(struct vm *vm, struct oid oid, const struct pager_ops *
 	o->oid = oid;
 	o->pager = pager;
 	o->pager_data = data;
-	o->pager_size = pager_size;
-	atomic_store_relaxed(&o->size, size); /* not published yet, nor the rest */
+	atomic_store_relaxed(&o->pager_size, pager_size); /* not published yet, nor the rest */
+	atomic_store_relaxed(&o->size, size);
 	spin_init(&o->lock);
 	atomic_store_relaxed(&o->root, NULL);
 	atomic_store_relaxed(&o->pages, UINT64_C(0));
@@ -166,8 +166,18 @@ static struct object_node *make_leaf_locked(struct vm_object *o, uint64_t index)
 	return n;
 }
 
-/* Fills the frame and puts it in the slot that this thread made IN_TRANSIT. */
-static enum error bring_in(struct vm_object *o, uint64_t index, struct object_node *leaf)
+/* The pager may have filled frame f before the object was cut: bytes from the cut on are zeros, also if it has grown again since. */
+static void wipe_cut_locked(struct vm_object *o, uint64_t index, pfn_t f)
+{
+	uint64_t start = index << PAGE_SHIFT, cut = atomic_load_relaxed(&o->pager_size); /* under the lock */
+
+	cut = cut > start ? cut - start : 0;
+	if (cut < PAGE_SIZE)
+		memset((char *)frame_bytes(f) + cut, 0, PAGE_SIZE - cut);
+}
+
+/* Fills the frame and puts it in the slot that this thread made IN_TRANSIT when the pager had had bytes. */
+static enum error bring_in(struct vm_object *o, uint64_t index, struct object_node *leaf, uint64_t had)
 {
 	struct vm_page *page = NULL;
 	pfn_t f = PFN_NONE;
@@ -184,6 +194,8 @@ static enum error bring_in(struct vm_object *o, uint64_t index, struct object_no
 	lock(o);
 	/* The object may have become shorter meanwhile: then the page is nobody's. */
 	keep = page && index << PAGE_SHIFT < atomic_load_relaxed(&o->size);
+	if (keep && atomic_load_relaxed(&o->pager_size) != had) /* under the lock */
+		wipe_cut_locked(o, index, f);
 	atomic_store_release(&leaf->slot[slot_of(leaf, index)], keep ? page : NULL); /* pairs with slot_page */
 	if (keep)
 		atomic_bump(&o->pages, 1);
@@ -201,6 +213,7 @@ enum error object_fill(struct vm_object *o, uint64_t index)
 	for (;;) {
 		struct object_node *leaf;
 		struct vm_page *p;
+		uint64_t had;
 
 		/* On the queue before the look, so that no wake-up is lost. */
 		wait_prepare(&o->busy_wait, &w);
@@ -214,6 +227,7 @@ enum error object_fill(struct vm_object *o, uint64_t index)
 		p = leaf ? atomic_load_relaxed(&leaf->slot[slot_of(leaf, index)]) : NULL; /* under the lock */
 		if (leaf && !p)
 			atomic_store_release(&leaf->slot[slot_of(leaf, index)], IN_TRANSIT); /* pairs with slot_page */
+		had = atomic_load_relaxed(&o->pager_size); /* likewise */
 		unlock(o);
 		if (p == IN_TRANSIT) {
 			if (wait_block(&o->busy_wait, &w, false) != OK)
@@ -223,7 +237,7 @@ enum error object_fill(struct vm_object *o, uint64_t index)
 		wait_cancel(&o->busy_wait, &w);
 		if (!leaf)
 			return ERR_NOMEM;
-		return p ? OK : bring_in(o, index, leaf);
+		return p ? OK : bring_in(o, index, leaf, had);
 	}
 }
 
@@ -364,8 +378,8 @@ enum error object_resize(struct vm_object *o, uint64_t size)
 			memset((char *)frame_bytes(frame_of(&o->vm->frames, p)) + (size & PAGE_MASK), 0,
 			       PAGE_SIZE - (size & PAGE_MASK));
 	}
-	if (size < o->pager_size)
-		o->pager_size = size; /* what was cut off does not come back */
+	if (size < atomic_load_relaxed(&o->pager_size))
+		atomic_store_relaxed(&o->pager_size, size); /* what was cut off does not come back */
 	unlock(o);
 	if (size < old)
 		free_pages_from(o, round_up(size, PAGE_SIZE) >> PAGE_SHIFT, true);

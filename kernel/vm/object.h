@@ -39,7 +39,7 @@ struct vm_object {
 	struct oid oid;
 	const struct pager_ops *pager;
 	const void *pager_data;        /* pager's own, e.g. the file's bytes in the initrd */
-	uint64_t pager_size;           /* bytes that the pager has; beyond: zeros */
+	ATOMIC(uint64_t) pager_size;   /* bytes that the pager has; beyond: zeros; only falls, under lock; pagers read it relaxed */
 	ATOMIC(uint64_t) size;         /* bytes; pages from round_up(size) on do not exist; written under lock */
 	struct spinlock lock;          /* RANK_OBJECT: tree's shape and slots, pages, size */
 	ATOMIC(struct object_node *) root; /* release under lock, acquire by epoch readers */

@@ -6,8 +6,9 @@
 
 static enum error get(struct vm_object *o, uint64_t index, paddr_t frame)
 {
-	uint64_t at = index << PAGE_SHIFT;
-	uint64_t n = at < o->pager_size ? o->pager_size - at : 0;
+	/* relaxed: what is cut off meanwhile, object.c wipes out of the page */
+	uint64_t at = index << PAGE_SHIFT, size = atomic_load_relaxed(&o->pager_size);
+	uint64_t n = at < size ? size - at : 0;
 	char *to = phys_to_virt(frame);
 
 	if (n > PAGE_SIZE)
