@@ -6,7 +6,9 @@
  *
  * Structure. A treap: a binary search tree by start address whose shape is that
  * of random insertion, because each node's priority is a hash of its address
- * and no child's priority is above its parent's. Published nodes never change.
+ * and a secret, and no child's priority is above its parent's. Without the secret a
+ * program could choose addresses that make the tree a list, whose depth no kernel
+ * stack has room for. Published nodes never change.
  * A mutator builds a new version: it copies the nodes on the paths it touches
  * and shares all others with the old version, then stores one root pointer.
  * A reader that loaded the old root walks the old version to its end.
@@ -56,12 +58,14 @@ struct tree_node {
 	struct zone *zone;
 };
 
-static uint64_t prio_of(uint64_t start)
+static uint64_t prio_of(const struct vm *vm, uint64_t start)
 {
-	uint64_t z = start + UINT64_C(0x9e3779b97f4a7c15); /* splitmix64's mixing steps */
+	uint64_t z = (start >> PAGE_SHIFT) + vm->tree_secret; /* then splitmix64's mixing steps, the secret once more between */
 
 	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
 	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	z = (z ^ (z >> 31)) + vm->tree_secret;
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
 	return z ^ (z >> 31);
 }
 
@@ -95,7 +99,7 @@ static struct tree_node *node_new(struct tree_txn *x, struct vm_entry *e)
 		x->failed = true;
 		return NULL;
 	}
-	*n = (struct tree_node){ .entry = e, .prio = prio_of(e->range.start.va), .maker = x, .link = x->made,
+	*n = (struct tree_node){ .entry = e, .prio = prio_of(x->tree->vm, e->range.start.va), .maker = x, .link = x->made,
 				 .zone = x->tree->vm->tree_node_zone };
 	x->made = n;
 	update(n);
@@ -343,21 +347,21 @@ bool entry_tree_gap(const struct entry_tree *t, struct vrange bounds, uint64_t s
 	return gap_below(atomic_load_seq_cst(&t->root), bounds.start.va, bounds.end.va, size, addr);
 }
 
-static uint64_t check_node(const struct tree_node *n, uint64_t *end)
+static uint64_t check_node(const struct vm *vm, const struct tree_node *n, uint64_t *end)
 {
 	struct tree_node again;
 	uint64_t count = 1;
 
 	if (!n)
 		return 0;
-	ASSERT(!n->maker && n->entry && n->prio == prio_of(n->entry->range.start.va));
+	ASSERT(!n->maker && n->entry && n->prio == prio_of(vm, n->entry->range.start.va));
 	ASSERT(!n->left || n->left->prio <= n->prio);
 	ASSERT(!n->right || n->right->prio <= n->prio);
-	count += check_node(n->left, end);
+	count += check_node(vm, n->left, end);
 	ASSERT(n->entry->range.start.va >= *end && n->entry->range.end.va > n->entry->range.start.va);
 	ASSERT(entry_live(n->entry));
 	*end = n->entry->range.end.va;
-	count += check_node(n->right, end);
+	count += check_node(vm, n->right, end);
 	again = *n;
 	update(&again);
 	ASSERT(again.low == n->low && again.high == n->high && again.gap == n->gap);
@@ -366,13 +370,14 @@ static uint64_t check_node(const struct tree_node *n, uint64_t *end)
 
 void entry_tree_check(const struct entry_tree *t)
 {
-	uint64_t end = 0, count = check_node(atomic_load_acquire(&t->root), &end); /* acquire: pairs with commit */
+	uint64_t end = 0, count = check_node(t->vm, atomic_load_acquire(&t->root), &end); /* acquire: pairs with commit */
 
 	ASSERT(count == atomic_load_relaxed(&t->entries)); /* quiet point: nobody writes */
 }
 
 enum error entry_tree_module_init(struct vm *vm)
 {
+	machine_random(&vm->tree_secret, sizeof vm->tree_secret);
 	vm->tree_node_zone = zone_create(&vm->zones, "tree_node", sizeof(struct tree_node), 8, NULL, NULL, 0);
 	return vm->tree_node_zone ? OK : ERR_NOMEM;
 }

@@ -25,6 +25,7 @@ struct vm {
 	/* set by the modules' own init */
 	struct zone *anon_zone, *amap_zone, *node_zone, *object_zone, *object_node_zone;
 	struct zone *entry_zone, *tree_node_zone, *map_zone;
+	uint64_t tree_secret;       /* what entry trees' priorities are made with */
 };
 
 #endif
