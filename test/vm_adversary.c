@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a second reader of the address-space protocols tried against them: each
+ * test is one interleaving, or one hostile sequence of calls, that once went wrong.
+ * Interleavings are forced through host_point, so that each fails every time.
+ */
+#include "test_vm.h"
+#include "vm/amap.h"
+
+static struct test_vm v;
+static struct vm_map *m;
+
+static int setup(void **state)
+{
+	(void)state;
+	test_vm_init(&v, NULL);
+	assert_int_equal(vm_map_create(v.vm, &m), OK);
+	pmap_activate(&m->pmap);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	pmap_deactivate(v.pmaps);
+	vm_map_release(m);
+	test_vm_destroy(&v);
+	return 0;
+}
+
+static uint64_t load(uint64_t va)
+{
+	uint64_t x = 0xdead;
+
+	CHECK(test_load(m, va, &x) == OK);
+	return x;
+}
+
+static const struct vm_mapping anon = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
+
+/* --- a hook that hands the next step to another vCPU and waits for it --- */
+
+static ATOMIC(uint32_t) turn; /* 0: the hooked vCPU's; 1: the other's; 2: over */
+
+static void hand_over(void)
+{
+	atomic_store_release(&turn, 1u);
+	while (atomic_load_acquire(&turn) == 1)
+		cpu_relax();
+}
+
+/* The other's side: true when it is its turn, false when all is over. */
+static bool my_turn(void)
+{
+	while (atomic_load_acquire(&turn) == 0)
+		cpu_relax();
+	return atomic_load_acquire(&turn) == 1;
+}
+
+/* --- a leaf's other owner goes away while the leaf is copied --- */
+
+#define LEAF (AMAP_FANOUT * PAGE_SIZE)
+
+static struct {
+	struct amap_node *leaf; /* shared by m and child, and then by m alone */
+	struct vm_map *child;
+	uint64_t base;
+	bool locked, done;
+} copy;
+
+/* Steps in when the hooked vCPU has held the leaf's lock, for the first time, and let go of it. */
+static void after_leaf_copy(void)
+{
+	host_point = NULL;
+	if (spin_held(&copy.leaf->lock)) {
+		copy.locked = true;
+	} else if (copy.locked && !copy.done) {
+		copy.done = true;
+		hand_over();
+	}
+	host_point = after_leaf_copy;
+}
+
+static void child_exits_and_thread_writes(void)
+{
+	CHECK(my_turn());
+	vm_map_release(copy.child);
+	pmap_activate(&m->pmap);
+	CHECK(test_store(m, copy.base + 2 * PAGE_SIZE, 77) == OK);
+	pmap_deactivate(v.pmaps);
+	atomic_store_release(&turn, 0u);
+}
+
+static void leaf_copied_by_fault(uint32_t cpu, void *arg)
+{
+	(void)arg;
+	if (cpu == 1) {
+		child_exits_and_thread_writes();
+		return;
+	}
+	host_point = after_leaf_copy;
+	CHECK(test_store(m, copy.base + PAGE_SIZE, 66) == OK);
+	host_point = NULL;
+	CHECK(copy.done);
+}
+
+static void leaf_copied_by_trim(uint32_t cpu, void *arg)
+{
+	(void)arg;
+	if (cpu == 1) {
+		child_exits_and_thread_writes();
+		return;
+	}
+	host_point = after_leaf_copy;
+	CHECK(vm_map_discard(m, vrange(copy.base + PAGE_SIZE, copy.base + 2 * PAGE_SIZE)) == OK);
+	host_point = NULL;
+	CHECK(copy.done);
+}
+
+/* Two leaves; a fork; the root is copied by a write in the second leaf, so that only the first leaf is shared. */
+static void share_one_leaf(void)
+{
+	bool exclusive;
+	struct vm_entry *e;
+
+	copy.base = UINT64_C(0x40000000);
+	copy.locked = copy.done = false;
+	atomic_store_relaxed(&turn, 0u);
+	assert_int_equal(vm_map_enter(m, &copy.base, 2 * LEAF, &anon, MAP_AT_FREE), OK);
+	assert_int_equal(test_store(m, copy.base, 1), OK);
+	assert_int_equal(test_store(m, copy.base + LEAF, 2), OK);
+	assert_int_equal(vm_map_fork(m, &copy.child), OK);
+	assert_int_equal(test_store(m, copy.base + LEAF, 3), OK);
+	epoch_enter(&v.vm->epoch);
+	e = entry_tree_find(&m->tree, copy.base);
+	copy.leaf = amap_find(e->amap, copy.base, &exclusive);
+	assert_false(exclusive);
+	epoch_leave(&v.vm->epoch);
+}
+
+static void owner_leaves_during_fault(void **state)
+{
+	(void)state;
+	share_one_leaf();
+	run_on_cpus(v.t.m, 2, leaf_copied_by_fault, NULL);
+	assert_int_equal(load(copy.base), 1);
+	assert_int_equal(load(copy.base + PAGE_SIZE), 66);
+	assert_int_equal(load(copy.base + 2 * PAGE_SIZE), 77);
+	vm_map_check(m);
+}
+
+static void owner_leaves_during_trim(void **state)
+{
+	(void)state;
+	share_one_leaf();
+	assert_int_equal(test_store(m, copy.base + PAGE_SIZE, 5), OK); /* a leaf of its own again ... */
+	vm_map_release(copy.child);
+	assert_int_equal(vm_map_fork(m, &copy.child), OK); /* ... shared with another child */
+	assert_int_equal(test_store(m, copy.base + LEAF, 3), OK);
+	epoch_enter(&v.vm->epoch);
+	{
+		bool exclusive;
+
+		copy.leaf = amap_find(entry_tree_find(&m->tree, copy.base)->amap, copy.base, &exclusive);
+	}
+	epoch_leave(&v.vm->epoch);
+	run_on_cpus(v.t.m, 2, leaf_copied_by_trim, NULL);
+	assert_int_equal(load(copy.base), 1);
+	assert_int_equal(load(copy.base + PAGE_SIZE), 0);
+	assert_int_equal(load(copy.base + 2 * PAGE_SIZE), 77);
+	vm_map_check(m);
+}
+
+/* --- pages that no entry covers --- */
+
+/* A child's mapping grows over what its parent kept for itself: zeros, not the parent's pages. */
+static void growth_over_kept_pages(void **state)
+{
+	uint64_t va = UINT64_C(0x40000000), to = 0, x;
+	struct vm_map *c;
+
+	(void)state;
+	assert_int_equal(vm_map_enter(m, &va, 8 * PAGE_SIZE, &anon, MAP_AT_FREE), OK);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(test_store(m, va + i * PAGE_SIZE, 100 + i), OK);
+	assert_int_equal(vm_map_inherit(m, vrange(va + 4 * PAGE_SIZE, va + 8 * PAGE_SIZE), INHERIT_NONE), OK);
+	assert_int_equal(vm_map_fork(m, &c), OK);
+	pmap_activate(&c->pmap);
+	assert_int_equal(vm_map_remap(c, vrange(va, va + 4 * PAGE_SIZE), 8 * PAGE_SIZE, false, false, &to), OK);
+	assert_int_equal(to, va);
+	for (unsigned i = 0; i < 8; i++) {
+		assert_int_equal(test_load(c, va + i * PAGE_SIZE, &x), OK);
+		assert_int_equal(x, i < 4 ? 100 + i : 0);
+	}
+	vm_map_check(c);
+	pmap_activate(&m->pmap);
+	vm_map_release(c);
+	assert_int_equal(load(va + 5 * PAGE_SIZE), 105);
+}
+
+/* --- somebody else is always quicker --- */
+
+static void steal(void)
+{
+	host_point = NULL;
+	/* Not once a range is locked: the thief would wait for it, and it for the thief. */
+	if (cpu_debug()->held_count == 0 && list_empty(&m->ranges.held))
+		hand_over();
+	host_point = steal;
+}
+
+static void mapper_and_thief(uint32_t cpu, void *arg)
+{
+	uint64_t at = 0;
+
+	(void)arg;
+	if (cpu == 1) {
+		while (my_turn()) {
+			at = 0;
+			CHECK(vm_map_enter(m, &at, PAGE_SIZE, &anon, 0) == OK);
+			atomic_store_release(&turn, 0u);
+		}
+		return;
+	}
+	host_point = steal;
+	CHECK(vm_map_enter(m, &at, PAGE_SIZE, &anon, 0) == OK);
+	host_point = NULL;
+	atomic_store_release(&turn, 2u);
+}
+
+static void map_among_thieves(void **state)
+{
+	(void)state;
+	atomic_store_relaxed(&turn, 0u);
+	run_on_cpus(v.t.m, 2, mapper_and_thief, NULL);
+	vm_map_check(m);
+}
+
+/* --- a move that fails after tables went --- */
+
+static bool fail_nth(void *arg)
+{
+	uint64_t *left = arg;
+
+	return *left > 0 && --*left == 0;
+}
+
+static void failed_move_keeps_tables(void **state)
+{
+	uint64_t va = UINT64_C(0x40000000), to = UINT64_C(0x80000000), left;
+	enum error e = ERR_NOMEM;
+
+	(void)state;
+	assert_int_equal(vm_map_enter(m, &va, 2 * BLOCK_SIZE, &anon, MAP_AT_FREE), OK);
+	for (uint64_t n = 1; e == ERR_NOMEM; n++) {
+		/* The first window has a table with nothing in it, the second a page to be handed over. */
+		assert_int_equal(test_store(m, va, 1), OK);
+		assert_int_equal(test_store(m, va + BLOCK_SIZE, 2), OK);
+		assert_int_equal(vm_map_discard(m, vrange(va, va + BLOCK_SIZE)), OK);
+		left = n;
+		v.vm->frames.fail_arg = &left;
+		v.vm->frames.fail = fail_nth;
+		e = vm_map_remap(m, vrange(va, va + 2 * BLOCK_SIZE), 2 * BLOCK_SIZE, true, true, &to);
+		v.vm->frames.fail = NULL;
+	}
+	assert_int_equal(e, OK);
+	assert_int_equal(load(to + BLOCK_SIZE), 2);
+	vm_map_check(m);
+	/* teardown counts the frames */
+}
+
+/* --- a range lock over everything among short ones --- */
+
+static struct {
+	struct range_lock lock;
+	ATOMIC(uint32_t) in[3], got, ended;
+} relay;
+
+#define RELAY_NS UINT64_C(5000000000)
+
+/* CPUs 1 and 2 hand a never-ending chain of holds to each other; CPU 0 wants everything once. */
+static void relay_race(uint32_t cpu, void *arg)
+{
+	uint64_t end = machine_now() + RELAY_NS;
+	struct range_hold h;
+
+	(void)arg;
+	if (cpu == 0) {
+		while (!atomic_load_acquire(&relay.in[1]) && !atomic_load_acquire(&relay.in[2]) && machine_now() < end)
+			cpu_relax();
+		range_lock_take(&relay.lock, &h, RANGE_ALL);
+		CHECK(atomic_load_acquire(&relay.ended) == 0);
+		atomic_store_release(&relay.got, 1u);
+		range_lock_drop(&relay.lock, &h);
+		return;
+	}
+	while (!atomic_load_acquire(&relay.got) && machine_now() < end) {
+		range_lock_take(&relay.lock, &h, vrange(cpu * PAGE_SIZE, (cpu + 1) * PAGE_SIZE));
+		atomic_store_release(&relay.in[cpu], 1u);
+		for (unsigned k = 0; k < 20000 && !atomic_load_acquire(&relay.in[3 - cpu]); k++)
+			cpu_relax();
+		atomic_store_release(&relay.in[cpu], 0u);
+		range_lock_drop(&relay.lock, &h);
+	}
+	atomic_add_acq_rel(&relay.ended, 1u);
+}
+
+static void fork_among_mappers(void **state)
+{
+	(void)state;
+	memset(&relay, 0, sizeof relay);
+	range_lock_init(&relay.lock);
+	run_on_cpus(v.t.m, 3, relay_race, NULL);
+}
+
+/* --- a file is cut while a page of it is read --- */
+
+static unsigned cuts;
+
+static enum error get_and_cut(struct vm_object *o, uint64_t index, paddr_t frame)
+{
+	(void)index;
+	memset(phys_to_virt(frame), 0x55, PAGE_SIZE);
+	if (cuts++ == 0) { /* another CPU's ftruncate(100), ftruncate(4096), while the pager is at work */
+		CHECK(object_resize(o, 100) == OK);
+		CHECK(object_resize(o, PAGE_SIZE) == OK);
+	}
+	return OK;
+}
+
+static void cut_under_fill(void **state)
+{
+	static const struct pager_ops pager = { .name = "cutting", .get = get_and_cut };
+	static unsigned char bytes[PAGE_SIZE];
+	struct vm_object *o;
+	size_t done;
+
+	(void)state;
+	cuts = 0;
+	assert_int_equal(object_create(v.vm, (struct oid){ 0, 1 }, &pager, NULL, PAGE_SIZE, PAGE_SIZE, &o), OK);
+	assert_int_equal(object_read(o, 0, bytes, sizeof bytes, &done), OK);
+	for (unsigned i = 0; i < PAGE_SIZE; i++)
+		assert_int_equal(bytes[i], i < 100 ? 0x55 : 0);
+	object_release(o);
+}
+
+/* --- addresses chosen so that the tree of entries becomes a list --- */
+
+static uint64_t public_hash(uint64_t z)
+{
+	z += UINT64_C(0x9e3779b97f4a7c15);
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+static void crafted_addresses(void **state)
+{
+	uint64_t at = UINT64_C(0x40000000), step = UINT64_MAX / 2000, below = UINT64_MAX, before;
+	unsigned n = 0;
+
+	(void)state;
+	/* Ascending addresses of descending priority, as evenly spread as the hash allows. */
+	for (; n < 1500 && below > step; at += 2 * PAGE_SIZE) {
+		uint64_t h = public_hash(at), where = at;
+
+		if (h >= below || h < below - step)
+			continue;
+		below = h;
+		assert_int_equal(vm_map_enter(m, &where, PAGE_SIZE, &anon, MAP_AT_FREE), OK);
+		n++;
+	}
+	assert_true(n > 500);
+	(void)epoch_poll(&v.vm->epoch);
+	(void)epoch_poll(&v.vm->epoch);
+	(void)epoch_poll(&v.vm->epoch);
+	before = epoch_pending(&v.vm->epoch);
+	assert_int_equal(vm_map_enter(m, &at, PAGE_SIZE, &anon, MAP_AT_FREE), OK);
+	/* What was retired: the nodes on the path to the new entry. */
+	assert_true(epoch_pending(&v.vm->epoch) - before < 100);
+	vm_map_check(m);
+}
+
+int main(int argc, char **argv)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = { T(growth_over_kept_pages), T(cut_under_fill), T(crafted_addresses),
+					    T(map_among_thieves), T(fork_among_mappers), T(failed_move_keeps_tables),
+					    T(owner_leaves_during_fault), T(owner_leaves_during_trim) };
+
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
