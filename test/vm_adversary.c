@@ -271,14 +271,19 @@ static void failed_move_keeps_tables(void **state)
 
 /* --- a range lock over everything among short ones --- */
 
+#define RELAY_NS UINT64_C(3000000000)
+#define STEP_NS UINT64_C(300000000)
+
 static struct {
 	struct range_lock lock;
-	ATOMIC(uint32_t) in[3], got, ended;
+	ATOMIC(uint32_t) taken[3]; /* how often CPU 1 and CPU 2 have taken their range */
+	ATOMIC(uint32_t) got, ended;
 } relay;
 
-#define RELAY_NS UINT64_C(5000000000)
-
-/* CPUs 1 and 2 hand a never-ending chain of holds to each other; CPU 0 wants everything once. */
+/*
+ * CPU 1 drops its i-th hold when CPU 2 has its i-th, CPU 2 drops that when CPU 1 has its next: somebody always holds.
+ * When CPU 0, who wants everything, stands between them, the wait for the other ends by time.
+ */
 static void relay_race(uint32_t cpu, void *arg)
 {
 	uint64_t end = machine_now() + RELAY_NS;
@@ -286,7 +291,7 @@ static void relay_race(uint32_t cpu, void *arg)
 
 	(void)arg;
 	if (cpu == 0) {
-		while (!atomic_load_acquire(&relay.in[1]) && !atomic_load_acquire(&relay.in[2]) && machine_now() < end)
+		while (atomic_load_acquire(&relay.taken[1]) < 2)
 			cpu_relax();
 		range_lock_take(&relay.lock, &h, RANGE_ALL);
 		CHECK(atomic_load_acquire(&relay.ended) == 0);
@@ -294,12 +299,17 @@ static void relay_race(uint32_t cpu, void *arg)
 		range_lock_drop(&relay.lock, &h);
 		return;
 	}
-	while (!atomic_load_acquire(&relay.got) && machine_now() < end) {
-		range_lock_take(&relay.lock, &h, vrange(cpu * PAGE_SIZE, (cpu + 1) * PAGE_SIZE));
-		atomic_store_release(&relay.in[cpu], 1u);
-		for (unsigned k = 0; k < 20000 && !atomic_load_acquire(&relay.in[3 - cpu]); k++)
+	for (uint32_t i = 1; i <= 2 || (!atomic_load_acquire(&relay.got) && machine_now() < end); i++) {
+		uint64_t late;
+
+		while (cpu == 2 && atomic_load_acquire(&relay.taken[1]) < i && !atomic_load_acquire(&relay.ended))
 			cpu_relax();
-		atomic_store_release(&relay.in[cpu], 0u);
+		range_lock_take(&relay.lock, &h, vrange(cpu * PAGE_SIZE, (cpu + 1) * PAGE_SIZE));
+		atomic_store_release(&relay.taken[cpu], i);
+		late = machine_now() + STEP_NS;
+		while (atomic_load_acquire(&relay.taken[3 - cpu]) < i + cpu - 1 && !atomic_load_acquire(&relay.ended) &&
+		       machine_now() < late)
+			cpu_relax();
 		range_lock_drop(&relay.lock, &h);
 	}
 	atomic_add_acq_rel(&relay.ended, 1u);
