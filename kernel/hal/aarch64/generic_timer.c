@@ -6,7 +6,8 @@
 #include "sysreg.h"
 
 #define NS UINT64_C(1000000000)
-#define TIMER_LEAST 20000 /* ns */
+#define TIMER_LEAST 20000    /* ns */
+#define DOZE UINT64_C(50000) /* ns */
 #define CTL_ENABLE 1
 #define CTL_MASKED 2
 
@@ -56,5 +57,18 @@ void machine_timer_set(uint64_t when)
 	ticks = delta / NS * frequency + (delta % NS * frequency + NS - 1) / NS;
 	sysreg_write(cntv_cval_el0, counter() + ticks);
 	sysreg_write(cntv_ctl_el0, CTL_ENABLE);
+	isb();
+}
+
+void generic_timer_doze_begin(void)
+{
+	sysreg_write(cntp_tval_el0, DOZE * frequency / NS + 1);
+	sysreg_write(cntp_ctl_el0, CTL_ENABLE);
+	isb();
+}
+
+void generic_timer_doze_end(void)
+{
+	sysreg_write(cntp_ctl_el0, CTL_MASKED);
 	isb();
 }

@@ -14,4 +14,8 @@ void generic_timer_cpu_init(void);
 /* The interrupt came: disarms, so that the line goes down. */
 void generic_timer_acknowledge(void);
 
+/* This CPU's physical timer, which nothing else uses: raises its interrupt in a moment / not at all. */
+void generic_timer_doze_begin(void);
+void generic_timer_doze_end(void);
+
 #endif

@@ -10,19 +10,25 @@
 
 const struct machine_ops *machine_ops;
 
-static uint32_t timer_irq, uart_irq; /* constant after irq_init */
+static uint32_t timer_irq, uart_irq, doze_irq; /* constant after irq_init */
 
 void irq_cpu_init(void)
 {
 	gic_cpu_init();
 	generic_timer_cpu_init();
 	gic_enable(timer_irq, false);
+	generic_timer_doze_end();
+	if (doze_irq) {
+		gic_enable(doze_irq, false);
+		cpu_self()->can_doze = true;
+	}
 }
 
 void irq_init(const struct tree *t)
 {
 	timer_irq = t->timer_irq;
 	uart_irq = t->uart_irq;
+	doze_irq = t->doze_irq;
 	irq_cpu_init();
 	if (uart_irq) {
 		gic_enable(uart_irq, t->uart_edge);
@@ -61,11 +67,28 @@ void irq_handle(struct trap_frame *tf)
 		} else if (irq == uart_irq) {
 			console();
 			gic_end(irq);
+		} else if (irq == doze_irq) {
+			generic_timer_doze_end();
+			gic_end(irq);
 		} else {
 			kprintf("interrupt %u on CPU %u: nobody asked for it\n", irq, cpu_id());
 			gic_end(irq);
 		}
 	}
+}
+
+/* WFI ends when an interrupt is pending, masked or not; the timer's pending state goes away with its level. */
+void cpu_doze(void)
+{
+	uint64_t state;
+
+	if (!cpu_self()->can_doze)
+		return;
+	state = cpu_irq_save();
+	generic_timer_doze_begin();
+	machine_wait_for_interrupt();
+	generic_timer_doze_end();
+	cpu_irq_restore(state);
 }
 
 void machine_ipi(uint32_t cpu) { gic_send(cpu, GIC_SGI_RESCHEDULE); }

@@ -20,6 +20,8 @@ struct cpu {
 	void *user_stack;       /* o: what context_set_kernel_stack said */
 	uint64_t mpidr;         /* c: affinity fields of MPIDR_EL1 */
 	uint64_t redistributor; /* c: virtual address of this CPU's GICv3 redistributor */
+	uint32_t spins;         /* o: turns of spin loops, for cpu_relax */
+	bool can_doze;          /* o: cpu_doze works */
 	struct cpu_debug debug; /* o */
 } __attribute__((aligned(64)));
 _Static_assert(__builtin_offsetof(struct cpu, stack) == CPU_STACK, "vectors.S");
@@ -40,7 +42,20 @@ static inline struct cpu *cpu_self(void)
 
 static inline uint32_t cpu_id(void) { return cpu_self()->id; }
 static inline struct cpu_debug *cpu_debug(void) { return &cpu_self()->debug; }
-static inline void cpu_relax(void) { __asm__ __volatile__("yield" ::: "memory"); }
+
+/*
+ * A CPU of a virtual machine may spin for one that its host does not run at the
+ * moment, perhaps because of this spinning. So now and then a spinner sleeps for
+ * a moment, which is nothing beside the time that so many turns have taken.
+ */
+#define CPU_SPINS 1024
+void cpu_doze(void); /* irq.c */
+static inline void cpu_relax(void)
+{
+	__asm__ __volatile__("yield" ::: "memory");
+	if (__builtin_expect(++cpu_self()->spins % CPU_SPINS == 0, 0))
+		cpu_doze();
+}
 static inline void cpu_point(void) {}
 
 static inline uint64_t cpu_irq_save(void)

@@ -354,6 +354,9 @@ static void scan_timer(struct tree *t)
 	t->timer_irq = interrupt(node, 2, &edge);
 	if (t->timer_irq < 16 || t->timer_irq >= 32)
 		machine_fail("%s has no interrupt for the virtual timer", path_of(node));
+	t->doze_irq = interrupt(node, 1, &edge);
+	if (t->doze_irq < 16 || t->doze_irq >= 32)
+		t->doze_irq = 0;
 	t->timer_hz = cells_of(node, "clock-frequency", 0);
 }
 

@@ -43,6 +43,7 @@ struct tree {
 	uint32_t redistributor_regions;
 	uint64_t redistributor_stride; /* 0: by GICR_TYPER */
 	uint32_t timer_irq;            /* virtual timer's GIC interrupt number */
+	uint32_t doze_irq;             /* physical timer's; 0: none */
 	uint32_t timer_hz;             /* the tree's idea; 0: ask CNTFRQ_EL0 */
 	enum psci_conduit psci;
 };
