@@ -27,13 +27,15 @@ typedef void step(struct cpu *c);
 
 struct duet {
 	struct world *w;
-	step *step[2];
+	step *prepare, *step[2];
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	pthread_barrier_t phase;
 	uint32_t turn;       /* who runs */
 	bool done[2];
 	uint64_t budget;     /* points until the baton goes over */
 	bool reached;        /* first was stopped at its n-th point */
+	unsigned schedules;
 };
 
 static _Thread_local struct duet *duet;
@@ -61,9 +63,8 @@ static void point(void)
 	pass(me);
 }
 
-static void play(uint32_t cpu, void *arg)
+static void play(struct duet *d, uint32_t cpu)
 {
-	struct duet *d = arg;
 	struct cpu c;
 
 	cpu_begin(&c, d->w, TEST_SEED + cpu);
@@ -87,38 +88,64 @@ static void play(uint32_t cpu, void *arg)
 	cpu_end(&c);
 }
 
-/* All schedules of first against second, each from the state that prepare leaves. Returns how many. */
-static unsigned explore_order(struct world *w, step *prepare, step *first, step *second)
+static void prepare(struct duet *d, uint32_t cpu)
 {
-	struct duet d = { .w = w, .step = { first, second }, .reached = true };
-	unsigned n = 1, schedules = 0;
 	struct cpu c;
 
+	if (!d->prepare)
+		return;
+	cpu_begin(&c, d->w, TEST_SEED + 9 + cpu);
+	d->prepare(&c);
+	cpu_end(&c);
+}
+
+/* CPU 0 decides, alone between the phases. */
+static void conduct(uint32_t cpu, void *arg)
+{
+	struct duet *d = arg;
+	unsigned n = 1;
+
+	do {
+		if (cpu == 0)
+			prepare(d, 0);
+		pthread_barrier_wait(&d->phase);
+		if (cpu == 1)
+			prepare(d, 1);
+		pthread_barrier_wait(&d->phase);
+		if (cpu == 0) {
+			d->turn = 0;
+			d->done[0] = d->done[1] = d->reached = false;
+			d->budget = n;
+			n += 1 + n / 256; /* far out, every few points do: loops over empty descriptors */
+			d->schedules++;
+		}
+		pthread_barrier_wait(&d->phase);
+		play(d, cpu);
+		pthread_barrier_wait(&d->phase);
+		if (cpu == 0)
+			world_clear(d->w, d->schedules % 8 == 0);
+	} while (d->reached);
+}
+
+/* All schedules of first against second, each from the state that prepare, run on both CPUs, leaves. Returns how many. */
+static unsigned explore_order(struct world *w, step *prepare, step *first, step *second)
+{
+	struct duet d = { .w = w, .prepare = prepare, .step = { first, second } };
+
 	CHECK(!pthread_mutex_init(&d.lock, NULL) && !pthread_cond_init(&d.changed, NULL));
-	while (d.reached) {
-		cpu_begin(&c, w, TEST_SEED);
-		if (prepare)
-			prepare(&c);
-		cpu_end(&c);
-		d.turn = 0;
-		d.done[0] = d.done[1] = d.reached = false;
-		d.budget = n;
-		n += 1 + n / 512; /* far out, every few points do: loops over empty descriptors */
-		schedules++;
-		run_on_cpus(w->m.t.m, 2, play, &d);
-		world_clear(w);
-		pm_poll(&w->m);
-	}
+	CHECK(!pthread_barrier_init(&d.phase, NULL, 2));
+	run_on_cpus(w->m.t.m, 2, conduct, &d);
+	pthread_barrier_destroy(&d.phase);
 	pthread_mutex_destroy(&d.lock);
 	pthread_cond_destroy(&d.changed);
-	return schedules;
+	return d.schedules;
 }
 
 static void explore_with(const char *name, bool hw, step *prepare, step *a, step *b)
 {
-	const struct host_config config = { .ncpus = 2, .ram = 4 << 20, .junk = true, .seed = TEST_SEED,
+	const struct host_config config = { .ncpus = 2, .ram = 1 << 20, .junk = true, .seed = TEST_SEED,
 					    .hw_access = hw, .hw_dirty = hw, .range_tlbi = hw, .tlbi = HOST_TLBI_LATE,
-					    .break_check = 1, .prefetch = UINT32_MAX };
+					    .break_check = 1, .prefetch = UINT32_MAX, .tlb_entries = 64 };
 	struct world *w = pm_zalloc(sizeof *w);
 	unsigned n;
 
@@ -170,18 +197,12 @@ static void withdraw(struct cpu *c) { world_withdraw(c, 1); }
 static void ask(struct cpu *c) { world_ask(c, 1); }
 static void leave(struct cpu *c) { world_live_and_exit(c, 1, 1); }
 
-/* Both CPUs' TLBs know the pages afterwards. */
-static void warm_cpu(uint32_t cpu, void *arg)
+/* Both CPUs' TLBs know the pages. */
+static void warm(struct cpu *c)
 {
-	struct world *w = arg;
-	struct cpu c;
-
-	cpu_begin(&c, w, TEST_SEED + 9 + cpu);
-	write_anon(&c);
-	write_object(&c);
-	cpu_end(&c);
+	write_anon(c);
+	write_object(c);
 }
-static void warm(struct cpu *c) { run_on_cpus(c->w->m.t.m, 2, warm_cpu, c->w); }
 
 /* Both pages are mapped writable, and clean. */
 static void clean(struct cpu *c)

@@ -346,14 +346,15 @@ void world_begin(struct world *w, const struct host_config *config)
 	}
 }
 
-void world_clear(struct world *w)
+void world_clear(struct world *w, bool check)
 {
 	uint64_t kept = 0;
 
 	for (unsigned i = 0; i < SPACES; i++) {
 		struct pmap *p = &w->space[i].p;
 
-		pmap_check(p);
+		if (check)
+			pmap_check(p);
 		pm_remove(&w->m, p, 0, BIT(48), true);
 		for (unsigned j = 0; j < WINDOWS; j++) {
 			pfn_t f[PAGES];
@@ -374,7 +375,7 @@ void world_clear(struct world *w)
 
 void world_end(struct world *w)
 {
-	world_clear(w);
+	world_clear(w, true);
 	for (unsigned i = 0; i < SPACES; i++)
 		pm_exit(&w->m, &w->space[i].p);
 	for (unsigned i = 0; i < PAGES; i++)

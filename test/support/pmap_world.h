@@ -62,8 +62,8 @@ struct cpu {
 };
 
 void world_begin(struct world *w, const struct host_config *config);
-/* Unmaps and frees everything, checks the sums. The world goes on, empty. CPU 0, all others idle. */
-void world_clear(struct world *w);
+/* Unmaps and frees everything, checks the sums and, if asked, the structure. The world goes on, empty. All other CPUs idle. */
+void world_clear(struct world *w, bool check);
 void world_end(struct world *w);
 
 void cpu_begin(struct cpu *c, struct world *w, uint64_t seed);
