@@ -74,6 +74,7 @@ struct exec {
 	uint64_t sp, stack_top;
 	uint64_t arg_start, env_start, env_end, path_at;
 	char line[SCRIPT_LINE + 1];
+	char interpreter[SCRIPT_LINE + 1]; /* of a script */
 	char exe_path[256];
 };
 
@@ -120,7 +121,7 @@ static long parse_script(char *line, char **interpreter, char **argument)
 static long find(struct exec *x, struct vnode *dir, const char *path)
 {
 	struct fs *fs = x->t->ps->fs;
-	/* Names of scripts live in x->args from the second turn on. */
+
 	for (unsigned depth = 0;; depth++) {
 		const char *strings[3];
 		char *interpreter, *argument;
@@ -152,7 +153,8 @@ static long find(struct exec *x, struct vnode *dir, const char *path)
 			return r;
 		vnode_release(x->file);
 		x->file = NULL;
-		path = x->args.bytes; /* the interpreter, now argv[0] */
+		strcpy(x->interpreter, interpreter); /* it is in x->line, which is as long */
+		path = x->interpreter;
 	}
 }
 
