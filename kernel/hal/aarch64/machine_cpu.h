@@ -45,8 +45,8 @@ static inline struct cpu_debug *cpu_debug(void) { return &cpu_self()->debug; }
 
 /*
  * A CPU of a virtual machine may spin for one that its host does not run at the
- * moment, perhaps because of this spinning. So now and then a spinner sleeps for
- * a moment, which is nothing beside the time that so many turns have taken.
+ * moment, perhaps because of this spinning. So a spinner sleeps now and then, for
+ * about as long as it has spun.
  */
 #define CPU_SPINS 1024
 void cpu_doze(void); /* irq.c */
