@@ -391,10 +391,28 @@ static void crafted_addresses(void **state)
 	vm_map_check(m);
 }
 
+/* --- memory that no resident page tells of --- */
+
+static void tables_go_with_mappings(void **state)
+{
+	uint64_t at = UINT64_C(0x40000000);
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++, at += BLOCK_SIZE) {
+		assert_int_equal(vm_map_enter(m, &at, BLOCK_SIZE, &anon, MAP_AT_FREE), OK);
+		assert_int_equal(test_store(m, at + i * PAGE_SIZE, 1), OK);
+		assert_int_equal(vm_map_remove(m, vrange(at, at + BLOCK_SIZE)), OK);
+	}
+	/* Two levels above the leaf tables stay until the end of the space. */
+	assert_true(atomic_load_relaxed(&m->pmap.tables) <= 2);
+	vm_map_check(m);
+}
+
 int main(int argc, char **argv)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(growth_over_kept_pages), T(cut_under_fill), T(crafted_addresses),
+					    T(tables_go_with_mappings),
 					    T(map_among_thieves), T(fork_among_mappers), T(failed_move_keeps_tables),
 					    T(owner_leaves_during_fault), T(owner_leaves_during_trim) };
 

@@ -111,6 +111,7 @@ void vm_map_release(struct vm_map *m)
 	if (!ref_put(&m->refs))
 		return;
 	gather_init(&g, &m->pmap);
+	g.exclusive = true; /* nobody is left to map anything */
 	for (uint64_t va = 0; (e = entry_at_or_after(m, va)); va = e->range.end.va) {
 		entry_kill(e);
 		pmap_remove(&m->pmap, e->range, &g);

@@ -154,6 +154,7 @@ enum error vm_map_remove(struct vm_map *m, struct vrange r)
 		map_edit_abort(&ed);
 		return e;
 	}
+	ed.gather.exclusive = true; /* nothing is mapped there until the range lock is dropped: tables can go at once */
 	map_edit_empty(&ed);
 	map_edit_finish(&ed);
 	return OK;

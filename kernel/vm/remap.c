@@ -122,6 +122,7 @@ static enum error move_locked(struct map_edit *ed, struct vrange to)
 	err = entry_tree_ready(&x);
 	if (err == OK) {
 		entry_kill(e);
+		ed->gather.exclusive = true; /* dead until after the flush, and nobody else changes the map */
 		pmap_remove(&m->pmap, from, &ed->gather);
 		gather_flush(&ed->gather);
 		keep_end = vrange_size(to) < vrange_size(from) ? from.start.va + vrange_size(to) : from.end.va;
@@ -167,6 +168,7 @@ static enum error move(struct vm_map *m, struct vrange old, uint64_t size, bool 
 		if (e == OK && there.old)
 			e = map_edit_publish(&there);
 		if (e == OK && there.old) {
+			there.gather.exclusive = true; /* all of the map is locked */
 			map_edit_empty(&there);
 			map_edit_finish(&there);
 		} else {
