@@ -232,6 +232,13 @@ static void files(void **state)
 	assert_int_equal(object_write(o, 4 * PAGE_SIZE + 8, "written!", 8, &done), OK);
 	assert_int_equal(done, 8);
 	assert_int_equal(load(m, shared + 4 * PAGE_SIZE), 0);
+	x = 0;
+	assert_int_equal(vm_map_view(m, shared + PAGE_SIZE, 2 * PAGE_SIZE, false, &x), OK);
+	assert_int_equal(load(m, x), 2);
+	store(m, x + PAGE_SIZE, 77);
+	assert_int_equal(load(m, shared + 2 * PAGE_SIZE), 77);
+	assert_int_equal(vm_map_view(m, priv, PAGE_SIZE, false, &x), ERR_INVAL);
+	assert_int_equal(vm_map_view(m, PAGE_SIZE * 64, PAGE_SIZE, false, &x), ERR_FAULT);
 	/* Shorter: pages go from everywhere, private copies stay. */
 	assert_int_equal(object_resize(o, PAGE_SIZE), OK);
 	assert_int_equal(test_load(m, shared + PAGE_SIZE, &x), ERR_BUS);

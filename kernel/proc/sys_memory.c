@@ -265,8 +265,15 @@ long sys_mremap(struct thread *t, const uint64_t *a)
 		if (addr < old + old_size && old < addr + new_size)
 			return -EINVAL;
 	}
-	if (old_size == 0)
-		return -EINVAL; /* a second mapping of the same shared pages is not to be had this way */
+	if (old_size == 0) { /* a second view of shared pages */
+		if (!info.shared)
+			return -EINVAL;
+		if (!(flags & MREMAP_MAYMOVE))
+			return -ENOMEM;
+		addr = fixed ? addr : 0;
+		e = vm_map_view(m, old, new_size, fixed, &addr);
+		return e == OK ? (long)addr : errno_of(e);
+	}
 	if (old_size > info.range.end.va - old && (fixed || keep || new_size > old_size))
 		return -EFAULT;
 	if (new_size > m->bounds.end.va)

@@ -79,6 +79,13 @@ enum error vm_map_discard(struct vm_map *m, struct vrange r) MUST_CHECK;
 enum error vm_map_remap(struct vm_map *m, struct vrange old, uint64_t new_size, bool may_move, bool fixed,
 			uint64_t *addr) MUST_CHECK;
 
+/*
+ * mremap(2) with an old size of 0: what the shared mapping at old shows, from
+ * there on, also at *addr (exactly there, replacing, when fixed), size bytes.
+ * ERR_FAULT: nothing is mapped at old; ERR_INVAL: it is private. Else as vm_map_enter.
+ */
+enum error vm_map_view(struct vm_map *m, uint64_t old, uint64_t size, bool fixed, uint64_t *addr) MUST_CHECK;
+
 /* brk(2): moves the break to addr if it can; => the break as it is now. */
 uint64_t vm_map_brk(struct vm_map *m, uint64_t addr);
 

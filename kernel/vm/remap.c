@@ -232,3 +232,26 @@ enum error vm_map_remap(struct vm_map *m, struct vrange old, uint64_t new_size, 
 	}
 	return move(m, old, new_size, fixed, addr);
 }
+
+enum error vm_map_view(struct vm_map *m, uint64_t old, uint64_t size, bool fixed, uint64_t *addr)
+{
+	struct vm_mapping what = { .object = NULL };
+	const struct vm_entry *e;
+	enum error err = ERR_FAULT;
+
+	epoch_enter(&m->vm->epoch);
+	e = entry_tree_find(&m->tree, old);
+	if (e && e->range.start.va <= old) {
+		what = (struct vm_mapping){ .object = e->object, .offset = e->offset + (old - e->range.start.va),
+					    .shared = true, .prot = e->prot, .max = e->max, .inherit = e->inherit,
+					    .name = e->name };
+		/* The object may be on its way out together with the entry. */
+		err = !e->shared ? ERR_INVAL : ref_get_unless_zero(&e->object->refs) ? OK : ERR_FAULT;
+	}
+	epoch_leave(&m->vm->epoch);
+	if (err != OK)
+		return err;
+	err = vm_map_enter(m, addr, size, &what, fixed ? MAP_AT : 0);
+	object_release(what.object);
+	return err;
+}
