@@ -30,14 +30,14 @@ $(U_TESTS): $(U)/test/%: user/test/%.c $(U_LIB) mk/user.mk | setup
 $(U_BENCH): $(U)/bench/%: bench/%.c $(U_LIB) mk/user.mk | setup
 	$(user_program)
 
-# The file that tests map: 100,003 bytes, byte i is (7 i + i / 251) mod 256. tools/run puts it in every initrd.
-$(U)/testfile: mk/user.mk
-	@mkdir -p $(@D)
-	$(Q)LC_ALL=C awk 'BEGIN {for (i = 0; i < 100003; i++) printf "%c", (i * 7 + int(i / 251)) % 256}' > $@
-	@[ $$(wc -c < $@) -eq 100003 ]
+# What the tests expect under /etc/strata; tools/run puts it in every initrd.
+$(U)/etc/.stamp: user/mkfiles mk/user.mk
+	$(call say,FILES,$(@D))
+	$(Q)umask 022 && rm -rf $(@D) && mkdir -p $(@D)/strata && bash user/mkfiles $(@D)/strata
+	@touch $@
 
 .PHONY: user
-user: $(U)/testfile $(U_PROGS) $(U_TESTS) $(U_BENCH) ## Programs for EL0
+user: $(U)/etc/.stamp $(U_PROGS) $(U_TESTS) $(U_BENCH) ## Programs for EL0
 
 # Debian's own busybox, unmodified.
 BUSYBOX := $(B)/busybox/bin/busybox
