@@ -12,6 +12,11 @@
 #include "base/assert.h"
 #include "vm/vm.h"
 
+/* Memory that was retired but did not reach a batch is pushed on after this. */
+#define AGE_NS UINT64_C(10000000)
+/* The same while idle, when nothing else is to be done. */
+#define AGE_IDLE_NS UINT64_C(1000000)
+
 struct runq *runq_lock_of(struct thread *t, uint64_t *irq)
 {
 	for (;;) {
@@ -57,6 +62,20 @@ void runq_set_timer(struct runq *rq)
 		rq->armed = when;
 		machine_timer_set(when);
 	}
+}
+
+void runq_age(struct proc_system *ps)
+{
+	struct runq *rq = runq_here(ps);
+	uint64_t irq;
+
+	/* Own CPU's: the timer interrupt clears age_at, and looks at pending by way of sched_point. */
+	if (rq->age_at != TIMER_NEVER || !atomic_load_relaxed(&ps->vm->epoch.cpu[rq->cpu].pending))
+		return;
+	irq = cpu_irq_save();
+	rq->age_at = machine_now() + (rq->current == rq->idle ? AGE_IDLE_NS : AGE_NS);
+	runq_set_timer(rq);
+	cpu_irq_restore(irq);
 }
 
 static bool is_idle(struct proc_system *ps, uint32_t cpu)

@@ -28,6 +28,7 @@ struct runq {
 	struct timer_queue timers;
 	uint64_t armed;               /* o: what the hardware timer is set to */
 	uint64_t age_at;              /* o: when epochs get their next push here, TIMER_NEVER if nothing waits */
+	bool age_due;                 /* o: that time has come */
 
 	/* figures: x, own CPU writes, relaxed */
 	ATOMIC(uint64_t) switches, steals, wakeups, idle_ns;
@@ -48,6 +49,9 @@ void runq_enqueue(struct thread *t);
 
 /* Takes a thread that waits behind another CPU's; true: it is on rq now. Own CPU, interrupts masked, no lock. */
 bool runq_steal(struct proc_system *ps, struct runq *rq);
+
+/* If memory waits for its grace period on this CPU, the timer will have it looked after. Thread context. */
+void runq_age(struct proc_system *ps);
 
 /* Sets the hardware timer to the next thing that this CPU has to do by time. Interrupts masked, own CPU. */
 void runq_set_timer(struct runq *rq);

@@ -339,18 +339,25 @@ void sched_yield(void)
 void sched_point(void)
 {
 	struct proc_system *ps = thread_current()->ps;
+	struct runq *rq = runq_here(ps);
 
-	if (epoch_should_poll(&ps->vm->epoch))
+	if (epoch_should_poll(&ps->vm->epoch) || rq->age_due) {
+		rq->age_due = false;
 		(void)epoch_poll(&ps->vm->epoch);
+	}
+	runq_age(ps);
 	/* relaxed: set by interrupts of this CPU, or by others that send an interrupt after it */
-	if (atomic_load_relaxed(&runq_here(ps)->resched))
+	if (atomic_load_relaxed(&rq->resched))
 		sched_yield();
 }
 
-bool sched_should_leave(struct thread *t)
+bool sched_has_chores(struct thread *t)
 {
-	/* relaxed: as sched_point */
-	return atomic_load_relaxed(&runq_here(t->ps)->resched) || epoch_should_poll(&t->ps->vm->epoch);
+	uint32_t cpu = cpu_id();
+
+	/* relaxed: resched as sched_point; pending is this CPU's own */
+	return atomic_load_relaxed(&t->ps->runq[cpu]->resched) ||
+	       atomic_load_relaxed(&t->ps->vm->epoch.cpu[cpu].pending);
 }
 
 void sched_exit(void)

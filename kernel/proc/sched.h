@@ -48,11 +48,12 @@ void sched_arm_timer(struct timer *timer, uint64_t when);
 /* Lets others on this CPU run. Thread context, nothing held. */
 void sched_yield(void);
 
-/* Where a long loop in the kernel may be left for others. Thread context, nothing held. Also does the epoch's chores. */
+/* Where a long loop in the kernel may be left for others. Thread context, nothing held. Also does the epoch's chores: memory that
+ * this CPU retired is freed in batches, or after a while if it is little (runq_age). */
 void sched_point(void);
 
-/* True when return_to_user has to call sched_point. Any context. */
-bool sched_should_leave(struct thread *t);
+/* True when return_to_user has to call sched_point. Thread context. */
+bool sched_has_chores(struct thread *t);
 
 /* Never runs again; ps->bury is called once its stack is left. */
 void NORETURN sched_exit(void);
@@ -63,9 +64,6 @@ struct cpumask sched_affinity(struct thread *t);
 
 /* The current thread runs in that address space from now on (NULL: none). */
 void sched_use_map(struct vm_map *map);
-
-/* On the way to EL0, now and then: memory that this CPU retired is pushed on in time even if it is little. */
-void sched_age(struct proc_system *ps);
 
 /* The middle of a switch, for sched_idle.c: the best ready thread runs; the current one has its new state already. The lock of
  * this CPU's queue is held => dropped, interrupts as irq says; the caller may be on another CPU. */

@@ -23,16 +23,6 @@
 #include "proc/runq.h"
 #include "proc/sched.h"
 
-/* Memory that was retired but did not reach a batch is pushed on after this. */
-#define AGE_NS UINT64_C(10000000)
-/* The same while idle, when nothing else is to be done. */
-#define AGE_IDLE_NS UINT64_C(1000000)
-
-static bool epoch_waits(struct proc_system *ps)
-{
-	return atomic_load_relaxed(&ps->vm->epoch.cpu[cpu_id()].pending) != 0; /* own CPU's */
-}
-
 void sched_timer_interrupt(void)
 {
 	struct proc_system *ps = thread_current()->ps;
@@ -43,7 +33,7 @@ void sched_timer_interrupt(void)
 	(void)timer_run(&rq->timers, now);
 	if (now >= rq->age_at) {
 		rq->age_at = TIMER_NEVER;
-		atomic_store_relaxed(&rq->resched, 1u); /* own CPU: sched_point pushes the epoch */
+		rq->age_due = true; /* sched_point pushes the epoch: something is pending, so it is called */
 	}
 	if (rq->current != rq->idle && now >= rq->current->slice_end && atomic_load_relaxed(&rq->nready))
 		atomic_store_relaxed(&rq->resched, 1u); /* own CPU: looked at on the way out of this interrupt */
@@ -54,22 +44,6 @@ void sched_ipi_interrupt(void)
 {
 	/* What it is about (a queued thread, notify, resched) is in memory already; the way back to EL0 or the idle loop looks. */
 	runq_set_timer(runq_here(thread_current()->ps));
-}
-
-void sched_age(struct proc_system *ps)
-{
-	uint64_t irq;
-	struct runq *rq;
-
-	if (!epoch_waits(ps))
-		return;
-	irq = cpu_irq_save();
-	rq = runq_here(ps);
-	if (rq->age_at == TIMER_NEVER) {
-		rq->age_at = machine_now() + (rq->current == rq->idle ? AGE_IDLE_NS : AGE_NS);
-		runq_set_timer(rq);
-	}
-	cpu_irq_restore(irq);
 }
 
 static void set_idle(struct proc_system *ps, uint32_t cpu, bool idle)
@@ -88,7 +62,7 @@ static void chores(struct proc_system *ps)
 	(void)epoch_poll(&ps->vm->epoch);
 	if (ps->console && console_pending(ps->console))
 		console_service(ps->console);
-	sched_age(ps);
+	runq_age(ps);
 }
 
 static void NORETURN idle_loop(struct proc_system *ps)

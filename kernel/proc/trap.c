@@ -162,9 +162,8 @@ static void return_to_user(struct trap_frame *tf)
 {
 	struct thread *t = thread_current();
 
-	sched_age(t->ps);
 	for (;;) {
-		if (UNLIKELY(sched_should_leave(t)))
+		if (UNLIKELY(sched_has_chores(t)))
 			sched_point();
 		/* acquire: pairs with the acq_rel of whoever set it */
 		if (LIKELY(!atomic_load_acquire(&t->notify)))
