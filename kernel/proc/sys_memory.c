@@ -140,6 +140,10 @@ long sys_mmap(struct thread *t, const uint64_t *a)
 	what.inherit = what.shared ? INHERIT_SHARE : INHERIT_COPY;
 	what.wired = flags & MAP_LOCKED || t->proc->lock_future;
 	what.grows_down = flags & MAP_GROWSDOWN;
+	/* As Linux guesses: what is more than all of RAM can never be filled. */
+	if ((what.prot & PROT_W) && !(flags & MAP_NORESERVE) && (flags & MAP_ANONYMOUS || !what.shared) &&
+	    size >> PAGE_SHIFT > m->vm->frames.ram)
+		return -ENOMEM;
 	if (!(flags & MAP_ANONYMOUS)) {
 		if (type == 0 || type > MAP_SHARED_VALIDATE)
 			return -EINVAL;
