@@ -171,6 +171,68 @@ static void owner_leaves_during_trim(void **state)
 	vm_map_check(m);
 }
 
+/* --- a thread writes on while another forks --- */
+
+static struct {
+	uint64_t base;
+	void *old_root;
+} forking;
+
+/* Steps in when the forking vCPU has published the parent's new entries. */
+static void after_new_entries(void)
+{
+	host_point = NULL;
+	if (atomic_load_relaxed(&m->tree.root) != forking.old_root && cpu_debug()->held_count == 0) {
+		hand_over();
+		return;
+	}
+	host_point = after_new_entries;
+}
+
+static void fork_and_write(uint32_t cpu, void *arg)
+{
+	struct vm_map *c;
+	uint64_t x, y;
+
+	(void)arg;
+	if (cpu == 1) {
+		pmap_activate(&m->pmap);
+		CHECK(test_store(m, forking.base, 0) == OK); /* now its TLB knows the page as writable */
+		atomic_store_release(&turn, 0u);
+		CHECK(my_turn());
+		CHECK(test_store(m, forking.base + PAGE_SIZE, 1) == OK); /* a page never touched before ... */
+		CHECK(test_store(m, forking.base, 1) == OK);             /* ... and then the other */
+		pmap_deactivate(v.pmaps);
+		atomic_store_release(&turn, 0u);
+		return;
+	}
+	while (atomic_load_acquire(&turn) != 0)
+		cpu_relax();
+	forking.old_root = atomic_load_relaxed(&m->tree.root);
+	host_point = after_new_entries;
+	CHECK(vm_map_fork(m, &c) == OK);
+	CHECK(host_point == NULL);
+	pmap_activate(&c->pmap);
+	CHECK(test_load(c, forking.base, &y) == OK);
+	CHECK(test_load(c, forking.base + PAGE_SIZE, &x) == OK);
+	pmap_activate(&m->pmap);
+	vm_map_release(c);
+	/* Who sees the later write sees the earlier one. */
+	CHECK(y == 0 || x == 1);
+}
+
+static void fork_is_one_moment(void **state)
+{
+	(void)state;
+	forking.base = UINT64_C(0x40000000);
+	assert_int_equal(vm_map_enter(m, &forking.base, 2 * PAGE_SIZE, &anon, MAP_AT_FREE), OK);
+	atomic_store_relaxed(&turn, 1u);
+	run_on_cpus(v.t.m, 2, fork_and_write, NULL);
+	assert_int_equal(load(forking.base), 1);
+	assert_int_equal(load(forking.base + PAGE_SIZE), 1);
+	vm_map_check(m);
+}
+
 /* --- pages that no entry covers --- */
 
 /* A child's mapping grows over what its parent kept for itself: zeros, not the parent's pages. */
@@ -414,7 +476,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = { T(growth_over_kept_pages), T(cut_under_fill), T(crafted_addresses),
 					    T(tables_go_with_mappings),
 					    T(map_among_thieves), T(fork_among_mappers), T(failed_move_keeps_tables),
-					    T(owner_leaves_during_fault), T(owner_leaves_during_trim) };
+					    T(fork_is_one_moment), T(owner_leaves_during_fault), T(owner_leaves_during_trim) };
 
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);

@@ -11,13 +11,15 @@
  *   prepare   child's map, entries and amaps; new entries for the parent
  *   kill      the parent's old private entries
  *   share     amap roots: from here on no path is exclusive
- *   publish   the parent's new entries
  *   protect   take write rights from the parent's PTEs, flush
+ *   publish   the parent's new entries
  *   return    the child may run
  *
  * A fault under way when an entry is killed installs no PTE after it; a fault
  * that finds a new entry finds shared paths. In between, faults find dead
- * entries, and wait for the range lock.
+ * entries, and wait for the range lock. Publishing comes after the flush, so that
+ * the copy is of one moment: otherwise a thread could write a new page, for the
+ * parent only, and then an old one through its TLB, for the child as well.
  *
  * Invariant. When the flush is over no TLB or PTE of the parent lets anyone
  * write a frame that the child's amaps lead to.
@@ -158,8 +160,9 @@ enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
 	for (struct vm_entry *o = f.edit.old; o; o = o->edit_next)
 		entry_kill(o);
 	settle_amaps(&f, true);
-	entry_tree_commit(&x);
 	write_protect(&f);
+	gather_flush(&f.edit.gather);
+	entry_tree_commit(&x);
 	map_edit_finish(&f.edit);
 	range_lock_drop(&parent->ranges, &f.hold);
 	mutex_unlock(&parent->brk_lock);

@@ -27,7 +27,7 @@
  *
  * Invariants.
  *  1. Every entry in the tree is live, but between publish and finish of its
- *     successor, and during a move (remap.c).
+ *     successor, and during a move (remap.c) or a fork (fork.c).
  *  2. An entry is taken out only by who holds a range lock over all of it.
  *  3. An amap's anons lie within live entries that use it, unless it is marked
  *     untrimmed; then it is never merged.
