@@ -15,8 +15,10 @@ define once
 $(1) = $$(eval $(1) := $$$$(shell $(2)))$$($(1))
 endef
 
+# The build folder may be spelled absolute or relative: a dependency file names its target by $(B), literally.
+DEP_TARGET = '$$(B)/$(@:$(B)/%=%)'
 # Compiler output appears whole or not at all, so that two makes in one folder do no harm.
-OUT = -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@.$$$$ $< && mv $@.$$$$ $@
+OUT = -MMD -MP -MF $(@:.o=.d) -MT $(DEP_TARGET) -c -o $@.$$$$ $< && mv $@.$$$$ $@
 
 WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla
 DEPS :=

@@ -20,7 +20,7 @@ $(U)/obj/user/lib/%.o: user/lib/%.c mk/user.mk | setup
 define user_program
 	$(call say,UCC,$<)
 	@mkdir -p $(@D) $(dir $(U)/obj/$<)
-	$(Q)$(UCC) $(U_CFLAGS) -static -MMD -MP -MF $(U)/obj/$(<:.c=.d) -MT $@ -o $@.$$$$ $< $(U_LIB) && mv $@.$$$$ $@
+	$(Q)$(UCC) $(U_CFLAGS) -static -MMD -MP -MF $(U)/obj/$(<:.c=.d) -MT $(DEP_TARGET) -o $@.$$$$ $< $(U_LIB) && mv $@.$$$$ $@
 endef
 
 $(U_PROGS): $(U)/%: user/%.c $(U_LIB) mk/user.mk | setup
