@@ -118,6 +118,10 @@ static long clone_thread(struct thread *t, const struct trap_frame *tf, const st
 	inherit_thread(n, t, tf, a);
 	tid = n->tid;
 	(void)tell_parent(a, tid); /* as Linux: its failure does not stop the thread */
+	/* The child's memory is ours: it can be told before it runs, and before the caller looks. */
+	if (n->set_child_tid)
+		(void)!copy_out(vaddr(n->set_child_tid), &tid, sizeof tid);
+	n->set_child_tid = 0;
 	if (!join(t->proc, n)) {
 		thread_discard(n);
 		return -ERESTARTNOINTR;

@@ -40,6 +40,11 @@ static bool next_mapping(struct vm_map *m, uint64_t *va, struct vm_entry_info *i
 
 	if (!vm_map_lookup(m, *va, info))
 		return false;
+	/* Merged with what was shown already: its rest. */
+	if (info->range.start.va < *va) {
+		info->offset += *va - info->range.start.va;
+		info->range.start.va = *va;
+	}
 	while (vm_map_lookup(m, info->range.end.va, &more) && same_mapping(info, &more))
 		info->range.end = more.range.end;
 	*va = info->range.end.va;
