@@ -107,12 +107,39 @@ static void test_untracked(void **state)
 	end(&w);
 }
 
+/* The kernel wrote the frames; the program that runs them has no part in making them coherent. The simulator judges. */
+static void test_executable(void **state)
+{
+	struct host_fault fault;
+	struct world w;
+	pfn_t at_once, later;
+
+	(void)state;
+	begin(&w);
+	at_once = pm_alloc(&w.m);
+	later = pm_alloc(&w.m);
+	enter(&w, VA, at_once, PROT_R | PROT_X, 0);
+	assert_true(page_flags(&w, at_once) & PMAP_PAGE_EXEC_CLEAN);
+	assert_int_equal(host_user_exec(vaddr(VA), NULL, &fault), OK);
+	enter(&w, VA + PAGE_SIZE, later, PROT_R, 0);
+	assert_false(page_flags(&w, later) & PMAP_PAGE_EXEC_CLEAN);
+	enter(&w, VA + PAGE_SIZE, later, PROT_R | PROT_X, 0);
+	assert_int_equal(host_user_exec(vaddr(VA + PAGE_SIZE), NULL, &fault), OK);
+	pm_remove(&w.m, &w.p, VA, VA + BLOCK_SIZE, true);
+	/* another content: the frame has forgotten */
+	pm_free(&w.m, at_once);
+	assert_false(page_flags(&w, at_once) & PMAP_PAGE_EXEC_CLEAN);
+	pm_free(&w.m, later);
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_referenced),
 		cmocka_unit_test(test_reverse_map),
 		cmocka_unit_test(test_untracked),
+		cmocka_unit_test(test_executable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
