@@ -1,5 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* hal/armv8/pmap.c: the pmap's beginning and end, and questions to it. The tables' theory is in table.c. */
+/*
+ * hal/armv8/pmap.c: a pmap's beginning and end, and questions to it.
+ *
+ * Where the theory is:
+ *
+ *      table.c     the tree of tables, leaf locks, linking and unlinking
+ *      pmap_leaf.c one PTE: its states, the last check before it is set
+ *      pmap_range.c rights taken from ranges, tables given back
+ *      gather.c    TLB invalidation, BUSY, frames that others free
+ *      asid.c      ASIDs, rollover, TTBR0
+ *      rmap.c, rmap_chunk.c, pmap_page.c   from a frame to its PTEs
+ *
+ * The end. Nobody runs in the pmap or faults in it when it is destroyed, but who
+ * came by the reverse map may still descend in it, in an epoch section. So its
+ * tables lose LINKED under their locks and stay readable until a grace period
+ * has passed; the caller frees them, and struct pmap itself, by epoch.
+ *
+ * Memory order. Lock-free descents load descriptors acquire or seq_cst (table.c).
+ * Failure. None.
+ */
 #include "hal/armv8/pmap_private.h"
 
 void pmap_system_init(struct pmap_system *ps, const struct pmap_config *config)

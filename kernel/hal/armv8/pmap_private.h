@@ -96,7 +96,7 @@ struct pmap_asids {
 	ATOMIC(uint64_t) generation; /* a to write: in the bits above ASID_BITS_MAX, from 1 */
 	uint32_t bits;               /* r */
 	uint32_t ncpus;              /* r */
-	struct spinlock lock;
+	struct spinlock lock ALIGNED(CACHE_LINE); /* apart from generation, which every switch reads */
 	uint32_t next;               /* a: where to look for a free one */
 	uint64_t used[BIT(ASID_BITS_MAX) / 64]; /* a: bit n: n is taken in this generation */
 	struct asid_cpu cpu[CPU_MAX];
@@ -111,8 +111,8 @@ struct rmap_chunks {
 	struct spinlock lock;
 	struct list partial;         /* c: frames that no CPU owns, with free and used chunks */
 	struct frame_list empty;     /* c: frames on their way back to the caller */
-	ATOMIC(uint64_t) empty_count; /* c to write; x to peek */
 	ATOMIC(uint64_t) frames;     /* c to write; x: frames held, without the empty ones */
+	ATOMIC(uint64_t) empty_count ALIGNED(CACHE_LINE); /* c to write; x: every flush peeks, so apart from the lock */
 	struct rmap_chunk_cpu cpu[CPU_MAX];
 };
 
