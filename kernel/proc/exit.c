@@ -35,6 +35,7 @@
 #include "proc/process.h"
 #include "proc/sched.h"
 #include "proc/signal.h"
+#include "proc/sigqueue.h"
 #include "vm/map.h"
 
 /* --- leaving --- */
@@ -106,7 +107,7 @@ void process_release(struct process *p)
 		fd_table_release(files);
 	vnode_release(exe);
 	vnode_release(cwd);
-	signal_flush(ps, &p->pending);
+	sigqueue_drop(ps, &p->pending, ~UINT64_C(0));
 }
 
 /* Takes t off its process's list. True: it was the last. */
@@ -118,7 +119,7 @@ static bool leave_process(struct thread *t, int status)
 	spin_lock(&p->lock, RANK_PROC);
 	t->leaving = true;
 	list_remove(&t->proc_link);
-	signal_flush(p->ps, &t->pending);
+	sigqueue_drop(p->ps, &t->pending, ~UINT64_C(0));
 	last = --p->nthreads == 0;
 	if (last && !p->exiting) {
 		p->exiting = true;

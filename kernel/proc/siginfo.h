@@ -54,7 +54,7 @@ _Static_assert(sizeof(struct sigstack) == 24, "Linux's stack_t");
 /* Signals that were sent and not taken yet. Guarded by the process's lock. */
 struct sigpending {
 	uint64_t set;       /* SIG_BIT of each */
-	struct list queue;  /* struct sigqueue (signal.c): infos; a set bit may lack its info */
+	struct list queue;  /* struct sigqueue (sigqueue.h): infos; a set bit may lack its info */
 	uint32_t queued;    /* of those */
 };
 

@@ -35,16 +35,11 @@
 #include "base/assert.h"
 #include "base/print.h"
 #include "proc/sched.h"
+#include "proc/sigqueue.h"
 
 #define STOP_SIGNALS (SIG_BIT(SIGSTOP) | SIG_BIT(SIGTSTP) | SIG_BIT(SIGTTIN) | SIG_BIT(SIGTTOU))
 #define UNMASKABLE (SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP))
 #define FAULTS (SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP) | SIG_BIT(SIGFPE) | SIG_BIT(SIGSYS))
-
-struct sigqueue {
-	struct list link; /* p: sigpending.queue */
-	struct siginfo info;
-};
-_Static_assert(sizeof(struct sigqueue) == sizeof(struct list) + sizeof(struct siginfo), "init.c makes its zone");
 
 enum signal_default signal_default_of(int sig)
 {
@@ -77,55 +72,12 @@ const char *signal_name(int sig)
 	return (unsigned)sig < ARRAY_SIZE(names) ? names[sig] : "a real-time signal";
 }
 
-/* --- pending sets; p->lock held --- */
-
-static struct sigqueue *queued_info(const struct sigpending *pending, int sig)
-{
-	LIST_FOR(m, &pending->queue) {
-		struct sigqueue *q = CONTAINER_OF(m, struct sigqueue, link);
-
-		if (q->info.si_signo == sig)
-			return q;
-	}
-	return NULL;
-}
-
-/* Takes one sig out of the set; its info, or a made-up one, into *info. */
-static void take_locked(struct proc_system *ps, struct sigpending *pending, int sig, struct siginfo *info)
-{
-	struct sigqueue *q = queued_info(pending, sig);
-
-	if (q) {
-		*info = q->info;
-		list_remove(&q->link);
-		pending->queued--;
-		zone_free(ps->siginfo_zone, q);
-	} else {
-		__builtin_memset(info, 0, sizeof *info);
-		info->si_signo = sig;
-	}
-	if (sig < SIGRTMIN || !queued_info(pending, sig))
-		pending->set &= ~SIG_BIT(sig);
-}
-
-static void drop_locked(struct proc_system *ps, struct sigpending *pending, uint64_t set)
-{
-	for (uint64_t left = pending->set & set; left; left &= left - 1) {
-		struct siginfo info;
-
-		while (pending->set & (left & -left))
-			take_locked(ps, pending, (int)bit_lowest(left) + 1, &info);
-	}
-}
-
 static void drop_everywhere_locked(struct process *p, uint64_t set)
 {
-	drop_locked(p->ps, &p->pending, set);
+	sigqueue_drop(p->ps, &p->pending, set);
 	LIST_FOR(m, &p->threads)
-		drop_locked(p->ps, &CONTAINER_OF(m, struct thread, proc_link)->pending, set);
+		sigqueue_drop(p->ps, &CONTAINER_OF(m, struct thread, proc_link)->pending, set);
 }
-
-void signal_flush(struct proc_system *ps, struct sigpending *pending) { drop_locked(ps, pending, ~0ull); }
 
 /* --- notification; p->lock held --- */
 
@@ -280,20 +232,15 @@ static void report_continued(struct process *p)
 
 static enum error send(struct process *p, struct thread *t, const struct siginfo *info)
 {
-	struct sigqueue *spare = zone_alloc(p->ps->siginfo_zone);
+	struct sigqueue *spare = sigqueue_alloc(p->ps, info);
 	bool continued = false;
 	enum error e;
 
 	ASSERT(info->si_signo >= 1 && info->si_signo <= NSIG);
-	if (spare) {
-		spare->info = *info;
-		list_init(&spare->link);
-	}
 	spin_lock(&p->lock, RANK_PROC);
 	e = send_locked(p, t, info, &spare, &continued);
 	spin_unlock(&p->lock);
-	if (spare)
-		zone_free(p->ps->siginfo_zone, spare);
+	sigqueue_free(p->ps, spare);
 	if (continued)
 		report_continued(p);
 	return e;
@@ -393,9 +340,9 @@ bool signal_take(struct thread *t, struct signal_taken *taken)
 		t->forced.si_signo = 0;
 		sig = taken->info.si_signo;
 	} else if ((sig = choose(t->pending.set & ~mask_of(t)))) {
-		take_locked(p->ps, &t->pending, sig, &taken->info);
+		sigqueue_take(p->ps, &t->pending, sig, &taken->info);
 	} else if ((sig = choose(p->pending.set & ~mask_of(t)))) {
-		take_locked(p->ps, &p->pending, sig, &taken->info);
+		sigqueue_take(p->ps, &p->pending, sig, &taken->info);
 	} else {
 		/* acq_rel: as notify_locked */
 		(void)atomic_and_acq_rel(&t->notify, ~NOTIFY_SIGNAL);
@@ -418,9 +365,9 @@ bool signal_take_from(struct thread *t, uint64_t set, struct siginfo *info)
 
 	spin_lock(&p->lock, RANK_PROC);
 	if ((sig = choose(t->pending.set & set)))
-		take_locked(p->ps, &t->pending, sig, info);
+		sigqueue_take(p->ps, &t->pending, sig, info);
 	else if ((sig = choose(p->pending.set & set)))
-		take_locked(p->ps, &p->pending, sig, info);
+		sigqueue_take(p->ps, &p->pending, sig, info);
 	spin_unlock(&p->lock);
 	return sig != 0;
 }

@@ -82,8 +82,6 @@ enum signal_default signal_default_of(int sig);
 void signal_retarget_locked(struct process *p);
 /* Handlers back to default (exec); ignored ones stay; alternate stack off. */
 void signal_exec(struct thread *t);
-/* Drops all that is queued, for a thread or process that is gone. The lock that guards it is held, or nobody else knows it. */
-void signal_flush(struct proc_system *ps, struct sigpending *pending);
 /* Tells the parent that child ended, stopped or went on. Counted by the caller; no lock held. */
 void signal_child(struct process *parent, struct process *child, int sig, int code, int status);
 const char *signal_name(int sig);
