@@ -19,7 +19,8 @@
  *
  * Invariants
  *  1. raw: one producer (the interrupt handler of one CPU at a time), one
- *     consumer (who set serving); full means that bytes are dropped.
+ *     consumer (who set serving). Before it is full the device is told to keep its
+ *     bytes (throttled), so that a pipe at the other end loses none.
  *  2. ready_head - ready_tail <= RING; lines = complete lines and marks in it.
  *
  * Locking: lock (spin, RANK_PIPE) guards settings, line and ready ring. The raw
@@ -43,23 +44,20 @@ bool console_input(struct console *c, uint8_t byte)
 {
 	/* relaxed: only this side writes it */
 	uint32_t head = atomic_load_relaxed(&c->raw_head);
-
 	/* acquire: pairs with the consumer's release; the slot has been read */
-	if (head - atomic_load_acquire(&c->raw_tail) < RAW) {
+	uint32_t used = head - atomic_load_acquire(&c->raw_tail);
+
+	if (used < RAW) {
 		c->raw[head % RAW] = byte;
 		/* seq_cst: release for the consumer's acquire (the byte is there), and before the look at serving */
 		atomic_store_seq_cst(&c->raw_head, head + 1);
 	}
+	if (used + 1 >= RAW - RAW_RESERVE) {
+		machine_console_receive(false);
+		/* seq_cst: before the look at serving, as above; serve_some lets bytes in again */
+		atomic_store_seq_cst(&c->throttled, 1u);
+	}
 	return true;
-}
-
-bool console_pending(const struct console *c)
-{
-	/*
-	 * seq_cst, with the store of serving before it in console_service: either the one that stops serving sees
-	 * the byte, or the one that comes with it sees that nobody serves. raw_tail relaxed: a server's own.
-	 */
-	return atomic_load_seq_cst(&c->raw_head) != atomic_load_relaxed(&c->raw_tail);
 }
 
 /* --- input --- */
@@ -97,14 +95,12 @@ void console_ready_locked(struct console *c, uint16_t element)
 /* The line, complete or ended by ^D, becomes readable. */
 static void line_done_locked(struct console *c, struct effect *x, uint16_t end)
 {
-	/* A line that does not fit is dropped whole: half a line would be a different one. */
-	if (RING - (c->ready_head - c->ready_tail) > c->line_length) {
-		for (uint32_t i = 0; i < c->line_length; i++)
-			console_ready_locked(c, c->line[i]);
-		console_ready_locked(c, end);
-		c->lines++;
-		x->wake = true;
-	}
+	/* has_room_locked has seen to it that all fits */
+	for (uint32_t i = 0; i < c->line_length; i++)
+		console_ready_locked(c, c->line[i]);
+	console_ready_locked(c, end);
+	c->lines++;
+	x->wake = true;
 	c->line_length = 0;
 }
 
@@ -147,10 +143,13 @@ static void edit_locked(struct console *c, struct effect *x, uint8_t byte)
 		return;
 	}
 	echo_byte_locked(c, byte);
-	if (byte == '\n')
+	if (byte == '\n') {
 		line_done_locked(c, x, '\n');
-	else if (c->line_length < sizeof c->line)
-		c->line[c->line_length++] = byte;
+		return;
+	}
+	c->line[c->line_length++] = byte;
+	if (c->line_length == sizeof c->line) /* too long to edit further: readable as far as it goes */
+		line_done_locked(c, x, END_MARK);
 }
 
 static void take_byte_locked(struct console *c, struct effect *x, uint8_t byte)
@@ -182,18 +181,40 @@ static void take_byte_locked(struct console *c, struct effect *x, uint8_t byte)
 	}
 }
 
+/* Whether the rings can take whatever one more byte leads to. */
+static bool has_room_locked(const struct console *c)
+{
+	return RING - (c->ready_head - c->ready_tail) > c->line_length + 1;
+}
+
+static bool has_room(struct console *c)
+{
+	bool room;
+
+	console_lock(c);
+	room = has_room_locked(c);
+	console_unlock(c);
+	return room;
+}
+
+/* Takes one byte. False: none is there, or no room for it. */
 static bool serve_one(struct console *c)
 {
 	struct effect x = { 0, 0, false };
 	/* relaxed: only who serves writes it */
 	uint32_t tail = atomic_load_relaxed(&c->raw_tail);
+	bool room;
 
 	/* acquire: pairs with the producer's release */
 	if (tail == atomic_load_acquire(&c->raw_head))
 		return false;
 	console_lock(c);
-	take_byte_locked(c, &x, c->raw[tail % RAW]);
+	room = has_room_locked(c);
+	if (room)
+		take_byte_locked(c, &x, c->raw[tail % RAW]);
 	console_unlock(c);
+	if (!room)
+		return false;
 	/* release: pairs with the producer's acquire; the slot is free */
 	atomic_store_release(&c->raw_tail, tail + 1);
 	if (x.signal) {
@@ -206,14 +227,43 @@ static bool serve_one(struct console *c)
 	return true;
 }
 
+/* The device keeps its bytes, and there is room for them by now. */
+static bool may_receive_again(const struct console *c)
+{
+	/* seq_cst: pairs with console_input's store. relaxed: half the ring is room enough for what is not seen yet */
+	return atomic_load_seq_cst(&c->throttled) &&
+	       atomic_load_relaxed(&c->raw_head) - atomic_load_relaxed(&c->raw_tail) < RAW / 2;
+}
+
+bool console_pending(struct console *c)
+{
+	if (may_receive_again(c))
+		return true;
+	/*
+	 * seq_cst, with the store of serving before it in console_service: either the one that stops serving sees
+	 * the byte, or the one that comes with it sees that nobody serves. raw_tail relaxed: a server's own.
+	 * Bytes for which there is no room stay: the next reader calls again.
+	 */
+	return atomic_load_seq_cst(&c->raw_head) != atomic_load_relaxed(&c->raw_tail) && has_room(c);
+}
+
+static void serve_some(struct console *c)
+{
+	while (serve_one(c))
+		;
+	if (may_receive_again(c)) {
+		atomic_store_seq_cst(&c->throttled, 0u);
+		machine_console_receive(true);
+	}
+}
+
 void console_service(struct console *c)
 {
 	while (console_pending(c)) {
 		/* seq_cst: acquire of what the server before us did, and after our byte (console_pending) */
 		if (atomic_swap_seq_cst(&c->serving, 1u))
 			return; /* that one looks again after it has left */
-		while (serve_one(c))
-			;
+		serve_some(c);
 		atomic_store_seq_cst(&c->serving, 0u); /* pairs with the swap; see console_pending */
 	}
 }

@@ -11,7 +11,7 @@
 struct console;
 struct proc_system;
 
-/* Boot. Sets nothing in ps. => -ENOMEM. */
+/* Boot, before interrupts are on, after kmalloc. Sets nothing in ps. => -ENOMEM. */
 long console_create(struct proc_system *ps, struct console **out) MUST_CHECK;
 
 /* machine_ops->console_input: interrupts masked. Only stores the byte; true: console_service has work to do. */
@@ -23,7 +23,8 @@ bool console_input(struct console *c, uint8_t byte);
  * the idle loop when console_pending(c). Cheap when there is nothing.
  */
 void console_service(struct console *c);
-bool console_pending(const struct console *c);
+/* True when there is something to do. Any context but interrupt; spinlocks below RANK_PIPE may be held. */
+bool console_pending(struct console *c);
 
 extern const struct file_ops console_file_ops; /* vnode->data is the console */
 

@@ -18,25 +18,29 @@
 
 /* --- reading --- */
 
-/* How many elements a read of n bytes may take now, without taking them. *bytes: those that are bytes. */
-static uint32_t peek_locked(struct console *c, char *to, size_t n, size_t *bytes)
+/* How many elements a read of n bytes may take now, without taking them. *bytes: those that are bytes; *ended: the line. */
+static uint32_t peek_locked(struct console *c, char *to, size_t n, size_t *bytes, bool *ended)
 {
 	uint32_t at = c->ready_tail;
 
 	*bytes = 0;
+	*ended = false;
 	while (at != c->ready_head) {
 		uint16_t element = c->ready[at % RING];
 
 		if (element == END_MARK) {
 			at++; /* swallowed by the read that it ends, also one that is full */
+			*ended = true;
 			break;
 		}
 		if (*bytes == n)
 			break;
 		at++;
 		to[(*bytes)++] = (char)element;
-		if (element == '\n' && (c->set.lflag & ICANON))
+		if (element == '\n' && (c->set.lflag & ICANON)) {
+			*ended = true;
 			break;
+		}
 	}
 	return at - c->ready_tail;
 }
@@ -62,8 +66,8 @@ static void take_locked(struct console *c, uint32_t elements)
 	}
 }
 
-/* Moves what may be read now: bytes, -EAGAIN: nothing, -EFAULT. */
-static long read_ready(struct console *c, struct io *io, char *buffer, size_t size)
+/* Moves what may be read now: bytes, -EAGAIN: nothing, -EFAULT. *ended: and no more belongs to this read. */
+static long read_ready(struct console *c, struct io *io, char *buffer, size_t size, bool *ended)
 {
 	for (;;) {
 		struct io cursor = *io;
@@ -77,7 +81,7 @@ static long read_ready(struct console *c, struct io *io, char *buffer, size_t si
 			return -EAGAIN;
 		}
 		from = c->ready_tail;
-		elements = peek_locked(c, buffer, n, &bytes);
+		elements = peek_locked(c, buffer, n, &bytes, ended);
 		console_unlock(c);
 		e = io_put(&cursor, buffer, bytes, &moved);
 		console_lock(c);
@@ -96,6 +100,7 @@ static long console_read(struct file *f, struct io *io, uint64_t *pos)
 	struct console *c = f->data;
 	uint64_t deadline = TIMER_NEVER;
 	char buffer[512];
+	long total = 0;
 
 	(void)pos;
 	if (io->left == 0)
@@ -106,19 +111,30 @@ static long console_read(struct file *f, struct io *io, uint64_t *pos)
 	console_unlock(c);
 	for (;;) {
 		struct waiter w;
+		bool ended = false;
 		enum error e;
 		long n;
 
 		wait_prepare(&c->readers, &w);
-		n = read_ready(c, io, buffer, sizeof buffer);
-		if (n != -EAGAIN || file_nonblocking(f)) {
+		n = read_ready(c, io, buffer, sizeof buffer, &ended);
+		if (n >= 0) { /* the rest of a long line is there too */
 			wait_cancel(&c->readers, &w);
-			return n;
+			total += n;
+			if (!ended && io->left > 0)
+				continue;
+			break;
+		}
+		if (n != -EAGAIN || total || file_nonblocking(f)) {
+			wait_cancel(&c->readers, &w);
+			total = total ? total : n;
+			break;
 		}
 		e = sched_wait(&c->readers, &w, WAIT_INTERRUPTIBLE, deadline);
 		if (e != OK)
 			return e == ERR_TIMEOUT ? 0 : errno_of(e);
 	}
+	console_service(c); /* there may be room again for what had to wait */
+	return total;
 }
 
 /* --- writing --- */
@@ -204,6 +220,37 @@ static void flush_input_locked(struct console *c)
 	c->lines = 0;
 }
 
+/* What was typed so far can be read at once. It fits: see has_room_locked. */
+static void leave_canonical_locked(struct console *c)
+{
+	for (uint32_t i = 0; i < c->line_length; i++)
+		console_ready_locked(c, c->line[i]);
+	c->line_length = 0;
+}
+
+/* What lies ready are lines from now on; what follows the last of them can be edited. */
+static void enter_canonical_locked(struct console *c)
+{
+	uint32_t rest = 0, at;
+
+	c->lines = 0;
+	for (at = c->ready_tail; at != c->ready_head; at++) {
+		bool end = c->ready[at % RING] == '\n' || c->ready[at % RING] == END_MARK;
+
+		c->lines += end;
+		rest = end ? 0 : rest + 1;
+	}
+	if (rest >= sizeof c->line) { /* too long to edit: as one line without end */
+		console_ready_locked(c, END_MARK);
+		c->lines++;
+		return;
+	}
+	c->ready_head -= rest;
+	c->line_length = rest;
+	for (at = 0; at < rest; at++)
+		c->line[at] = (uint8_t)c->ready[(c->ready_head + at) % RING];
+}
+
 static long set_termios(struct console *c, uint64_t argument, bool flush)
 {
 	struct termios t;
@@ -211,23 +258,16 @@ static long set_termios(struct console *c, uint64_t argument, bool flush)
 	if (copy_in(&t, vaddr(argument), sizeof t) != OK)
 		return -EFAULT;
 	console_lock(c);
-	if ((c->set.lflag & ICANON) && !(t.lflag & ICANON)) {
-		/* What was typed so far can be read at once. */
-		for (uint32_t i = 0; i < c->line_length; i++)
-			console_ready_locked(c, c->line[i]);
-		c->line_length = 0;
-	} else if (!(c->set.lflag & ICANON) && (t.lflag & ICANON) && c->ready_head != c->ready_tail) {
-		/* What lies ready counts as a line, else no canonical read would ever give it out. */
-		console_ready_locked(c, END_MARK);
-		c->lines = 1;
-		for (uint32_t at = c->ready_tail; at != c->ready_head; at++)
-			c->lines += c->ready[at % RING] == '\n';
-	}
-	c->set = t;
 	if (flush)
 		flush_input_locked(c);
+	if ((c->set.lflag & ICANON) && !(t.lflag & ICANON))
+		leave_canonical_locked(c);
+	else if (!(c->set.lflag & ICANON) && (t.lflag & ICANON))
+		enter_canonical_locked(c);
+	c->set = t;
 	console_unlock(c);
 	(void)waitq_wake_all(&c->readers);
+	console_service(c); /* flushed: there may be room again */
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #define RING 4096u
 #define RAW 1024u
+#define RAW_RESERVE 64u /* for bytes that are on their way when the device is told to stop */
 #define END_MARK 0x100u /* in the ready ring: end of file */
 
 /* termios, as Linux/arm64 lays it out */
@@ -30,6 +31,7 @@ struct winsize {
 struct console {
 	struct proc_system *ps;
 	ATOMIC(uint32_t) raw_head, raw_tail;
+	ATOMIC(uint32_t) throttled;   /* 1: the device keeps its bytes */
 	ATOMIC(uint32_t) serving;     /* 1: somebody is in console_service */
 	uint8_t raw[RAW];
 

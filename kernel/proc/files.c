@@ -96,7 +96,6 @@ void files_init(struct proc_system *ps)
 	must(fs ? fs_init(fs, ps->vm) : -ENOMEM, "/");
 	fs->epoch_ns = boot_time() * UINT64_C(1000000000) - machine_now();
 	ps->fs = fs;
-	must(console_create(ps, &ps->console), "the console");
 	make_dev(fs, ps->console);
 	must(procfs_create(ps, &proc), "/proc");
 	must(fs_attach(fs, "/proc", proc), "/proc");

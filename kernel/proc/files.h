@@ -9,8 +9,8 @@ struct fd_table;
 struct proc_system;
 
 /*
- * Boot, thread context, all CPUs known: makes the tree and the console; sets
- * ps->fs and ps->console. Panics with one line "initrd: ..." when the initrd is
+ * Boot, thread context, all CPUs known: makes the tree, with ps->console in
+ * it; sets ps->fs. Panics with one line "initrd: ..." when the initrd is
  * broken, or when there is no memory.
  */
 void files_init(struct proc_system *ps);

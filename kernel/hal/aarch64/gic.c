@@ -9,7 +9,7 @@
  * says in GICR_TYPER which CPU it belongs to.
  *
  * Locking. The distributor is written at boot and by gic_enable on the boot
- * CPU only; redistributors by their own CPU. The CPU interface is the CPU's.
+ * CPU only, but for gic_pend, whose register needs no reading; redistributors by their own CPU. The CPU interface is the CPU's.
  *
  * Memory order. An SGI announces stores that its receiver is to see: DSB
  * ISHST before the register write that raises it.
@@ -34,6 +34,7 @@
 #define GICD_IGROUPR 0x0080
 #define GICD_ISENABLER 0x0100
 #define GICD_ICENABLER 0x0180
+#define GICD_ISPENDR 0x0200
 #define GICD_ICPENDR 0x0280
 #define GICD_ICACTIVER 0x0380
 #define GICD_IPRIORITYR 0x0400
@@ -179,6 +180,8 @@ void gic_enable(uint32_t irq, bool edge)
 		mmio_write32(config, (mmio_read32(config) & ~bit) | (edge ? bit : 0));
 	mmio_write32(base + GICD_ISENABLER + irq / 32 * 4, 1u << irq % 32);
 }
+
+void gic_pend(uint32_t irq) { mmio_write32(distributor + GICD_ISPENDR + irq / 32 * 4, 1u << irq % 32); }
 
 uint32_t gic_acknowledge(void)
 {

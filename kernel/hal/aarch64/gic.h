@@ -22,6 +22,9 @@ void gic_cpu_init(void);
 /* Interrupts 16 to 31: this CPU's own. Others: routed to this CPU. */
 void gic_enable(uint32_t irq, bool edge);
 
+/* Makes a shared interrupt (32 and above) pending as if its device had raised it. Any context. */
+void gic_pend(uint32_t irq);
+
 /* Interrupts masked. Takes the most urgent pending interrupt, GIC_NONE or above if there is none / is done with it. */
 uint32_t gic_acknowledge(void);
 void gic_end(uint32_t irq);

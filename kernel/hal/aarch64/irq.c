@@ -7,6 +7,7 @@
 #include "hal/machine.h"
 #include "panic.h"
 #include "pl011.h"
+#include "print.h"
 
 const struct machine_ops *machine_ops;
 
@@ -34,6 +35,14 @@ void irq_init(const struct tree *t)
 		gic_enable(uart_irq, t->uart_edge);
 		machine_console_receive(true);
 	}
+}
+
+void machine_console_receive(bool on)
+{
+	print_receive(on);
+	/* What waits in the FIFO has raised its interrupt long ago, and no further byte may ever come. */
+	if (on && uart_irq)
+		gic_pend(uart_irq);
 }
 
 static void console(void)
@@ -65,8 +74,9 @@ void irq_handle(struct trap_frame *tf)
 			gic_end(irq);
 			panic_stopped(tf);
 		} else if (irq == uart_irq) {
-			console();
+			/* First: until it is ended no other interrupt would wake this CPU from a doze in a spin loop below. */
 			gic_end(irq);
+			console();
 		} else if (irq == doze_irq) {
 			generic_timer_doze_end();
 			gic_end(irq);

@@ -19,12 +19,22 @@
 
 static uint64_t uart;
 static ATOMIC(bool) receiving;
+static int early = -1; /* the byte that came before boot was ready, or -1: by boot, then by the interrupt handler */
 
 void pl011_init(uint64_t base)
 {
+	bool waiting;
+
 	mmio_write32(base + UART_IMSC, 0);
 	mmio_write32(base + UART_ICR, 0x7ff);
+	/*
+	 * Input may wait already (a pipe at the other end). Turning the FIFOs on discards it, but for QEMU 7.2 it stays
+	 * to be read, and no sender is told that there is room before it has been.
+	 */
+	waiting = !(mmio_read32(base + UART_FR) & FR_RX_EMPTY);
 	mmio_write32(base + UART_LCR, LCR_8BIT_FIFO);
+	if (waiting && !(mmio_read32(base + UART_FR) & FR_RX_EMPTY))
+		early = (int)(mmio_read32(base + UART_DR) & 0xff);
 	mmio_write32(base + UART_IFLS, 0); /* receive interrupt at 1/8 full */
 	mmio_write32(base + UART_CR, CR_ENABLE);
 	uart = base;
@@ -52,7 +62,14 @@ void pl011_acknowledge(void) { mmio_write32(uart + UART_ICR, IRQ_RECEIVE); }
 
 int pl011_read(void)
 {
-	if (!atomic_load_relaxed(&receiving) || mmio_read32(uart + UART_FR) & FR_RX_EMPTY)
+	int byte = early;
+
+	if (!atomic_load_relaxed(&receiving))
+		return -1;
+	early = -1;
+	if (byte >= 0)
+		return byte;
+	if (mmio_read32(uart + UART_FR) & FR_RX_EMPTY)
 		return -1;
 	return (int)(mmio_read32(uart + UART_DR) & 0xff);
 }

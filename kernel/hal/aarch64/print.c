@@ -125,7 +125,7 @@ void machine_console_write(const void *bytes, size_t n)
 	}
 }
 
-void machine_console_receive(bool on)
+void print_receive(bool on)
 {
 	bool taken;
 	uint64_t state = console_take(&taken);

@@ -13,4 +13,7 @@ bool print_to_uart(void);
  */
 void print_panic_mode(void);
 
+/* machine_console_receive's part that is the UART's. */
+void print_receive(bool on);
+
 #endif
