@@ -38,6 +38,9 @@
 #include "proc/sigqueue.h"
 #include "vm/map.h"
 
+/* Groups that an ending process looks after; of more, the rest is not told. */
+#define GROUPS_MAX 16
+
 /* --- leaving --- */
 
 void process_vfork_done(struct process *p)
@@ -57,13 +60,55 @@ static void power_off(const struct process *init)
 	machine_power_off(sig ? 128u + (unsigned)sig : (unsigned)(status >> 8) & 0xff);
 }
 
+/* A group that nobody is left to continue is told so if one of it is stopped (POSIX, _exit). */
+static void wake_orphans(struct proc_system *ps, uint32_t pgid)
+{
+	struct siginfo info = { .si_code = SI_KERNEL };
+	bool stopped = false;
+
+	if (!process_group_orphaned(ps, pgid))
+		return;
+	spin_lock(&ps->lock, RANK_PROC_TABLE);
+	LIST_FOR(m, &ps->all) {
+		struct process *p = CONTAINER_OF(m, struct process, all_link);
+
+		if (p->pgid != pgid || p->state != PROCESS_ALIVE)
+			continue;
+		spin_lock(&p->lock, RANK_PROC);
+		stopped |= p->stopped && !p->exiting;
+		spin_unlock(&p->lock);
+	}
+	spin_unlock(&ps->lock);
+	if (!stopped)
+		return;
+	info.si_signo = SIGHUP;
+	(void)signal_send_group(ps, pgid, &info);
+	info.si_signo = SIGCONT;
+	(void)signal_send_group(ps, pgid, &info);
+}
+
+/* The groups of an ending process and its children may lose their last tie to the session. */
+struct groups {
+	uint32_t pgid[GROUPS_MAX], count;
+};
+
+static void note_group(struct groups *g, uint32_t pgid)
+{
+	for (uint32_t i = 0; i < g->count; i++)
+		if (g->pgid[i] == pgid)
+			return;
+	if (g->count < GROUPS_MAX)
+		g->pgid[g->count++] = pgid;
+}
+
 /* The children of p become pid 1's. */
-static void give_away_children(struct process *p)
+static void give_away_children(struct process *p, struct groups *groups)
 {
 	struct proc_system *ps = p->ps;
 	bool zombies = false;
 
 	spin_lock(&ps->lock, RANK_PROC_TABLE);
+	note_group(groups, p->pgid);
 	while (!list_empty(&p->children)) {
 		struct process *child = CONTAINER_OF(p->children.next, struct process, sibling);
 
@@ -71,6 +116,7 @@ static void give_away_children(struct process *p)
 		list_append(&ps->init->children, &child->sibling);
 		child->parent = ps->init;
 		child->exit_signal = SIGCHLD;
+		note_group(groups, child->pgid);
 		zombies |= child->state == PROCESS_ZOMBIE;
 	}
 	spin_unlock(&ps->lock);
@@ -148,6 +194,7 @@ static void count_usage(struct thread *t)
 
 void thread_exit(struct thread *t, int status)
 {
+	struct groups groups = { .count = 0 };
 	struct process *p = t->proc;
 	bool last;
 
@@ -161,7 +208,10 @@ void thread_exit(struct thread *t, int status)
 			power_off(p);
 		process_vfork_done(p);
 		process_release(p);
-		give_away_children(p);
+		give_away_children(p, &groups);
+		/* Children in another group had their tie through p; p's own group had it through p's parent. */
+		for (uint32_t i = 0; i < groups.count; i++)
+			wake_orphans(p->ps, groups.pgid[i]);
 	}
 	sched_exit();
 }

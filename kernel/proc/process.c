@@ -208,17 +208,29 @@ static bool group_in_session_locked(struct proc_system *ps, uint32_t pgid, uint3
 	return false;
 }
 
-bool process_group_orphaned(struct process *self)
+/* p ties its group to the session: it lives, and so does a parent in another group, pid 1 not counted. */
+static bool is_tie_locked(struct process *p)
 {
-	struct proc_system *ps = self->ps;
+	bool ends;
+
+	if (p->state != PROCESS_ALIVE || !p->parent || p->parent == p->ps->init || p->parent->sid != p->sid ||
+	    p->parent->pgid == p->pgid)
+		return false;
+	spin_lock(&p->lock, RANK_PROC);
+	ends = p->nthreads == 0;
+	spin_unlock(&p->lock);
+	return !ends;
+}
+
+bool process_group_orphaned(struct proc_system *ps, uint32_t pgid)
+{
 	bool orphaned = true;
 
 	spin_lock(&ps->lock, RANK_PROC_TABLE);
 	LIST_FOR(m, &ps->all) {
-		const struct process *p = CONTAINER_OF(m, struct process, all_link);
+		struct process *p = CONTAINER_OF(m, struct process, all_link);
 
-		if (p->pgid == self->pgid && p->state == PROCESS_ALIVE && p->parent && p->parent != ps->init &&
-		    p->parent->sid == p->sid && p->parent->pgid != p->pgid)
+		if (orphaned && p->pgid == pgid && is_tie_locked(p))
 			orphaned = false;
 	}
 	spin_unlock(&ps->lock);

@@ -125,7 +125,7 @@ void NORETURN thread_exit(struct thread *t, int status);
 void process_kill(struct process *p, int status);
 
 /* True when no member of the group has a parent in another group of the session: nobody would continue it. */
-bool process_group_orphaned(struct process *p);
+bool process_group_orphaned(struct proc_system *ps, uint32_t pgid);
 
 /* Every other thread of the process leaves; returns when they have. ERR_INTR: this one is told to leave itself. */
 enum error process_single_thread(struct thread *t) MUST_CHECK;

@@ -59,7 +59,9 @@ static void set_idle(struct proc_system *ps, uint32_t cpu, bool idle)
 
 static void chores(struct proc_system *ps)
 {
-	(void)epoch_poll(&ps->vm->epoch);
+	/* relaxed: own CPU's. Advancing the epoch for others is theirs to do: they are awake. */
+	if (atomic_load_relaxed(&ps->vm->epoch.cpu[cpu_id()].pending))
+		(void)epoch_poll(&ps->vm->epoch);
 	if (ps->console && console_pending(ps->console))
 		console_service(ps->console);
 	runq_age(ps);

@@ -133,9 +133,11 @@ void process_kill(struct process *p, int status)
 	spin_unlock(&p->lock);
 }
 
-/* True: it was stopped. */
+/* True: it was stopped. A stop signal that was taken but has not stopped anybody yet has lost. */
 static bool continue_locked(struct process *p)
 {
+	LIST_FOR(m, &p->threads)
+		CONTAINER_OF(m, struct thread, proc_link)->stop_taken = false;
 	if (!p->stopped)
 		return false;
 	p->stopped = false;
@@ -351,6 +353,7 @@ bool signal_take(struct thread *t, struct signal_taken *taken)
 		struct sigact *a = &p->actions[sig - 1];
 
 		taken->action = *a;
+		t->stop_taken = SIG_BIT(sig) & STOP_SIGNALS;
 		if (a->flags & SA_RESETHAND && a->handler != SIG_IGN)
 			a->handler = SIG_DFL;
 	}

@@ -106,11 +106,11 @@ static void stop(struct thread *t, int sig)
 	struct process *p = t->proc;
 	bool first = false;
 
-	if (sig != SIGSTOP && process_group_orphaned(p))
+	if (sig != SIGSTOP && process_group_orphaned(p->ps, (uint32_t)process_getpgid(t, 0)))
 		return;
 	spin_lock(&p->lock, RANK_PROC);
-	/* A SIGCONT or kill that came after the signal was taken has the last word: it finds `stopped` set or comes first. */
-	if (!p->exiting && !p->stopped) {
+	/* A SIGCONT or kill that came after the signal was taken has the last word. */
+	if (t->stop_taken && !p->exiting && !p->stopped) {
 		p->stopped = first = true;
 		LIST_FOR(m, &p->threads) {
 			struct thread *other = CONTAINER_OF(m, struct thread, proc_link);

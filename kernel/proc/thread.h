@@ -95,6 +95,7 @@ struct thread {
 	uint64_t clear_child_tid;      /* o: likewise 0, when it ends */
 	uint64_t robust_list;          /* o: user address, 0: none */
 	bool leaving;                  /* p: on its way through thread_exit */
+	bool stop_taken;               /* p: took a stop signal that no SIGCONT has overtaken yet */
 	void (*entry)(void *);         /* c: where it begins; must not return */
 	void *entry_arg;               /* c */
 	char name[16];                 /* o: comm, with NUL; others may see it half changed */
