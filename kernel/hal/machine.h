@@ -64,12 +64,28 @@ void machine_console_receive(bool on);
 /* Fills with random bytes (CPU's generator if there is one, else seeded from the tree's rng-seed and the counter). */
 void machine_random(void *bytes, size_t n);
 
+/*
+ * What was given to boot with (the machine, its description, the initrd, options)
+ * cannot be used: one line that says why and what to do, and power-off with the
+ * status of a panic. Not for our own bugs: panic says more. Boot, any thread context.
+ */
+void NORETURN machine_fail(const char *format, ...) PRINTF_LIKE(1, 2);
+
 /* Stops the machine; status 0..255 reaches whoever started it. */
 void NORETURN machine_power_off(unsigned status);
 
 /* Frames' bytes, by the direct map; page aligned. */
 void machine_zero_frame(paddr_t frame);
 void machine_copy_frame(paddr_t to, paddr_t from);
+
+/*
+ * The same for any bytes of a frame that programs may write meanwhile through a
+ * mapping: what is copied then is some of the old and some of the new, which is
+ * the programs' business. (On the host: by relaxed atomics, since it is no race of ours.)
+ */
+void machine_copy_shared(void *to, const void *from, size_t n);
+void machine_zero_shared(void *to, size_t n);
+
 
 /*
  * Where the machine's boot code goes on: boot CPU, boot stack, interrupts masked, machine_info complete, kprintf

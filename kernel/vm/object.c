@@ -253,9 +253,9 @@ static enum error page_copy(struct vm_object *o, uint64_t index, size_t from, vo
 		char *data = frame_bytes(frame_of(&o->vm->frames, p));
 
 		if (write)
-			memcpy(data + from, bytes, n);
+			machine_copy_shared(data + from, bytes, n);
 		else
-			memcpy(bytes, data + from, n);
+			machine_copy_shared(bytes, data + from, n);
 		e = OK;
 	}
 	unlock(o);
@@ -375,8 +375,8 @@ enum error object_resize(struct vm_object *o, uint64_t size)
 		struct vm_page *p = object_lookup(o, size >> PAGE_SHIFT);
 
 		if (p)
-			memset((char *)frame_bytes(frame_of(&o->vm->frames, p)) + (size & PAGE_MASK), 0,
-			       PAGE_SIZE - (size & PAGE_MASK));
+			machine_zero_shared((char *)frame_bytes(frame_of(&o->vm->frames, p)) + (size & PAGE_MASK),
+					    PAGE_SIZE - (size & PAGE_MASK));
 	}
 	if (size < atomic_load_relaxed(&o->pager_size))
 		atomic_store_relaxed(&o->pager_size, size); /* what was cut off does not come back */

@@ -303,3 +303,27 @@ void machine_copy_frame(paddr_t to, paddr_t from)
 	memcpy(phys_to_virt(to), phys_to_virt(from), PAGE_SIZE);
 	host_frame_written(to);
 }
+
+/* Words where both sides are aligned, else bytes; relaxed: see hal/machine.h. */
+void machine_copy_shared(void *to, const void *from, size_t n)
+{
+	char *t = to;
+	const char *f = from;
+	size_t done = 0;
+
+	while (done < n)
+		if (n - done >= 8 && (((uintptr_t)(t + done) | (uintptr_t)(f + done)) & 7) == 0) {
+			__atomic_store_n((uint64_t *)(t + done), __atomic_load_n((const uint64_t *)(f + done), __ATOMIC_RELAXED),
+					 __ATOMIC_RELAXED);
+			done += 8;
+		} else {
+			__atomic_store_n(t + done, __atomic_load_n(f + done, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+			done++;
+		}
+}
+
+void machine_zero_shared(void *to, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		__atomic_store_n((char *)to + i, 0, __ATOMIC_RELAXED);
+}
