@@ -42,6 +42,18 @@ static void secondary_main(void)
 	sched_enter_secondary(&kernel.proc);
 }
 
+/* There is nothing to run. */
+static void NORETURN no_init(const char *path, long error)
+{
+	const char *why = error == -ENOENT || error == -ENOTDIR ? "is not there" :
+			  error == -EACCES			? "is not a file with an execute bit" :
+			  error == -ENOEXEC			? "is not an arm64 program" :
+			  error == -ENOMEM			? "does not fit in memory" :
+								  "cannot be run";
+
+	machine_fail("init: %s %s (error %ld): the initrd must hold a static arm64 program there", path, why, -error);
+}
+
 /* The first thread of pid 1, in the kernel. */
 static void init_main(void *arg)
 {
@@ -63,7 +75,7 @@ static void init_main(void *arg)
 	if (r == 0)
 		r = process_exec_kernel(t, trap_frame_of(t->stack_top), path, argv, environment);
 	if (r < 0)
-		panic("init: %s cannot be run (error %ld): the initrd must hold it as a static arm64 program", path, -r);
+		no_init(path, r);
 	thread_enter_user(NULL);
 }
 

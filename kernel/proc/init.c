@@ -2,14 +2,13 @@
 #include "proc/init.h"
 
 #include "base/assert.h"
+#include "proc/console.h"
 #include "proc/exec.h"
 #include "proc/futex.h"
 #include "proc/process.h"
 #include "proc/sched.h"
+#include "proc/sigqueue.h"
 #include "proc/trap.h"
-
-/* The siginfo of a signal with its list link; signal.c checks that it is enough. */
-#define SIGQUEUE_SIZE (sizeof(struct list) + sizeof(struct siginfo))
 
 static struct zone *zone_or_panic(struct vm *vm, const char *name, size_t size)
 {
@@ -34,8 +33,10 @@ void proc_init(struct proc_system *ps, struct vm *vm, const struct machine_info 
 	waitq_init(&ps->oom_wait);
 	ps->thread_zone = zone_or_panic(vm, "thread", sizeof(struct thread));
 	ps->process_zone = zone_or_panic(vm, "process", sizeof(struct process));
-	ps->siginfo_zone = zone_or_panic(vm, "siginfo", SIGQUEUE_SIZE);
-	if (sched_init(ps) != OK || futex_init(ps) != OK || exec_init(ps) != OK || work_init(ps) != OK)
+	if (sched_init(ps) != OK || sigqueue_init(ps) != OK || futex_init(ps) != OK || exec_init(ps) != OK || work_init(ps) != OK)
 		panic("no memory for processes");
+	/* Before the first interrupt: what is typed, or piped in, from then on is kept. */
+	if (console_create(ps, &ps->console) != 0)
+		panic("no memory for the console");
 	trap_init(ps);
 }
