@@ -23,7 +23,6 @@
 #include "base/print.h"
 #include "proc/process.h"
 #include "proc/sched.h"
-#include "vm/init.h"
 #include "vm/map.h"
 
 #define PATIENCE_NS UINT64_C(5000000000)
@@ -98,6 +97,17 @@ static void kill_sharers(struct process *victim, uint64_t now)
 
 void oom_memory_is_back(struct proc_system *ps) { (void)waitq_wake_all(&ps->oom_wait); }
 
+/* What caches hold. Not vm_drain: that waits for a quiet point, and there is none now. */
+static void empty_caches(struct vm *vm)
+{
+	for (unsigned i = 0; i < 3; i++) { /* an epoch passes after two turns, if nobody is late */
+		(void)epoch_poll(&vm->epoch);
+		sched_yield();
+	}
+	(void)zones_drain(&vm->zones);
+	(void)epoch_poll(&vm->epoch);
+}
+
 enum oom_verdict oom_fault(struct thread *t, unsigned attempt)
 {
 	struct proc_system *ps = t->ps;
@@ -107,7 +117,7 @@ enum oom_verdict oom_fault(struct thread *t, unsigned attempt)
 
 	if (ending(t->proc))
 		return OOM_DIE;
-	vm_drain(ps->vm);
+	empty_caches(ps->vm);
 	if (attempt == 0)
 		return OOM_RETRY;
 	wait_prepare(&ps->oom_wait, &w);

@@ -37,8 +37,11 @@ void vm_init(struct vm *vm, const struct machine_info *info, struct pmap_system 
 	need(vm_map_module_init(vm), "maps");
 }
 
-/* Other CPUs free what they retired when they poll, at their next tick; longer than this nobody waits for them. */
-#define DRAIN_NS UINT64_C(200000000)
+/*
+ * Other CPUs free what they retired when they poll, at their next tick; longer than this nobody waits for them. Long,
+ * since a virtual CPU may not run for a while, and the wait is this long only where there is no quiet point at all.
+ */
+#define DRAIN_NS UINT64_C(2000000000)
 
 /* Until nothing that was retired, on any CPU, is left: destructors may retire more. */
 static void drain_epochs(struct vm *vm)
