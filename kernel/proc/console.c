@@ -78,7 +78,7 @@ static void echo_locked(struct console *c, const char *text, size_t n)
 
 static void echo_byte_locked(struct console *c, uint8_t byte)
 {
-	char control[2] = { '^', (char)(byte ^ 0x40) }, plain = (char)byte;
+	char control[2] = {'^', (char)(byte ^ 0x40)}, plain = (char)byte;
 
 	if ((byte < 32 && byte != '\n' && byte != '\t') || byte == 127)
 		echo_locked(c, control, 2);
@@ -123,7 +123,10 @@ static int key_signal(const struct console *c, uint8_t byte)
 {
 	if (!(c->set.lflag & ISIG) || byte == 0)
 		return 0;
-	return byte == c->set.cc[VINTR] ? SIGINT : byte == c->set.cc[VQUIT] ? SIGQUIT : byte == c->set.cc[VSUSP] ? SIGTSTP : 0;
+	return byte == c->set.cc[VINTR]   ? SIGINT
+	       : byte == c->set.cc[VQUIT] ? SIGQUIT
+	       : byte == c->set.cc[VSUSP] ? SIGTSTP
+					  : 0;
 }
 
 static void edit_locked(struct console *c, struct effect *x, uint8_t byte)
@@ -200,7 +203,7 @@ static bool has_room(struct console *c)
 /* Takes one byte. False: none is there, or no room for it. */
 static bool serve_one(struct console *c)
 {
-	struct effect x = { 0, 0, false };
+	struct effect x = {0, 0, false};
 	/* relaxed: only who serves writes it */
 	uint32_t tail = atomic_load_relaxed(&c->raw_tail);
 	bool room;
@@ -218,7 +221,7 @@ static bool serve_one(struct console *c)
 	/* release: pairs with the producer's acquire; the slot is free */
 	atomic_store_release(&c->raw_tail, tail + 1);
 	if (x.signal) {
-		struct siginfo info = { .si_signo = x.signal, .si_code = SI_KERNEL };
+		struct siginfo info = {.si_signo = x.signal, .si_code = SI_KERNEL};
 
 		(void)signal_send_group(c->ps, x.group, &info);
 	}
@@ -270,8 +273,8 @@ void console_service(struct console *c)
 
 long console_create(struct proc_system *ps, struct console **out)
 {
-	static const uint8_t keys[CC_COUNT] = { [VINTR] = 3, [VQUIT] = 28, [VERASE] = 127, [VKILL] = 21, [VEOF] = 4,
-						[VMIN] = 1, [VSUSP] = 26, [VREPRINT] = 18, [VWERASE] = 23 };
+	static const uint8_t keys[CC_COUNT] = {[VINTR] = 3, [VQUIT] = 28, [VERASE] = 127,  [VKILL] = 21,  [VEOF] = 4,
+					       [VMIN] = 1,  [VSUSP] = 26, [VREPRINT] = 18, [VWERASE] = 23};
 	struct console *c = kmalloc_zero(&ps->vm->kmalloc, sizeof *c);
 	char value[8];
 
@@ -280,7 +283,8 @@ long console_create(struct proc_system *ps, struct console **out)
 	c->ps = ps;
 	spin_init(&c->lock);
 	waitq_init(&c->readers);
-	c->set = (struct termios){ .iflag = ICRNL, .oflag = OPOST, .cflag = B38400_CS8_CREAD, .lflag = ISIG | ICANON | IEXTEN };
+	c->set = (struct termios){
+		.iflag = ICRNL, .oflag = OPOST, .cflag = B38400_CS8_CREAD, .lflag = ISIG | ICANON | IEXTEN};
 	memcpy(c->set.cc, keys, sizeof keys);
 	if (machine_option("echo", value, sizeof value) && value[0] != '0')
 		c->set.lflag |= ECHO | ECHOE | ECHOK | ECHOCTL;

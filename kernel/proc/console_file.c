@@ -18,7 +18,8 @@
 
 /* --- reading --- */
 
-/* How many elements a read of n bytes may take now, without taking them. *bytes: those that are bytes; *ended: the line. */
+/* How many elements a read of n bytes may take now, without taking them. *bytes: those that are bytes; *ended: the
+ * line. */
 static uint32_t peek_locked(struct console *c, char *to, size_t n, size_t *bytes, bool *ended)
 {
 	uint32_t at = c->ready_tail;
@@ -209,8 +210,22 @@ static unsigned console_poll(struct file *f, struct poll_wait *pw, unsigned want
 /* --- settings --- */
 
 enum {
-	TCGETS = 0x5401, TCSETS, TCSETSW, TCSETSF, TCSBRK = 0x5409, TCXONC, TCFLSH, TIOCSCTTY = 0x540e, TIOCGPGRP,
-	TIOCSPGRP, TIOCOUTQ, TIOCGWINSZ = 0x5413, TIOCSWINSZ, FIONREAD = 0x541b, TIOCNOTTY = 0x5422, TIOCGSID = 0x5429,
+	TCGETS = 0x5401,
+	TCSETS,
+	TCSETSW,
+	TCSETSF,
+	TCSBRK = 0x5409,
+	TCXONC,
+	TCFLSH,
+	TIOCSCTTY = 0x540e,
+	TIOCGPGRP,
+	TIOCSPGRP,
+	TIOCOUTQ,
+	TIOCGWINSZ = 0x5413,
+	TIOCSWINSZ,
+	FIONREAD = 0x541b,
+	TIOCNOTTY = 0x5422,
+	TIOCGSID = 0x5429,
 };
 
 static void flush_input_locked(struct console *c)
@@ -290,13 +305,26 @@ static size_t get_setting(struct console *c, unsigned command, void *value)
 
 	console_lock(c);
 	switch (command) {
-	case TCGETS: memcpy(value, &c->set, size = sizeof c->set); break;
-	case TIOCGWINSZ: memcpy(value, &c->size, size = sizeof c->size); break;
-	case TIOCGPGRP: memcpy(value, &c->group, size); break;
-	case TIOCGSID: word = 1, memcpy(value, &word, size); break;
-	case TIOCOUTQ: memcpy(value, &word, size); break;
-	case FIONREAD: word = readable_locked(c), memcpy(value, &word, size); break;
-	default: size = 0;
+	case TCGETS:
+		memcpy(value, &c->set, size = sizeof c->set);
+		break;
+	case TIOCGWINSZ:
+		memcpy(value, &c->size, size = sizeof c->size);
+		break;
+	case TIOCGPGRP:
+		memcpy(value, &c->group, size);
+		break;
+	case TIOCGSID:
+		word = 1, memcpy(value, &word, size);
+		break;
+	case TIOCOUTQ:
+		memcpy(value, &word, size);
+		break;
+	case FIONREAD:
+		word = readable_locked(c), memcpy(value, &word, size);
+		break;
+	default:
+		size = 0;
 	}
 	console_unlock(c);
 	return size;
@@ -314,12 +342,15 @@ static long console_ioctl(struct file *f, unsigned command, uint64_t argument)
 		return errno_of(copy_out(vaddr(argument), value, size));
 	switch (command) {
 	case TCSETS:
-	case TCSETSW: return set_termios(c, argument, false);
-	case TCSETSF: return set_termios(c, argument, true);
+	case TCSETSW:
+		return set_termios(c, argument, false);
+	case TCSETSF:
+		return set_termios(c, argument, true);
 	case TCSBRK:
 	case TCXONC:
 	case TIOCSCTTY:
-	case TIOCNOTTY: return 0;
+	case TIOCNOTTY:
+		return 0;
 	case TCFLSH:
 		console_lock(c);
 		flush_input_locked(c);
@@ -341,7 +372,8 @@ static long console_ioctl(struct file *f, unsigned command, uint64_t argument)
 		c->size = window;
 		console_unlock(c);
 		return 0;
-	default: return -ENOTTY;
+	default:
+		return -ENOTTY;
 	}
 }
 

@@ -20,8 +20,20 @@ _Static_assert(sizeof(struct termios) == 36, "Linux's struct termios");
 
 enum { VINTR, VQUIT, VERASE, VKILL, VEOF, VTIME, VMIN, VSUSP = 10, VREPRINT = 12, VWERASE = 14 };
 enum {
-	ICRNL = 0400, IGNCR = 0200, INLCR = 0100, OPOST = 1, ONLCR = 4, ISIG = 1, ICANON = 2, ECHO = 010, ECHOE = 020,
-	ECHOK = 040, ECHOCTL = 01000, IEXTEN = 0100000, NOFLSH = 0200, B38400_CS8_CREAD = 017 | 060 | 0200,
+	ICRNL = 0400,
+	IGNCR = 0200,
+	INLCR = 0100,
+	OPOST = 1,
+	ONLCR = 4,
+	ISIG = 1,
+	ICANON = 2,
+	ECHO = 010,
+	ECHOE = 020,
+	ECHOK = 040,
+	ECHOCTL = 01000,
+	IEXTEN = 0100000,
+	NOFLSH = 0200,
+	B38400_CS8_CREAD = 017 | 060 | 0200,
 };
 
 struct winsize {
@@ -31,19 +43,19 @@ struct winsize {
 struct console {
 	struct proc_system *ps;
 	ATOMIC(uint32_t) raw_head, raw_tail;
-	ATOMIC(uint32_t) throttled;   /* 1: the device keeps its bytes */
-	ATOMIC(uint32_t) serving;     /* 1: somebody is in console_service */
+	ATOMIC(uint32_t) throttled; /* 1: the device keeps its bytes */
+	ATOMIC(uint32_t) serving;   /* 1: somebody is in console_service */
 	uint8_t raw[RAW];
 
-	struct spinlock lock;         /* RANK_PIPE: all below (l) */
-	struct termios set;           /* l */
-	struct winsize size;          /* l */
-	uint32_t group;               /* l: foreground */
-	uint8_t line[RING / 2];       /* l: being edited */
-	uint32_t line_length;         /* l */
-	uint16_t ready[RING];         /* l */
+	struct spinlock lock;            /* RANK_PIPE: all below (l) */
+	struct termios set;              /* l */
+	struct winsize size;             /* l */
+	uint32_t group;                  /* l: foreground */
+	uint8_t line[RING / 2];          /* l: being edited */
+	uint32_t line_length;            /* l */
+	uint16_t ready[RING];            /* l */
 	uint32_t ready_head, ready_tail; /* l: free running */
-	uint32_t lines;               /* l */
+	uint32_t lines;                  /* l */
 	struct waitq readers;
 };
 

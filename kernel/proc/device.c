@@ -69,19 +69,16 @@ static long zero_mmap(struct file *f, bool shared, struct mmap_target *target)
 }
 
 static const struct file_ops null_ops = {
-	.name = "null", .read = null_read, .write = null_write, .size = zero_size, .seekable = true
-};
+	.name = "null", .read = null_read, .write = null_write, .size = zero_size, .seekable = true};
 static const struct file_ops zero_ops = {
-	.name = "zero", .read = zero_read, .write = null_write, .size = zero_size, .mmap = zero_mmap, .seekable = true
-};
+	.name = "zero", .read = zero_read, .write = null_write, .size = zero_size, .mmap = zero_mmap, .seekable = true};
 static const struct file_ops full_ops = {
-	.name = "full", .read = zero_read, .write = full_write, .size = zero_size, .seekable = true
-};
+	.name = "full", .read = zero_read, .write = full_write, .size = zero_size, .seekable = true};
 static const struct file_ops random_ops = {
-	.name = "random", .read = random_read, .write = null_write, .size = zero_size, .seekable = true
-};
+	.name = "random", .read = random_read, .write = null_write, .size = zero_size, .seekable = true};
 
-long device_make(struct fs *fs, const char *path, unsigned major, unsigned minor, const struct file_ops *ops, void *data)
+long device_make(struct fs *fs, const char *path, unsigned major, unsigned minor, const struct file_ops *ops,
+		 void *data)
 {
 	struct vnode *v;
 	long e = vnode_create(fs, VNODE_DEVICE, 0666, &v);
@@ -103,8 +100,8 @@ long devices_make(struct fs *fs)
 		unsigned minor;
 		const struct file_ops *ops;
 	} nodes[] = {
-		{ "/dev/null", 3, &null_ops },     { "/dev/zero", 5, &zero_ops },       { "/dev/full", 7, &full_ops },
-		{ "/dev/random", 8, &random_ops }, { "/dev/urandom", 9, &random_ops },
+		{"/dev/null", 3, &null_ops},     {"/dev/zero", 5, &zero_ops},      {"/dev/full", 7, &full_ops},
+		{"/dev/random", 8, &random_ops}, {"/dev/urandom", 9, &random_ops},
 	};
 	long e = 0;
 

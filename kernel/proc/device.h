@@ -6,8 +6,8 @@
 #include "proc/fs.h"
 
 /* Boot: a device node. data: for its operations. => -ENOMEM and the like. */
-long device_make(struct fs *fs, const char *path, unsigned major, unsigned minor, const struct file_ops *ops, void *data)
-	MUST_CHECK;
+long device_make(struct fs *fs, const char *path, unsigned major, unsigned minor, const struct file_ops *ops,
+		 void *data) MUST_CHECK;
 
 /* Boot: makes those of this file. */
 long devices_make(struct fs *fs) MUST_CHECK;

@@ -10,8 +10,8 @@
 #define EVENTFD_MAX (UINT64_MAX - 1)
 
 struct eventfd {
-	struct spinlock lock;   /* RANK_PIPE */
-	uint64_t value;         /* l */
+	struct spinlock lock; /* RANK_PIPE */
+	uint64_t value;       /* l */
 	bool semaphore;
 	struct waitq queue;
 };

@@ -20,10 +20,10 @@
  */
 #include "proc/fd.h"
 
-#include <string.h>
 #include "proc/errno.h"
 #include "vm/kmalloc.h"
 #include "vm/vm.h"
+#include <string.h>
 
 #define FD_FIRST 64
 
@@ -35,10 +35,10 @@ struct slot {
 struct fd_table {
 	struct refcount refs;
 	struct vm *vm;
-	struct spinlock lock;   /* RANK_FILES: what follows */
-	uint32_t size;          /* l */
-	uint32_t lowest;        /* l: no free slot below it */
-	struct slot *slot;      /* l */
+	struct spinlock lock; /* RANK_FILES: what follows */
+	uint32_t size;        /* l */
+	uint32_t lowest;      /* l: no free slot below it */
+	struct slot *slot;    /* l */
 };
 
 long fd_table_create(struct vm *vm, struct fd_table **out)
@@ -47,7 +47,7 @@ long fd_table_create(struct vm *vm, struct fd_table **out)
 
 	if (!t)
 		return -ENOMEM;
-	*t = (struct fd_table){ .vm = vm };
+	*t = (struct fd_table){.vm = vm};
 	ref_init(&t->refs, 1);
 	spin_init(&t->lock);
 	*out = t;
@@ -93,7 +93,7 @@ static struct file *take_locked(struct fd_table *t, uint32_t fd)
 {
 	struct file *f = t->slot[fd].file;
 
-	t->slot[fd] = (struct slot){ NULL, false };
+	t->slot[fd] = (struct slot){NULL, false};
 	if (f && fd < t->lowest)
 		t->lowest = fd;
 	return f;
@@ -200,7 +200,7 @@ long fd_install(struct fd_table *t, struct file *f, uint64_t minimum, uint64_t l
 			return -EMFILE;
 		}
 		if (fd < t->size) {
-			t->slot[fd] = (struct slot){ f, cloexec };
+			t->slot[fd] = (struct slot){f, cloexec};
 			if (minimum <= t->lowest)
 				t->lowest = (uint32_t)fd + 1;
 			spin_unlock(&t->lock);
@@ -230,7 +230,7 @@ long fd_install_at(struct fd_table *t, struct file *f, uint64_t fd, uint64_t lim
 		spin_lock(&t->lock, RANK_FILES);
 	}
 	old = t->slot[fd].file;
-	t->slot[fd] = (struct slot){ f, cloexec };
+	t->slot[fd] = (struct slot){f, cloexec};
 	spin_unlock(&t->lock);
 	file_release(old);
 	return (long)fd;

@@ -27,17 +27,17 @@
  */
 #include "proc/file.h"
 
-#include <string.h>
 #include "hal/uaccess.h"
 #include "proc/errno.h"
 #include "proc/fs.h"
 #include "vm/kmalloc.h"
 #include "vm/vm.h"
+#include <string.h>
 
 void io_init_user(struct io *io, struct iovec *v, uint64_t base, size_t length)
 {
-	*v = (struct iovec){ base, length };
-	*io = (struct io){ .vec = v, .count = 1, .left = length };
+	*v = (struct iovec){base, length};
+	*io = (struct io){.vec = v, .count = 1, .left = length};
 }
 
 void io_init_kernel(struct io *io, struct iovec *v, void *base, size_t length)
@@ -62,14 +62,18 @@ static enum error copy_once(const struct io *io, enum io_kind kind, uint64_t use
 		return OK;
 	}
 	switch (kind) {
-	case IO_PUT: return copy_out(vaddr(user), kernel, n);
-	case IO_GET: return copy_in(kernel, vaddr(user), n);
-	default: return user_zero(vaddr(user), n);
+	case IO_PUT:
+		return copy_out(vaddr(user), kernel, n);
+	case IO_GET:
+		return copy_in(kernel, vaddr(user), n);
+	default:
+		return user_zero(vaddr(user), n);
 	}
 }
 
 /* Copies n bytes at one place; *done: how many went before an error, in whole pages of the user's memory. */
-static enum error copy_piece(const struct io *io, enum io_kind kind, uint64_t user, char *kernel, size_t n, size_t *done)
+static enum error copy_piece(const struct io *io, enum io_kind kind, uint64_t user, char *kernel, size_t n,
+			     size_t *done)
 {
 	enum error e = copy_once(io, kind, user, kernel, n);
 
@@ -132,7 +136,7 @@ long file_create(struct vm *vm, struct fs *fs, struct vnode *v, const struct fil
 		vnode_release(v);
 		return -ENOMEM;
 	}
-	*f = (struct file){ .ops = ops, .vm = vm, .fs = fs, .vnode = v, .data = data };
+	*f = (struct file){.ops = ops, .vm = vm, .fs = fs, .vnode = v, .data = data};
 	ref_init(&f->refs, 1);
 	/* relaxed: nobody else has the file yet */
 	atomic_store_relaxed(&f->flags, flags);
@@ -156,14 +160,12 @@ void file_release(struct file *f)
 /* relaxed, here and below: one word, whichever value a racing F_SETFL leaves is right */
 static uint32_t flags_of(const struct file *f) { return atomic_load_relaxed(&f->flags); }
 
-bool file_can_read(const struct file *f)
-{
-	return !(flags_of(f) & O_PATH) && (flags_of(f) & O_ACCMODE) != O_WRONLY;
-}
+bool file_can_read(const struct file *f) { return !(flags_of(f) & O_PATH) && (flags_of(f) & O_ACCMODE) != O_WRONLY; }
 
 bool file_can_write(const struct file *f)
 {
-	return !(flags_of(f) & O_PATH) && ((flags_of(f) & O_ACCMODE) == O_WRONLY || (flags_of(f) & O_ACCMODE) == O_RDWR);
+	return !(flags_of(f) & O_PATH) &&
+	       ((flags_of(f) & O_ACCMODE) == O_WRONLY || (flags_of(f) & O_ACCMODE) == O_RDWR);
 }
 
 bool file_nonblocking(const struct file *f) { return flags_of(f) & O_NONBLOCK; }

@@ -26,19 +26,43 @@ struct vm_object;
 
 /* open(2)'s flags on arm64 */
 enum {
-	O_ACCMODE = 3, O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2,
-	O_CREAT = 0100, O_EXCL = 0200, O_NOCTTY = 0400, O_TRUNC = 01000, O_APPEND = 02000, O_NONBLOCK = 04000,
-	O_DSYNC = 010000, O_ASYNC = 020000, O_DIRECTORY = 040000, O_NOFOLLOW = 0100000, O_DIRECT = 0200000,
-	O_LARGEFILE = 0400000, O_NOATIME = 01000000, O_CLOEXEC = 02000000, O_PATH = 010000000,
+	O_ACCMODE = 3,
+	O_RDONLY = 0,
+	O_WRONLY = 1,
+	O_RDWR = 2,
+	O_CREAT = 0100,
+	O_EXCL = 0200,
+	O_NOCTTY = 0400,
+	O_TRUNC = 01000,
+	O_APPEND = 02000,
+	O_NONBLOCK = 04000,
+	O_DSYNC = 010000,
+	O_ASYNC = 020000,
+	O_DIRECTORY = 040000,
+	O_NOFOLLOW = 0100000,
+	O_DIRECT = 0200000,
+	O_LARGEFILE = 0400000,
+	O_NOATIME = 01000000,
+	O_CLOEXEC = 02000000,
+	O_PATH = 010000000,
 	O_TMPFILE = 020000000 | O_DIRECTORY,
 };
 
 /* poll(2)'s events */
-enum { POLLIN = 1, POLLPRI = 2, POLLOUT = 4, POLLERR = 8, POLLHUP = 16, POLLNVAL = 32, POLLRDNORM = 64, POLLWRNORM = 256 };
+enum {
+	POLLIN = 1,
+	POLLPRI = 2,
+	POLLOUT = 4,
+	POLLERR = 8,
+	POLLHUP = 16,
+	POLLNVAL = 32,
+	POLLRDNORM = 64,
+	POLLWRNORM = 256
+};
 
 /* --- what is moved --- */
 
-#define IO_VECTORS 1024 /* most pieces of one call */
+#define IO_VECTORS 1024             /* most pieces of one call */
 #define IO_MAX ((size_t)0x7ffff000) /* most bytes that one call moves, as in Linux */
 
 struct iovec {
@@ -48,18 +72,19 @@ struct iovec {
 
 /* A cursor over the memory of one read or write. Owned by one thread. */
 struct io {
-	const struct iovec *vec;  /* kernel copy of the array */
+	const struct iovec *vec; /* kernel copy of the array */
 	uint32_t count;
-	bool kernel;              /* bases are kernel addresses */
-	size_t skip;              /* bytes of vec[0] that are done */
-	size_t left;              /* bytes still to move */
+	bool kernel; /* bases are kernel addresses */
+	size_t skip; /* bytes of vec[0] that are done */
+	size_t left; /* bytes still to move */
 };
 
 /* One buffer, in user or kernel memory. */
 void io_init_user(struct io *io, struct iovec *v, uint64_t base, size_t length);
 void io_init_kernel(struct io *io, struct iovec *v, void *base, size_t length);
 
-/* Moves n <= io->left bytes to / from io's memory. ERR_FAULT: *moved bytes were moved before. Thread context, no spinlock. */
+/* Moves n <= io->left bytes to / from io's memory. ERR_FAULT: *moved bytes were moved before. Thread context, no
+ * spinlock. */
 enum error io_put(struct io *io, const void *from, size_t n, size_t *moved) MUST_CHECK;
 enum error io_get(struct io *io, void *to, size_t n, size_t *moved) MUST_CHECK;
 enum error io_put_zero(struct io *io, size_t n, size_t *moved) MUST_CHECK;
@@ -74,10 +99,11 @@ struct poll_wait; /* poll.h; NULL: just ask */
 typedef bool file_emit_fn(void *arg, const char *name, size_t length, uint64_t ino, unsigned type, uint64_t next);
 
 struct mmap_target {
-	struct vm_object *object;  /* a reference for the caller; NULL: private zeros (/dev/zero) */
+	struct vm_object *object; /* a reference for the caller; NULL: private zeros (/dev/zero) */
 };
 
-/* What a file can do. NULL: read, write, ioctl: EINVAL, EINVAL, ENOTTY; poll: always ready; seek: ESPIPE; mmap: ENODEV. */
+/* What a file can do. NULL: read, write, ioctl: EINVAL, EINVAL, ENOTTY; poll: always ready; seek: ESPIPE; mmap: ENODEV.
+ */
 struct file_ops {
 	const char *name;
 	/* Bytes moved, 0 at the end, or -errno when none was. *pos advances; it is the file's own or a pread's. */
@@ -101,14 +127,14 @@ struct file_ops {
  */
 struct file {
 	struct refcount refs;
-	const struct file_ops *ops;       /* c */
-	struct vm *vm;                    /* c: for its memory */
-	struct fs *fs;                    /* c */
-	struct vnode *vnode;              /* c: a reference; every file has one, pipes an anonymous one */
-	void *data;                       /* c: the ops' own */
-	ATOMIC(uint32_t) flags;           /* a: O_* of open and F_SETFL */
-	struct mutex pos_lock;            /* serialises calls that use pos */
-	uint64_t pos;                     /* p */
+	const struct file_ops *ops; /* c */
+	struct vm *vm;              /* c: for its memory */
+	struct fs *fs;              /* c */
+	struct vnode *vnode;        /* c: a reference; every file has one, pipes an anonymous one */
+	void *data;                 /* c: the ops' own */
+	ATOMIC(uint32_t) flags;     /* a: O_* of open and F_SETFL */
+	struct mutex pos_lock;      /* serialises calls that use pos */
+	uint64_t pos;               /* p */
 };
 
 /*

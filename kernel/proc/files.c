@@ -45,7 +45,7 @@ static void make_file(struct fs *fs, const char *path, const char *text)
 /* C libraries count processors here. */
 static void make_sys(struct fs *fs, uint32_t ncpus)
 {
-	static const char *const names[] = { "online", "possible", "present" };
+	static const char *const names[] = {"online", "possible", "present"};
 	char path[64], list[32];
 	struct text t;
 

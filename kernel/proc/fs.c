@@ -38,7 +38,7 @@ long fs_init(struct fs *fs, struct vm *vm)
 {
 	long e;
 
-	*fs = (struct fs){ .vm = vm };
+	*fs = (struct fs){.vm = vm};
 	mutex_init(&fs->lock);
 	for (unsigned i = 0; i < FS_NAME_BUCKETS; i++)
 		list_init(&fs->names[i]);
@@ -58,7 +58,7 @@ static struct dirent *dirent_create(struct fs *fs, const char *name, size_t leng
 
 	if (!d)
 		return NULL;
-	*d = (struct dirent){ .length = (uint32_t)length };
+	*d = (struct dirent){.length = (uint32_t)length};
 	memcpy(d->name, name, length);
 	d->name[length] = '\0';
 	return d;
@@ -96,9 +96,9 @@ static struct vnode *remove_locked(struct fs *fs, struct dirent *d)
 		node->where = NULL;
 		/* relaxed: under the lock */
 		for (unsigned i = 0; i < FS_NAME_BUCKETS && atomic_load_relaxed(&node->links) > 0 && !node->where; i++)
-			LIST_FOR (it, &fs->names[i])
-				if (CONTAINER_OF(it, struct dirent, hash)->node == node)
-					node->where = CONTAINER_OF(it, struct dirent, hash);
+			LIST_FOR(it, &fs->names[i])
+		if (CONTAINER_OF(it, struct dirent, hash)->node == node)
+			node->where = CONTAINER_OF(it, struct dirent, hash);
 	}
 	atomic_store_relaxed(&d->dir->mtime, fs_now(fs)); /* an attribute of its own */
 	return node;
@@ -186,8 +186,8 @@ static long make_at(struct fs *fs, struct walk *w, enum vnode_kind kind, uint32_
 	return e;
 }
 
-long fs_make(struct fs *fs, struct vnode *dir, const char *path, enum vnode_kind kind, uint32_t mode, const char *target,
-	     struct vnode **out)
+long fs_make(struct fs *fs, struct vnode *dir, const char *path, enum vnode_kind kind, uint32_t mode,
+	     const char *target, struct vnode **out)
 {
 	struct walk w;
 	long e = walk(fs, dir, path, LOOKUP_PARENT, &w);
@@ -348,7 +348,8 @@ static void exchange_locked(struct dirent *a, struct dirent *b)
 	b->node->where = b;
 }
 
-long fs_rename(struct fs *fs, struct vnode *from_dir, const char *from, struct vnode *to_dir, const char *to, unsigned flags)
+long fs_rename(struct fs *fs, struct vnode *from_dir, const char *from, struct vnode *to_dir, const char *to,
+	       unsigned flags)
 {
 	struct dirent *source, *target, *fresh = NULL, *gone = NULL, *moved = NULL;
 	struct vnode *drop = NULL, *keep = NULL;

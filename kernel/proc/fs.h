@@ -22,12 +22,12 @@ struct proc_system;
 #define SYMLINK_DEPTH 40
 
 enum vnode_kind { /* values of d_type */
-	VNODE_PIPE = 1,
-	VNODE_DEVICE = 2,
-	VNODE_DIRECTORY = 4,
-	VNODE_FILE = 8,
-	VNODE_SYMLINK = 10,
-	VNODE_ANON = 0, /* eventfd and the like */
+		  VNODE_PIPE = 1,
+		  VNODE_DEVICE = 2,
+		  VNODE_DIRECTORY = 4,
+		  VNODE_FILE = 8,
+		  VNODE_SYMLINK = 10,
+		  VNODE_ANON = 0, /* eventfd and the like */
 };
 
 /* What a vnode may do otherwise than the tree in memory: for /proc. All may wait; no lock held. */
@@ -52,56 +52,56 @@ struct vnode_ops {
  */
 struct vnode {
 	struct refcount refs;
-	struct fs *fs;                  /* c */
-	enum vnode_kind kind;           /* c */
-	uint64_t ino;                   /* c */
-	uint64_t rdev;                  /* c: devices */
-	ATOMIC(uint32_t) mode;          /* a: permission bits */
-	ATOMIC(uint32_t) uid, gid;      /* a */
-	ATOMIC(uint32_t) links;         /* t to write */
-	ATOMIC(uint64_t) mtime;         /* a: ns since the epoch */
-	const struct vnode_ops *ops;    /* c: NULL for the tree in memory */
-	const struct file_ops *fops;    /* c: devices and others; NULL: by kind */
-	void *data;                     /* c: the ops' own */
-	uint64_t data2;                 /* c */
+	struct fs *fs;               /* c */
+	enum vnode_kind kind;        /* c */
+	uint64_t ino;                /* c */
+	uint64_t rdev;               /* c: devices */
+	ATOMIC(uint32_t) mode;       /* a: permission bits */
+	ATOMIC(uint32_t) uid, gid;   /* a */
+	ATOMIC(uint32_t) links;      /* t to write */
+	ATOMIC(uint64_t) mtime;      /* a: ns since the epoch */
+	const struct vnode_ops *ops; /* c: NULL for the tree in memory */
+	const struct file_ops *fops; /* c: devices and others; NULL: by kind */
+	void *data;                  /* c: the ops' own */
+	uint64_t data2;              /* c */
 	/* regular files */
-	struct mutex io;                /* writes, resizes and O_APPEND's position */
-	struct vm_object *object;       /* c: a reference; NULL when not a regular file */
+	struct mutex io;          /* writes, resizes and O_APPEND's position */
+	struct vm_object *object; /* c: a reference; NULL when not a regular file */
 	/* symbolic links */
-	char *target;                   /* c */
-	uint32_t target_length;         /* c */
+	char *target;           /* c */
+	uint32_t target_length; /* c */
 	/* directories */
-	struct list entries;            /* t: struct dirent, by cookie */
-	uint64_t next_cookie;           /* t */
-	struct dirent *where;           /* t: one of the names that lead here, or NULL */
+	struct list entries;  /* t: struct dirent, by cookie */
+	uint64_t next_cookie; /* t */
+	struct dirent *where; /* t: one of the names that lead here, or NULL */
 	/* what is in no directory's list: /proc's nodes, pipes, memfd */
-	struct vnode *parent;           /* c: a reference, or NULL */
-	char own_name[NAME_OWN_BYTES];  /* c */
-	struct list all;                /* t: fs->vnodes, regular files only */
+	struct vnode *parent;          /* c: a reference, or NULL */
+	char own_name[NAME_OWN_BYTES]; /* c */
+	struct list all;               /* t: fs->vnodes, regular files only */
 };
 
 /* A name in a directory. All fields: t. */
 struct dirent {
-	struct list link;               /* dir->entries */
-	struct list hash;               /* fs->names */
-	struct vnode *dir;              /* not a reference: a directory with entries lives */
-	struct vnode *node;             /* a reference */
+	struct list link;   /* dir->entries */
+	struct list hash;   /* fs->names */
+	struct vnode *dir;  /* not a reference: a directory with entries lives */
+	struct vnode *node; /* a reference */
 	uint64_t cookie;
 	uint32_t length;
-	char name[];                    /* with NUL */
+	char name[]; /* with NUL */
 };
 
 #define FS_NAME_BUCKETS 256
 #define FS_VNODE_BUCKETS 256
 
 struct fs {
-	struct vm *vm;                  /* c */
-	struct mutex lock;              /* the tree: names, links, parents */
+	struct vm *vm;     /* c */
+	struct mutex lock; /* the tree: names, links, parents */
 	struct list names[FS_NAME_BUCKETS];
 	struct list vnodes[FS_VNODE_BUCKETS]; /* by ino */
-	struct vnode *root;             /* c */
+	struct vnode *root;                   /* c */
 	ATOMIC(uint64_t) next_ino;
-	uint64_t epoch_ns;              /* c: wall clock at boot */
+	uint64_t epoch_ns; /* c: wall clock at boot */
 };
 
 /* Boot: an empty root. => -ENOMEM. */
@@ -112,8 +112,8 @@ void vnode_release(struct vnode *v); /* NULL is fine; may wait */
 
 /* --- by path; thread context, no lock. dir: where relative paths begin (the caller holds a reference). --- */
 
-#define LOOKUP_NOFOLLOW 1  /* a symbolic link at the end is itself the answer */
-#define LOOKUP_PARENT 2    /* the same, a slash behind it or not: the name is what matters */
+#define LOOKUP_NOFOLLOW 1 /* a symbolic link at the end is itself the answer */
+#define LOOKUP_PARENT 2   /* the same, a slash behind it or not: the name is what matters */
 
 /* The vnode, referenced. -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG, -EACCES, -ENOMEM. */
 long fs_lookup(struct fs *fs, struct vnode *dir, const char *path, unsigned flags, struct vnode **out) MUST_CHECK;
@@ -122,7 +122,8 @@ long fs_lookup(struct fs *fs, struct vnode *dir, const char *path, unsigned flag
 long fs_lookup_exec(struct fs *fs, struct vnode *dir, const char *path, struct vnode **out) MUST_CHECK;
 
 /* open(2) without the descriptor. */
-long fs_open(struct fs *fs, struct vnode *dir, const char *path, uint32_t flags, uint32_t mode, struct file **out) MUST_CHECK;
+long fs_open(struct fs *fs, struct vnode *dir, const char *path, uint32_t flags, uint32_t mode,
+	     struct file **out) MUST_CHECK;
 
 /* An open file on a vnode that is known already (takes a reference of its own). */
 long vnode_open(struct vnode *v, uint32_t flags, struct file **out) MUST_CHECK;
@@ -131,8 +132,8 @@ long vnode_open(struct vnode *v, uint32_t flags, struct file **out) MUST_CHECK;
  * A new file, directory, symbolic link or device under that name, referenced
  * (out NULL: not wanted). -EEXIST and the errors of lookup.
  */
-long fs_make(struct fs *fs, struct vnode *dir, const char *path, enum vnode_kind kind, uint32_t mode, const char *target,
-	     struct vnode **out) MUST_CHECK;
+long fs_make(struct fs *fs, struct vnode *dir, const char *path, enum vnode_kind kind, uint32_t mode,
+	     const char *target, struct vnode **out) MUST_CHECK;
 long fs_link(struct fs *fs, struct vnode *v, struct vnode *dir, const char *path) MUST_CHECK;
 long fs_unlink(struct fs *fs, struct vnode *dir, const char *path, bool directory) MUST_CHECK;
 
@@ -141,7 +142,8 @@ long fs_unlink(struct fs *fs, struct vnode *dir, const char *path, bool director
 long fs_rename(struct fs *fs, struct vnode *from_dir, const char *from, struct vnode *to_dir, const char *to,
 	       unsigned flags) MUST_CHECK;
 
-/* A vnode without a name: pipes, memfd, eventfd, /proc's nodes. One reference. A file has an empty object. => -ENOMEM. */
+/* A vnode without a name: pipes, memfd, eventfd, /proc's nodes. One reference. A file has an empty object. => -ENOMEM.
+ */
 long vnode_create(struct fs *fs, enum vnode_kind kind, uint32_t mode, struct vnode **out) MUST_CHECK;
 
 /* The same, but a file has no object: for what has operations of its own. */

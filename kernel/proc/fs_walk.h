@@ -7,11 +7,11 @@
 
 /* Where a path ends. */
 struct walk {
-	struct vnode *dir;          /* a reference */
-	struct vnode *node;         /* a reference, or NULL: no such name in dir */
+	struct vnode *dir;  /* a reference */
+	struct vnode *node; /* a reference, or NULL: no such name in dir */
 	size_t length;
-	bool special;               /* the path ends in /, . or ..: node and dir are that directory; name: "", "." or ".." */
-	bool slash;                 /* a slash behind the name: it must be a directory */
+	bool special; /* the path ends in /, . or ..: node and dir are that directory; name: "", "." or ".." */
+	bool slash;   /* a slash behind the name: it must be a directory */
 	char name[NAME_BYTES + 1];
 };
 

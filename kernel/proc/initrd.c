@@ -45,7 +45,7 @@ struct archive {
 
 struct member {
 	uint32_t ino, mode, links, mtime, size, major, minor, name_size;
-	uint64_t data;   /* offset of its data */
+	uint64_t data; /* offset of its data */
 };
 
 /* Where field n (8 hexadecimal digits each) of a header begins: 6 bytes of magic before. */
@@ -63,7 +63,8 @@ static uint32_t field(const struct archive *a, unsigned n)
 		else if ((d | 32) >= 'a' && (d | 32) <= 'f')
 			v = (d | 32u) - 'a' + 10;
 		else
-			panic("initrd: broken at byte %llu: a header field is not hexadecimal", (unsigned long long)a->at);
+			panic("initrd: broken at byte %llu: a header field is not hexadecimal",
+			      (unsigned long long)a->at);
 		value = value << 4 | v;
 	}
 	return value;
@@ -79,9 +80,16 @@ static struct member next_member(struct archive *a)
 		panic("initrd: truncated: %llu bytes, and the end mark is not among them", (unsigned long long)a->size);
 	if (memcmp(a->bytes + start, "070701", 6) != 0 && memcmp(a->bytes + start, "070702", 6) != 0)
 		panic("initrd: %s (byte %llu): give an uncompressed newc cpio archive",
-		      start ? "broken: no member begins where one should" : "not a cpio archive", (unsigned long long)start);
-	m = (struct member){ .ino = field(a, 0), .mode = field(a, 1), .links = field(a, 4), .mtime = field(a, 5),
-			     .size = field(a, 6), .major = field(a, 7), .minor = field(a, 8), .name_size = field(a, 11) };
+		      start ? "broken: no member begins where one should" : "not a cpio archive",
+		      (unsigned long long)start);
+	m = (struct member){.ino = field(a, 0),
+			    .mode = field(a, 1),
+			    .links = field(a, 4),
+			    .mtime = field(a, 5),
+			    .size = field(a, 6),
+			    .major = field(a, 7),
+			    .minor = field(a, 8),
+			    .name_size = field(a, 11)};
 	if (m.name_size == 0 || m.name_size > PATH_BYTES)
 		panic("initrd: broken at byte %llu: a name of %u bytes", (unsigned long long)start, m.name_size);
 	m.data = round_up(name + m.name_size, 4);
@@ -111,7 +119,8 @@ static void set_data(const struct archive *a, struct vnode *v, const struct memb
 {
 	struct vm_object *o;
 
-	if (object_create(a->fs->vm, (struct oid){ 0, v->ino }, &pager_initrd, a->bytes + m->data, m->size, m->size, &o) != OK)
+	if (object_create(a->fs->vm, (struct oid){0, v->ino}, &pager_initrd, a->bytes + m->data, m->size, m->size,
+			  &o) != OK)
 		must(a, -ENOMEM);
 	object_release(v->object);
 	v->object = o;
@@ -134,7 +143,7 @@ static void remember(struct archive *a, const struct member *m, struct vnode *v)
 	if (!l)
 		must(a, -ENOMEM);
 	vnode_reference(v);
-	*l = (struct hard_link){ a->links, m->ino, m->major, m->minor, v };
+	*l = (struct hard_link){a->links, m->ino, m->major, m->minor, v};
 	a->links = l;
 }
 
@@ -198,9 +207,14 @@ static bool unpack(struct archive *a, const struct member *m)
 		e = fs_make(a->fs, NULL, a->path, VNODE_DIRECTORY, m->mode, NULL, NULL);
 		must(a, e == -EEXIST ? 0 : e);
 		break;
-	case S_IFREG: unpack_file(a, m); break;
-	case S_IFLNK: unpack_link(a, m); break;
-	default: break; /* device nodes are the kernel's to make */
+	case S_IFREG:
+		unpack_file(a, m);
+		break;
+	case S_IFLNK:
+		unpack_link(a, m);
+		break;
+	default:
+		break; /* device nodes are the kernel's to make */
 	}
 	return true;
 }

@@ -42,10 +42,10 @@
 
 struct pipe {
 	struct vm *vm;
-	struct spinlock lock;           /* RANK_PIPE: all below */
-	uint64_t head, tail;            /* l */
-	uint32_t readers, writers;      /* l */
-	char *page[PIPE_PAGES];         /* l */
+	struct spinlock lock;      /* RANK_PIPE: all below */
+	uint64_t head, tail;       /* l */
+	uint32_t readers, writers; /* l */
+	char *page[PIPE_PAGES];    /* l */
 	struct waitq can_read, can_write;
 };
 

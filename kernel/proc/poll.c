@@ -70,7 +70,7 @@ static long look(struct poll_item *items, size_t n, struct poll_wait *pw)
 long poll_files(struct vm *vm, struct poll_item *items, size_t n, uint64_t deadline)
 {
 	struct poll_waiter few[POLL_INLINE];
-	struct poll_wait pw = { .waiter = few, .room = POLL_INLINE };
+	struct poll_wait pw = {.waiter = few, .room = POLL_INLINE};
 	enum error e = OK;
 	long ready;
 

@@ -14,9 +14,9 @@ struct poll_wait;
 void poll_wait_add(struct poll_wait *pw, struct waitq *q);
 
 struct poll_item {
-	struct file *file;   /* NULL: none, revents is what the caller put there */
-	unsigned wanted;     /* POLL*; POLLERR, POLLHUP always */
-	unsigned ready;      /* answer */
+	struct file *file; /* NULL: none, revents is what the caller put there */
+	unsigned wanted;   /* POLL*; POLLERR, POLLHUP always */
+	unsigned ready;    /* answer */
 };
 
 /* Events that are there now. */

@@ -35,9 +35,9 @@
 /* --- files --- */
 
 struct proc_file {
-	struct mutex lock;    /* what follows */
-	struct text text;     /* l */
-	bool made;            /* l */
+	struct mutex lock; /* what follows */
+	struct text text;  /* l */
+	bool made;         /* l */
 };
 
 static long proc_read(struct file *f, struct io *io, uint64_t *pos)
@@ -84,7 +84,7 @@ static void proc_close(struct file *f)
 	kfree(&f->vm->kmalloc, pf);
 }
 
-static const struct file_ops proc_file_ops = { .name = "proc", .read = proc_read, .close = proc_close, .seekable = true };
+static const struct file_ops proc_file_ops = {.name = "proc", .read = proc_read, .close = proc_close, .seekable = true};
 
 static long proc_open(struct vnode *v, const struct file_ops **ops, void **data)
 {
@@ -99,7 +99,7 @@ static long proc_open(struct vnode *v, const struct file_ops **ops, void **data)
 	return 0;
 }
 
-static const struct vnode_ops file_vnode_ops = { .open = proc_open };
+static const struct vnode_ops file_vnode_ops = {.open = proc_open};
 
 /* --- making vnodes --- */
 
@@ -235,7 +235,7 @@ static long fd_readlink(struct vnode *v, char *buffer, size_t size)
 	return n;
 }
 
-static const struct vnode_ops fd_vnode_ops = { .readlink = fd_readlink, .follow = fd_follow };
+static const struct vnode_ops fd_vnode_ops = {.readlink = fd_readlink, .follow = fd_follow};
 
 static long fd_dir_lookup(struct vnode *dir, const char *name, size_t length, struct vnode **out)
 {
@@ -272,12 +272,12 @@ static long fd_dir_readdir(struct vnode *dir, uint64_t *pos, file_emit_fn *emit,
 	return 0;
 }
 
-static const struct vnode_ops fd_dir_ops = { .lookup = fd_dir_lookup, .readdir = fd_dir_readdir };
+static const struct vnode_ops fd_dir_ops = {.lookup = fd_dir_lookup, .readdir = fd_dir_readdir};
 
 /* --- /proc/<pid>/{exe,cwd,root} --- */
 
 enum link_kind { LINK_EXE, LINK_CWD, LINK_ROOT, LINKS };
-static const char *const link_names[LINKS] = { "exe", "cwd", "root" };
+static const char *const link_names[LINKS] = {"exe", "cwd", "root"};
 
 /* The path of the program that the process runs, as exec found it. */
 static long exe_path(uint64_t pid, char *buffer, size_t size)
@@ -306,8 +306,12 @@ static long link_follow(struct vnode *v, struct vnode **out)
 
 	*out = NULL;
 	switch ((enum link_kind)(uintptr_t)v->data) {
-	case LINK_ROOT: *out = fs->root; break;
-	case LINK_EXE: *out = p ? p->exe : NULL; break;
+	case LINK_ROOT:
+		*out = fs->root;
+		break;
+	case LINK_EXE:
+		*out = p ? p->exe : NULL;
+		break;
 	default:
 		if (p) {
 			mutex_lock(&p->fs_lock);
@@ -337,7 +341,7 @@ static long link_readlink(struct vnode *v, char *buffer, size_t size)
 	return n;
 }
 
-static const struct vnode_ops link_vnode_ops = { .readlink = link_readlink, .follow = link_follow };
+static const struct vnode_ops link_vnode_ops = {.readlink = link_readlink, .follow = link_follow};
 
 /* --- /proc/<pid> --- */
 
@@ -370,7 +374,7 @@ static long pid_readdir(struct vnode *dir, uint64_t *pos, file_emit_fn *emit, vo
 	return 0;
 }
 
-static const struct vnode_ops pid_dir_ops = { .lookup = pid_lookup, .readdir = pid_readdir };
+static const struct vnode_ops pid_dir_ops = {.lookup = pid_lookup, .readdir = pid_readdir};
 
 /* --- /proc --- */
 
@@ -384,7 +388,7 @@ static long self_readlink(struct vnode *v, char *buffer, size_t size)
 	return (long)t.length;
 }
 
-static const struct vnode_ops self_ops = { .readlink = self_readlink };
+static const struct vnode_ops self_ops = {.readlink = self_readlink};
 
 static long root_lookup(struct vnode *dir, const char *name, size_t length, struct vnode **out)
 {
@@ -433,7 +437,7 @@ static long root_readdir(struct vnode *dir, uint64_t *pos, file_emit_fn *emit, v
 	return 0;
 }
 
-static const struct vnode_ops root_ops = { .lookup = root_lookup, .readdir = root_readdir };
+static const struct vnode_ops root_ops = {.lookup = root_lookup, .readdir = root_readdir};
 
 long procfs_create(struct proc_system *ps, struct vnode **out)
 {

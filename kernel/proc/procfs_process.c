@@ -52,7 +52,8 @@ static bool next_mapping(struct vm_map *m, uint64_t *va, struct vm_entry_info *i
 }
 
 /* What stands behind the numbers, into buffer; false: nothing. */
-static bool mapping_name(struct fs *fs, const struct vm_map *m, const struct vm_entry_info *info, char *buffer, size_t size)
+static bool mapping_name(struct fs *fs, const struct vm_map *m, const struct vm_entry_info *info, char *buffer,
+			 size_t size)
 {
 	struct text t;
 	struct vnode *v;
@@ -78,14 +79,15 @@ static bool mapping_name(struct fs *fs, const struct vm_map *m, const struct vm_
 	return false;
 }
 
-static void show_mapping(struct text *t, struct fs *fs, const struct vm_map *m, const struct vm_entry_info *info, char *name)
+static void show_mapping(struct text *t, struct fs *fs, const struct vm_map *m, const struct vm_entry_info *info,
+			 char *name)
 {
 	size_t start = t->length;
 
-	text_printf(t, "%08llx-%08llx %c%c%c%c %08llx 00:%02x %llu ", (ull)info->range.start.va, (ull)info->range.end.va,
-		    info->prot & PROT_R ? 'r' : '-', info->prot & PROT_W ? 'w' : '-', info->prot & PROT_X ? 'x' : '-',
-		    info->shared ? 's' : 'p', info->object ? (ull)info->offset : 0, info->oid.id ? 1 : 0,
-		    info->object ? (ull)info->oid.id : 0);
+	text_printf(t, "%08llx-%08llx %c%c%c%c %08llx 00:%02x %llu ", (ull)info->range.start.va,
+		    (ull)info->range.end.va, info->prot & PROT_R ? 'r' : '-', info->prot & PROT_W ? 'w' : '-',
+		    info->prot & PROT_X ? 'x' : '-', info->shared ? 's' : 'p', info->object ? (ull)info->offset : 0,
+		    info->oid.id ? 1 : 0, info->object ? (ull)info->oid.id : 0);
 	if (mapping_name(fs, m, info, name, PATH_BYTES)) {
 		while (!t->failed && t->length - start < MAPS_NAME_COLUMN)
 			text_bytes(t, " ", 1);
@@ -120,7 +122,7 @@ struct sizes {
 
 static struct sizes sizes_of(struct process *p)
 {
-	struct sizes s = { 0, 0, 0, 0, 0 };
+	struct sizes s = {0, 0, 0, 0, 0};
 	struct vm_map *m = process_map(p);
 	struct vm_entry_info info;
 
@@ -165,10 +167,14 @@ static struct family family_of(struct process *p)
 static const char *state_word(char letter)
 {
 	switch (letter) {
-	case 'R': return "R (running)";
-	case 'T': return "T (stopped)";
-	case 'Z': return "Z (zombie)";
-	default: return "S (sleeping)";
+	case 'R':
+		return "R (running)";
+	case 'T':
+		return "T (stopped)";
+	case 'Z':
+		return "Z (zombie)";
+	default:
+		return "S (sleeping)";
 	}
 }
 
@@ -193,18 +199,23 @@ static void show_status(struct text *t, struct proc_system *ps, struct process *
 	uint64_t ignored, caught;
 
 	handled(p, &ignored, &caught);
-	text_printf(t, "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%u\nNgid:\t0\nPid:\t%u\nPPid:\t%u\nTracerPid:\t0\n", f.name,
-		    p->umask, state_word(process_state_letter(p)), p->pid, p->pid, f.ppid);
+	text_printf(t, "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%u\nNgid:\t0\nPid:\t%u\nPPid:\t%u\nTracerPid:\t0\n",
+		    f.name, p->umask, state_word(process_state_letter(p)), p->pid, p->pid, f.ppid);
 	text_printf(t, "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t%u\nGroups:\t\n", 64u);
 	if (s.total) {
-		const struct { const char *name; uint64_t pages; } lines[] = {
-			{ "VmSize", s.total }, { "VmRSS", s.resident }, { "VmData", s.data }, { "VmStk", s.stack }, { "VmExe", s.text },
+		const struct {
+			const char *name;
+			uint64_t pages;
+		} lines[] = {
+			{"VmSize", s.total}, {"VmRSS", s.resident}, {"VmData", s.data},
+			{"VmStk", s.stack},  {"VmExe", s.text},
 		};
 
 		for (unsigned i = 0; i < ARRAY_SIZE(lines); i++)
 			text_printf(t, "%s:\t%8llu kB\n", lines[i].name, (ull)lines[i].pages * (PAGE_SIZE / 1024));
 	}
-	text_printf(t, "Threads:\t%u\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n", process_thread_count(p), (ull)ignored, (ull)caught);
+	text_printf(t, "Threads:\t%u\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n", process_thread_count(p), (ull)ignored,
+		    (ull)caught);
 	text_printf(t, "Cpus_allowed_list:\t0-%u\n", ps->ncpus - 1);
 }
 
@@ -217,13 +228,14 @@ static void show_stat(struct text *t, struct proc_system *ps, struct process *p)
 	struct vm_map *m = process_map(p);
 
 	process_usage(p, &self, &children);
-	text_printf(t, "%u (%s) %c %u %u %u 1024 %u 0 ", p->pid, f.name, process_state_letter(p), f.ppid, f.pgid, f.sid, f.pgid);
-	text_printf(t, "%llu %llu 0 0 %llu 0 %llu 0 20 0 %u 0 %llu ", (ull)self.faults, (ull)children.faults, TICKS(self.run_ns),
-		    TICKS(children.run_ns), process_thread_count(p), TICKS(p->start_ns));
+	text_printf(t, "%u (%s) %c %u %u %u 1024 %u 0 ", p->pid, f.name, process_state_letter(p), f.ppid, f.pgid, f.sid,
+		    f.pgid);
+	text_printf(t, "%llu %llu 0 0 %llu 0 %llu 0 20 0 %u 0 %llu ", (ull)self.faults, (ull)children.faults,
+		    TICKS(self.run_ns), TICKS(children.run_ns), process_thread_count(p), TICKS(p->start_ns));
 	text_printf(t, "%llu %llu %llu 0 0 0 0 0 ", (ull)s.total << PAGE_SHIFT, (ull)s.resident, ~0ull);
 	text_printf(t, "0 0 0 0 0 0 0 17 %u 0 0 0 0 0 ", 0u); /* signal .. guest time */
-	text_printf(t, "0 0 %llu %llu %llu %llu %llu 0\n", m ? (ull)m->brk_start : 0, (ull)p->arg_start, (ull)p->arg_end,
-		    (ull)p->env_start, (ull)p->env_end);
+	text_printf(t, "0 0 %llu %llu %llu %llu %llu 0\n", m ? (ull)m->brk_start : 0, (ull)p->arg_start,
+		    (ull)p->arg_end, (ull)p->env_start, (ull)p->env_end);
 	if (m)
 		vm_map_release(m);
 	(void)ps;
@@ -234,7 +246,8 @@ static void show_statm(struct text *t, struct proc_system *ps, struct process *p
 	struct sizes s = sizes_of(p);
 
 	(void)ps;
-	text_printf(t, "%llu %llu 0 %llu 0 %llu 0\n", (ull)s.total, (ull)s.resident, (ull)s.text, (ull)(s.data + s.stack));
+	text_printf(t, "%llu %llu 0 %llu 0 %llu 0\n", (ull)s.total, (ull)s.resident, (ull)s.text,
+		    (ull)(s.data + s.stack));
 }
 
 static void show_comm(struct text *t, struct proc_system *ps, struct process *p)
@@ -287,9 +300,10 @@ static void show_environ(struct text *t, struct proc_system *ps, struct process 
 static void show_limits(struct text *t, struct proc_system *ps, struct process *p)
 {
 	static const char *const names[RLIMIT_COUNT] = {
-		"Max cpu time", "Max file size", "Max data size", "Max stack size", "Max core file size", "Max resident set",
-		"Max processes", "Max open files", "Max locked memory", "Max address space", "Max file locks",
-		"Max pending signals", "Max msgqueue size", "Max nice priority", "Max realtime priority", "Max realtime timeout",
+		"Max cpu time",       "Max file size",     "Max data size",         "Max stack size",
+		"Max core file size", "Max resident set",  "Max processes",         "Max open files",
+		"Max locked memory",  "Max address space", "Max file locks",        "Max pending signals",
+		"Max msgqueue size",  "Max nice priority", "Max realtime priority", "Max realtime timeout",
 	};
 	struct rlimit limits[RLIMIT_COUNT];
 
@@ -299,7 +313,7 @@ static void show_limits(struct text *t, struct proc_system *ps, struct process *
 	spin_unlock(&p->lock);
 	text_printf(t, "%-25s %-20s %-20s\n", "Limit", "Soft Limit", "Hard Limit");
 	for (unsigned i = 0; i < RLIMIT_COUNT; i++) {
-		const uint64_t both[2] = { limits[i].soft, limits[i].hard };
+		const uint64_t both[2] = {limits[i].soft, limits[i].hard};
 
 		text_printf(t, "%-25s", names[i]);
 		for (unsigned k = 0; k < 2; k++) {
@@ -313,7 +327,7 @@ static void show_limits(struct text *t, struct proc_system *ps, struct process *
 }
 
 const struct procfs_file procfs_process_files[] = {
-	{ "cmdline", show_cmdline }, { "comm", show_comm },     { "environ", show_environ }, { "limits", show_limits },
-	{ "maps", show_maps },       { "stat", show_stat },     { "statm", show_statm },     { "status", show_status },
-	{ NULL, NULL },
+	{"cmdline", show_cmdline}, {"comm", show_comm},     {"environ", show_environ},
+	{"limits", show_limits},   {"maps", show_maps},     {"stat", show_stat},
+	{"statm", show_statm},     {"status", show_status}, {NULL, NULL},
 };

@@ -25,9 +25,9 @@ static uint64_t cached_pages(struct fs *fs)
 
 	mutex_lock(&fs->lock);
 	for (unsigned i = 0; i < FS_VNODE_BUCKETS; i++)
-		LIST_FOR (it, &fs->vnodes[i])
-			/* relaxed: a figure */
-			pages += atomic_load_relaxed(&CONTAINER_OF(it, struct vnode, all)->object->pages);
+		LIST_FOR(it, &fs->vnodes[i])
+	/* relaxed: a figure */
+	pages += atomic_load_relaxed(&CONTAINER_OF(it, struct vnode, all)->object->pages);
 	mutex_unlock(&fs->lock);
 	return pages;
 }
@@ -144,8 +144,8 @@ static void show_stat(struct text *t, struct proc_system *ps, struct process *p)
 		text_printf(&number, "cpu%u", cpu);
 		cpu_line(t, name, s.idle_ns < now ? now - s.idle_ns : 0, s.idle_ns);
 	}
-	text_printf(t, "intr 0\nctxt %llu\nbtime %llu\nprocesses %u\nprocs_running %llu\nprocs_blocked 0\n", (ull)switches,
-		    (ull)(ps->fs->epoch_ns / 1000000000u), ps->last_id, (ull)runnable);
+	text_printf(t, "intr 0\nctxt %llu\nbtime %llu\nprocesses %u\nprocs_running %llu\nprocs_blocked 0\n",
+		    (ull)switches, (ull)(ps->fs->epoch_ns / 1000000000u), ps->last_id, (ull)runnable);
 }
 
 static void show_uptime(struct text *t, struct proc_system *ps, struct process *p)
@@ -204,9 +204,17 @@ static void show_cmdline(struct text *t, struct proc_system *ps, struct process 
 }
 
 const struct procfs_file procfs_system_files[] = {
-	{ "cmdline", show_cmdline },   { "counters", show_counters }, { "cpuinfo", show_cpuinfo },
-	{ "filesystems", show_filesystems }, { "frames", show_frames }, { "loadavg", show_loadavg },
-	{ "meminfo", show_meminfo },   { "mounts", show_mounts },     { "stat", show_stat },
-	{ "uptime", show_uptime },     { "version", show_version },   { "zones", show_zones },
-	{ NULL, NULL },
+	{"cmdline", show_cmdline},
+	{"counters", show_counters},
+	{"cpuinfo", show_cpuinfo},
+	{"filesystems", show_filesystems},
+	{"frames", show_frames},
+	{"loadavg", show_loadavg},
+	{"meminfo", show_meminfo},
+	{"mounts", show_mounts},
+	{"stat", show_stat},
+	{"uptime", show_uptime},
+	{"version", show_version},
+	{"zones", show_zones},
+	{NULL, NULL},
 };

@@ -114,7 +114,7 @@ long timespec_ns(const struct timespec *ts, uint64_t *ns)
 
 struct timespec timespec_of(uint64_t ns)
 {
-	return (struct timespec){ (int64_t)(ns / (uint64_t)NS_PER_SECOND), (int64_t)(ns % (uint64_t)NS_PER_SECOND) };
+	return (struct timespec){(int64_t)(ns / (uint64_t)NS_PER_SECOND), (int64_t)(ns % (uint64_t)NS_PER_SECOND)};
 }
 
 uint64_t deadline_after(uint64_t span)

@@ -22,8 +22,14 @@
 #define AT_STATX_SYNC_TYPE 0x6000
 
 /* A struct of the program's: 0 or -EFAULT. */
-static inline long user_get(void *to, uint64_t from, size_t n) { return copy_in(to, vaddr(from), n) == OK ? 0 : -EFAULT; }
-static inline long user_put(uint64_t to, const void *from, size_t n) { return copy_out(vaddr(to), from, n) == OK ? 0 : -EFAULT; }
+static inline long user_get(void *to, uint64_t from, size_t n)
+{
+	return copy_in(to, vaddr(from), n) == OK ? 0 : -EFAULT;
+}
+static inline long user_put(uint64_t to, const void *from, size_t n)
+{
+	return copy_out(vaddr(to), from, n) == OK ? 0 : -EFAULT;
+}
 
 /* True when flags, an int as far as the program is concerned, has bits that are not known. */
 static inline bool flags_unknown(uint64_t flags, unsigned known) { return (uint32_t)flags & ~known; }

@@ -11,9 +11,26 @@
 #include "proc/sys_memory.h"
 
 enum {
-	MADV_NORMAL = 0, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED, MADV_DONTNEED, MADV_FREE = 8, MADV_DONTFORK = 10,
-	MADV_DOFORK, MADV_MERGEABLE, MADV_UNMERGEABLE, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_DONTDUMP, MADV_DODUMP,
-	MADV_WIPEONFORK, MADV_KEEPONFORK, MADV_COLD, MADV_PAGEOUT, MADV_POPULATE_READ, MADV_POPULATE_WRITE,
+	MADV_NORMAL = 0,
+	MADV_RANDOM,
+	MADV_SEQUENTIAL,
+	MADV_WILLNEED,
+	MADV_DONTNEED,
+	MADV_FREE = 8,
+	MADV_DONTFORK = 10,
+	MADV_DOFORK,
+	MADV_MERGEABLE,
+	MADV_UNMERGEABLE,
+	MADV_HUGEPAGE,
+	MADV_NOHUGEPAGE,
+	MADV_DONTDUMP,
+	MADV_DODUMP,
+	MADV_WIPEONFORK,
+	MADV_KEEPONFORK,
+	MADV_COLD,
+	MADV_PAGEOUT,
+	MADV_POPULATE_READ,
+	MADV_POPULATE_WRITE,
 };
 
 /* What advice makes of one entry's part. */
@@ -22,15 +39,24 @@ static enum error advise_piece(struct vm_map *m, const struct vm_entry_info *inf
 	bool anonymous = !info->shared && !info->object;
 
 	switch (advice) {
-	case MADV_DONTNEED: return vm_map_discard(m, r);
-	case MADV_FREE: return anonymous ? vm_map_discard(m, r) : ERR_INVAL;
-	case MADV_DONTFORK: return vm_map_inherit(m, r, INHERIT_NONE);
-	case MADV_DOFORK: return vm_map_inherit(m, r, info->shared ? INHERIT_SHARE : INHERIT_COPY);
-	case MADV_WIPEONFORK: return anonymous ? vm_map_inherit(m, r, INHERIT_ZERO) : ERR_INVAL;
-	case MADV_KEEPONFORK: return info->inherit == INHERIT_ZERO ? vm_map_inherit(m, r, INHERIT_COPY) : OK;
-	case MADV_POPULATE_READ: return info->prot & PROT_R ? vm_map_populate(m, r, PROT_R) : ERR_INVAL;
-	case MADV_POPULATE_WRITE: return info->prot & PROT_W ? vm_map_populate(m, r, PROT_W) : ERR_INVAL;
-	default: return OK; /* advice that needs no act */
+	case MADV_DONTNEED:
+		return vm_map_discard(m, r);
+	case MADV_FREE:
+		return anonymous ? vm_map_discard(m, r) : ERR_INVAL;
+	case MADV_DONTFORK:
+		return vm_map_inherit(m, r, INHERIT_NONE);
+	case MADV_DOFORK:
+		return vm_map_inherit(m, r, info->shared ? INHERIT_SHARE : INHERIT_COPY);
+	case MADV_WIPEONFORK:
+		return anonymous ? vm_map_inherit(m, r, INHERIT_ZERO) : ERR_INVAL;
+	case MADV_KEEPONFORK:
+		return info->inherit == INHERIT_ZERO ? vm_map_inherit(m, r, INHERIT_COPY) : OK;
+	case MADV_POPULATE_READ:
+		return info->prot & PROT_R ? vm_map_populate(m, r, PROT_R) : ERR_INVAL;
+	case MADV_POPULATE_WRITE:
+		return info->prot & PROT_W ? vm_map_populate(m, r, PROT_W) : ERR_INVAL;
+	default:
+		return OK; /* advice that needs no act */
 	}
 }
 

@@ -52,8 +52,18 @@ long sys_dup3(struct thread *t, const uint64_t *a)
 }
 
 enum {
-	F_DUPFD = 0, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_SETOWN, F_GETOWN,
-	F_DUPFD_CLOEXEC = 1030, F_GETPIPE_SZ = 1032,
+	F_DUPFD = 0,
+	F_GETFD,
+	F_SETFD,
+	F_GETFL,
+	F_SETFL,
+	F_GETLK,
+	F_SETLK,
+	F_SETLKW,
+	F_SETOWN,
+	F_GETOWN,
+	F_DUPFD_CLOEXEC = 1030,
+	F_GETPIPE_SZ = 1032,
 };
 #define F_UNLCK 2
 #define SETTABLE_FLAGS (uint32_t)(O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME)
@@ -78,18 +88,34 @@ long sys_fcntl(struct thread *t, const uint64_t *a)
 		return -EBADF;
 	switch (command) {
 	case F_DUPFD:
-	case F_DUPFD_CLOEXEC: result = duplicate(t, fd, (uint32_t)a[2], command == F_DUPFD_CLOEXEC); break;
-	case F_GETFD: result = fd_cloexec(table, fd, -1); break;
-	case F_SETFD: result = fd_cloexec(table, fd, a[2] & 1), result = result < 0 ? result : 0; break;
-	case F_GETFL: result = (long)atomic_load_relaxed(&f->flags); break; /* as set_flags */
-	case F_SETFL: set_flags(f, (uint32_t)a[2], SETTABLE_FLAGS); break;
-	case F_GETLK: result = user_put(a[2], &unlocked, sizeof unlocked); break; /* locks are never in the way: see flock */
+	case F_DUPFD_CLOEXEC:
+		result = duplicate(t, fd, (uint32_t)a[2], command == F_DUPFD_CLOEXEC);
+		break;
+	case F_GETFD:
+		result = fd_cloexec(table, fd, -1);
+		break;
+	case F_SETFD:
+		result = fd_cloexec(table, fd, a[2] & 1), result = result < 0 ? result : 0;
+		break;
+	case F_GETFL:
+		result = (long)atomic_load_relaxed(&f->flags);
+		break; /* as set_flags */
+	case F_SETFL:
+		set_flags(f, (uint32_t)a[2], SETTABLE_FLAGS);
+		break;
+	case F_GETLK:
+		result = user_put(a[2], &unlocked, sizeof unlocked);
+		break; /* locks are never in the way: see flock */
 	case F_SETLK:
 	case F_SETLKW:
 	case F_SETOWN:
-	case F_GETOWN: break;
-	case F_GETPIPE_SZ: result = f->vnode->kind == VNODE_PIPE ? PIPE_BYTES : -EBADF; break;
-	default: result = -EINVAL;
+	case F_GETOWN:
+		break;
+	case F_GETPIPE_SZ:
+		result = f->vnode->kind == VNODE_PIPE ? PIPE_BYTES : -EBADF;
+		break;
+	default:
+		result = -EINVAL;
 	}
 	file_release(f);
 	return result;

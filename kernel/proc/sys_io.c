@@ -23,7 +23,7 @@
 
 static void broken_pipe(struct thread *t)
 {
-	struct siginfo info = { .si_signo = SIGPIPE, .si_code = SI_USER };
+	struct siginfo info = {.si_signo = SIGPIPE, .si_code = SI_USER};
 
 	info.kill.pid = (int32_t)t->proc->pid;
 	(void)!signal_send_thread(t, &info); /* SIGPIPE is not queued twice: cannot fail */
@@ -68,7 +68,7 @@ static long vector_get(struct iovec *vec, uint64_t user, uint32_t count, struct 
 			return -EINVAL;
 		sum += vec[i].length;
 	}
-	*io = (struct io){ .vec = vec, .count = count, .left = sum < IO_MAX ? sum : IO_MAX };
+	*io = (struct io){.vec = vec, .count = count, .left = sum < IO_MAX ? sum : IO_MAX};
 	return 0;
 }
 
@@ -100,10 +100,22 @@ long sys_writev(struct thread *t, const uint64_t *a) { return move_vector(t, a, 
 
 static bool offset_bad(uint64_t offset) { return (int64_t)offset < 0; }
 
-long sys_pread64(struct thread *t, const uint64_t *a) { return offset_bad(a[3]) ? -EINVAL : move_one(t, a, a[3], false); }
-long sys_pwrite64(struct thread *t, const uint64_t *a) { return offset_bad(a[3]) ? -EINVAL : move_one(t, a, a[3], true); }
-long sys_preadv(struct thread *t, const uint64_t *a) { return offset_bad(a[3]) ? -EINVAL : move_vector(t, a, a[3], false); }
-long sys_pwritev(struct thread *t, const uint64_t *a) { return offset_bad(a[3]) ? -EINVAL : move_vector(t, a, a[3], true); }
+long sys_pread64(struct thread *t, const uint64_t *a)
+{
+	return offset_bad(a[3]) ? -EINVAL : move_one(t, a, a[3], false);
+}
+long sys_pwrite64(struct thread *t, const uint64_t *a)
+{
+	return offset_bad(a[3]) ? -EINVAL : move_one(t, a, a[3], true);
+}
+long sys_preadv(struct thread *t, const uint64_t *a)
+{
+	return offset_bad(a[3]) ? -EINVAL : move_vector(t, a, a[3], false);
+}
+long sys_pwritev(struct thread *t, const uint64_t *a)
+{
+	return offset_bad(a[3]) ? -EINVAL : move_vector(t, a, a[3], true);
+}
 
 /* Offset -1 means the file's own position. */
 static long move_vector2(struct thread *t, const uint64_t *a, bool write)
@@ -298,8 +310,8 @@ out:
 enum { SET_READ, SET_WRITE, SET_EXCEPT, SETS };
 
 /* What select's three sets mean in poll's terms. */
-static const unsigned set_wants[SETS] = { POLLIN, POLLOUT, POLLPRI };
-static const unsigned set_takes[SETS] = { POLLIN | POLLHUP | POLLERR, POLLOUT | POLLERR, POLLPRI };
+static const unsigned set_wants[SETS] = {POLLIN, POLLOUT, POLLPRI};
+static const unsigned set_takes[SETS] = {POLLIN | POLLHUP | POLLERR, POLLOUT | POLLERR, POLLPRI};
 
 struct select {
 	uint64_t set[SETS][SET_WORDS];
@@ -352,7 +364,9 @@ long sys_pselect6(struct thread *t, const uint64_t *a)
 {
 	struct kmalloc *k = &t->ps->vm->kmalloc;
 	uint32_t n = (uint32_t)a[0] < FD_MAX ? (uint32_t)a[0] : FD_MAX;
-	struct { uint64_t mask, size; } sigmask = { 0, 0 };
+	struct {
+		uint64_t mask, size;
+	} sigmask = {0, 0};
 	struct select *s;
 	uint64_t deadline;
 	long ready;

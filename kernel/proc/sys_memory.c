@@ -10,16 +10,29 @@
  * Addresses and lengths come from programs: every sum is checked for wrap-around
  * by in_space(), and every range that reaches the map lies within its bounds.
  */
-#include "proc/sys.h"
 #include "proc/sys_memory.h"
+#include "proc/sys.h"
 
 #include "vm/entry.h"
 
 enum {
-	MAP_SHARED = 1, MAP_PRIVATE = 2, MAP_SHARED_VALIDATE = 3, MAP_TYPE = 15, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20,
-	MAP_GROWSDOWN = 0x100, MAP_DENYWRITE = 0x800, MAP_EXECUTABLE = 0x1000, MAP_LOCKED = 0x2000,
-	MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000, MAP_NONBLOCK = 0x10000, MAP_STACK = 0x20000, MAP_HUGETLB = 0x40000,
-	MAP_SYNC = 0x80000, MAP_FIXED_NOREPLACE = 0x100000,
+	MAP_SHARED = 1,
+	MAP_PRIVATE = 2,
+	MAP_SHARED_VALIDATE = 3,
+	MAP_TYPE = 15,
+	MAP_FIXED = 0x10,
+	MAP_ANONYMOUS = 0x20,
+	MAP_GROWSDOWN = 0x100,
+	MAP_DENYWRITE = 0x800,
+	MAP_EXECUTABLE = 0x1000,
+	MAP_LOCKED = 0x2000,
+	MAP_NORESERVE = 0x4000,
+	MAP_POPULATE = 0x8000,
+	MAP_NONBLOCK = 0x10000,
+	MAP_STACK = 0x20000,
+	MAP_HUGETLB = 0x40000,
+	MAP_SYNC = 0x80000,
+	MAP_FIXED_NOREPLACE = 0x100000,
 	/* what MAP_SHARED_VALIDATE accepts */
 	MAP_KNOWN = MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_DENYWRITE | MAP_EXECUTABLE | MAP_LOCKED |
 		    MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_FIXED_NOREPLACE,
@@ -42,7 +55,7 @@ long sys_brk(struct thread *t, const uint64_t *a)
 static long shared_zeros(struct thread *t, uint64_t size, struct vm_mapping *what)
 {
 	/* relaxed: the number need only be different from all others */
-	struct oid oid = { 0, atomic_add_relaxed(&t->ps->fs->next_ino, UINT64_C(1)) };
+	struct oid oid = {0, atomic_add_relaxed(&t->ps->fs->next_ino, UINT64_C(1))};
 
 	what->name = "/dev/zero (deleted)";
 	return errno_of(object_create(t->ps->vm, oid, &pager_zero, NULL, 0, size, &what->object));
@@ -52,7 +65,7 @@ static long shared_zeros(struct thread *t, uint64_t size, struct vm_mapping *wha
 static long map_file(struct thread *t, uint64_t fd, unsigned flags, uint64_t size, struct vm_mapping *what)
 {
 	struct file *f = file_get(t, fd);
-	struct mmap_target target = { NULL };
+	struct mmap_target target = {NULL};
 	bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
 	long e = 0;
 
@@ -112,7 +125,7 @@ long sys_mmap(struct thread *t, const uint64_t *a)
 	struct vm_map *m = t->proc->map;
 	uint64_t addr = a[0], size = page_up(a[1]), offset = a[5];
 	unsigned flags = (unsigned)a[3], type = flags & MAP_TYPE, how;
-	struct vm_mapping what = { .prot = (enum prot)(a[2] & PROT_ALL), .max = PROT_ALL };
+	struct vm_mapping what = {.prot = (enum prot)(a[2] & PROT_ALL), .max = PROT_ALL};
 	long e;
 
 	if (!page_aligned(offset))
@@ -178,7 +191,8 @@ long sys_munmap(struct thread *t, const uint64_t *a)
 		return -EINVAL;
 	if (start + size <= m->bounds.start.va)
 		return 0; /* nothing is ever mapped there */
-	return errno_of(vm_map_remove(m, vrange(start < m->bounds.start.va ? m->bounds.start.va : start, start + size)));
+	return errno_of(
+		vm_map_remove(m, vrange(start < m->bounds.start.va ? m->bounds.start.va : start, start + size)));
 }
 
 /* --- what is mapped already --- */
@@ -242,7 +256,7 @@ enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2, MREMAP_DONTUNMAP = 4 };
  */
 static long map_again(struct vm_map *m, const struct vm_entry_info *info, uint64_t start, uint64_t size)
 {
-	struct vm_mapping what = { .prot = info->prot, .max = info->max, .inherit = info->inherit, .name = info->name };
+	struct vm_mapping what = {.prot = info->prot, .max = info->max, .inherit = info->inherit, .name = info->name};
 
 	return errno_of(vm_map_enter(m, &start, size, &what, MAP_AT));
 }
@@ -257,7 +271,8 @@ long sys_mremap(struct thread *t, const uint64_t *a)
 	struct vrange piece;
 	enum error e;
 
-	if (flags & ~7u || (flags != MREMAP_MAYMOVE && flags && !(flags & MREMAP_MAYMOVE)) || (keep && old_size != new_size))
+	if (flags & ~7u || (flags != MREMAP_MAYMOVE && flags && !(flags & MREMAP_MAYMOVE)) ||
+	    (keep && old_size != new_size))
 		return -EINVAL;
 	if (!page_aligned(old) || new_size == 0)
 		return -EINVAL;
@@ -283,9 +298,8 @@ long sys_mremap(struct thread *t, const uint64_t *a)
 	if (new_size > m->bounds.end.va)
 		return -ENOMEM;
 	/* relaxed: as in mmap */
-	if (new_size > old_size &&
-	    (new_size - old_size > limit_soft(t, RLIMIT_AS) ||
-	     atomic_load_relaxed(&m->size) > limit_soft(t, RLIMIT_AS) - (new_size - old_size)))
+	if (new_size > old_size && (new_size - old_size > limit_soft(t, RLIMIT_AS) ||
+				    atomic_load_relaxed(&m->size) > limit_soft(t, RLIMIT_AS) - (new_size - old_size)))
 		return -ENOMEM;
 	if (new_size < old_size && !fixed) { /* the end is cut off, whatever lies there */
 		if (!in_space(m, old, old_size))
@@ -296,8 +310,8 @@ long sys_mremap(struct thread *t, const uint64_t *a)
 	if (keep) {
 		if (info.shared || info.object)
 			return -EINVAL; /* private anonymous memory only */
-		if (!fixed) { /* it must go elsewhere: find a place first */
-			struct vm_mapping what = { .prot = PROT_NONE_, .max = PROT_ALL };
+		if (!fixed) {           /* it must go elsewhere: find a place first */
+			struct vm_mapping what = {.prot = PROT_NONE_, .max = PROT_ALL};
 
 			addr = 0;
 			e = vm_map_enter(m, &addr, new_size, &what, 0);

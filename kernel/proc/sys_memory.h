@@ -15,7 +15,8 @@ static inline bool in_space(const struct vm_map *m, uint64_t at, uint64_t size)
 }
 
 /* The entry that holds va; its part of [va, end) in *piece. False: a hole. Any thread context. */
-static inline bool piece_at(struct vm_map *m, uint64_t va, uint64_t end, struct vm_entry_info *info, struct vrange *piece)
+static inline bool piece_at(struct vm_map *m, uint64_t va, uint64_t end, struct vm_entry_info *info,
+			    struct vrange *piece)
 {
 	if (!vm_map_lookup(m, va, info) || info->range.start.va > va)
 		return false;

@@ -55,8 +55,8 @@ long sys_mknodat(struct thread *t, const uint64_t *a)
 
 	if (e)
 		return e;
-	e = kind && kind != S_IFREG ? -EPERM :
-				      fs_make(t->ps->fs, at.dir, at.path, VNODE_FILE, masked(t, a[2]), NULL, NULL);
+	e = kind && kind != S_IFREG ? -EPERM
+				    : fs_make(t->ps->fs, at.dir, at.path, VNODE_FILE, masked(t, a[2]), NULL, NULL);
 	at_end(t, &at);
 	return e;
 }
@@ -315,7 +315,7 @@ long sys_fchown(struct thread *t, const uint64_t *a)
 
 long sys_utimensat(struct thread *t, const uint64_t *a)
 {
-	struct timespec times[2] = { { 0, UTIME_NOW }, { 0, UTIME_NOW } };
+	struct timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
 	uint64_t mtime = fs_now(t->ps->fs);
 	struct vnode *v;
 	long e = 0;

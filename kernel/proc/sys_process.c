@@ -91,7 +91,8 @@ struct timeval {
 
 struct rusage {
 	struct timeval utime, stime;
-	int64_t maxrss, ixrss, idrss, isrss, minflt, majflt, nswap, inblock, oublock, msgsnd, msgrcv, nsignals, nvcsw, nivcsw;
+	int64_t maxrss, ixrss, idrss, isrss, minflt, majflt, nswap, inblock, oublock, msgsnd, msgrcv, nsignals, nvcsw,
+		nivcsw;
 };
 _Static_assert(sizeof(struct rusage) == 144, "Linux's struct rusage");
 
@@ -99,7 +100,7 @@ _Static_assert(sizeof(struct rusage) == 144, "Linux's struct rusage");
 static long put_usage(uint64_t user, const struct usage *u)
 {
 	struct rusage r = {
-		.utime = { (int64_t)(u->run_ns / NS_PER_SECOND), (int64_t)(u->run_ns % NS_PER_SECOND / 1000) },
+		.utime = {(int64_t)(u->run_ns / NS_PER_SECOND), (int64_t)(u->run_ns % NS_PER_SECOND / 1000)},
 		.maxrss = (int64_t)(u->max_resident * (PAGE_SIZE / 1024)),
 		.minflt = (int64_t)u->faults,
 		.nvcsw = (int64_t)u->switches,
@@ -139,7 +140,7 @@ long sys_wait4(struct thread *t, const uint64_t *a)
 long sys_waitid(struct thread *t, const uint64_t *a)
 {
 	struct wait_result result;
-	struct siginfo info = { 0 };
+	struct siginfo info = {0};
 	uint32_t id = (uint32_t)a[1];
 	long found;
 
@@ -162,10 +163,10 @@ long sys_waitid(struct thread *t, const uint64_t *a)
 		info.si_signo = SIGCHLD;
 		info.si_code = result.code;
 		info.child.pid = (int32_t)result.pid;
-		info.child.status = result.code == CLD_EXITED	 ? result.status >> 8 & 255 :
-				    result.code == CLD_CONTINUED ? SIGCONT :
-				    result.code == CLD_STOPPED	 ? result.status >> 8 & 255 :
-								   result.status & 127;
+		info.child.status = result.code == CLD_EXITED      ? result.status >> 8 & 255
+				    : result.code == CLD_CONTINUED ? SIGCONT
+				    : result.code == CLD_STOPPED   ? result.status >> 8 & 255
+								   : result.status & 127;
 		if (a[4] && put_usage(a[4], &result.usage))
 			return -EFAULT;
 	}
@@ -178,15 +179,18 @@ long sys_getrusage(struct thread *t, const uint64_t *a)
 
 	process_usage(t->proc, &self, &children);
 	switch ((int)a[0]) {
-	case 0: return put_usage(a[1], &self);
-	case -1: return put_usage(a[1], &children);
+	case 0:
+		return put_usage(a[1], &self);
+	case -1:
+		return put_usage(a[1], &children);
 	case 1: /* the calling thread */
 		self.run_ns = sched_thread_ns(t);
 		/* relaxed: the thread's own counters */
 		self.faults = atomic_load_relaxed(&t->faults);
 		self.switches = atomic_load_relaxed(&t->switches);
 		return put_usage(a[1], &self);
-	default: return -EINVAL;
+	default:
+		return -EINVAL;
 	}
 }
 
@@ -195,7 +199,7 @@ static int64_t ticks(uint64_t ns) { return (int64_t)(ns / (NS_PER_SECOND / CLK_T
 long sys_times(struct thread *t, const uint64_t *a)
 {
 	struct usage self, children;
-	int64_t times[4] = { 0 };
+	int64_t times[4] = {0};
 
 	process_usage(t->proc, &self, &children);
 	times[0] = ticks(self.run_ns);
@@ -339,7 +343,8 @@ long sys_get_robust_list(struct thread *t, const uint64_t *a)
 
 	if ((uint32_t)a[0] != 0 && (uint32_t)a[0] != t->tid)
 		return -EPERM;
-	return user_put(a[2], &size, sizeof size) || user_put(a[1], &t->robust_list, sizeof t->robust_list) ? -EFAULT : 0;
+	return user_put(a[2], &size, sizeof size) || user_put(a[1], &t->robust_list, sizeof t->robust_list) ? -EFAULT
+													    : 0;
 }
 
 long sys_umask(struct thread *t, const uint64_t *a)
@@ -356,7 +361,7 @@ enum { PR_GET_DUMPABLE = 3, PR_SET_DUMPABLE = 4, PR_SET_NAME = 15, PR_GET_NAME =
 
 long sys_prctl(struct thread *t, const uint64_t *a)
 {
-	char name[sizeof t->name] = { 0 };
+	char name[sizeof t->name] = {0};
 	enum error e;
 	size_t length;
 
@@ -372,11 +377,16 @@ long sys_prctl(struct thread *t, const uint64_t *a)
 		if (t->tid == t->proc->pid)
 			memcpy(t->proc->name, name, sizeof name);
 		return 0;
-	case PR_GET_NAME: return user_put(a[1], t->name, sizeof t->name);
-	case PR_GET_DUMPABLE: return 1;
-	case PR_SET_DUMPABLE: return a[1] > 1 ? -EINVAL : 0;
-	case PR_GET_NO_NEW_PRIVS: return 0;
-	default: return -EINVAL;
+	case PR_GET_NAME:
+		return user_put(a[1], t->name, sizeof t->name);
+	case PR_GET_DUMPABLE:
+		return 1;
+	case PR_SET_DUMPABLE:
+		return a[1] > 1 ? -EINVAL : 0;
+	case PR_GET_NO_NEW_PRIVS:
+		return 0;
+	default:
+		return -EINVAL;
 	}
 }
 
@@ -386,8 +396,12 @@ struct utsname {
 
 long sys_uname(struct thread *t, const uint64_t *a)
 {
-	static const struct utsname name = { .sysname = "Linux", .nodename = "strata", .release = "6.1.0-strata",
-					     .version = "#1 SMP Strata", .machine = "aarch64", .domainname = "(none)" };
+	static const struct utsname name = {.sysname = "Linux",
+					    .nodename = "strata",
+					    .release = "6.1.0-strata",
+					    .version = "#1 SMP Strata",
+					    .machine = "aarch64",
+					    .domainname = "(none)"};
 
 	(void)t;
 	return user_put(a[0], &name, sizeof name);
@@ -438,7 +452,12 @@ long sys_getrandom(struct thread *t, const uint64_t *a)
 	return (long)done;
 }
 
-enum { REBOOT_MAGIC1 = 0xfee1dead, REBOOT_HALT = 0xcdef0123, REBOOT_POWER_OFF = 0x4321fedc, REBOOT_RESTART = 0x01234567 };
+enum {
+	REBOOT_MAGIC1 = 0xfee1dead,
+	REBOOT_HALT = 0xcdef0123,
+	REBOOT_POWER_OFF = 0x4321fedc,
+	REBOOT_RESTART = 0x01234567
+};
 
 long sys_reboot(struct thread *t, const uint64_t *a)
 {

@@ -17,7 +17,7 @@ static struct thread *target(struct thread *t, uint64_t id)
 long sys_sched_setaffinity(struct thread *t, const uint64_t *a)
 {
 	size_t n = (uint32_t)a[1] < sizeof(struct cpumask) ? (uint32_t)a[1] : sizeof(struct cpumask);
-	struct cpumask mask = { { 0 } };
+	struct cpumask mask = {{0}};
 	struct thread *other;
 	enum error e;
 
@@ -120,11 +120,14 @@ static long priority_limit(int policy, long realtime)
 {
 	switch (policy) {
 	case SCHED_FIFO:
-	case SCHED_RR: return realtime;
+	case SCHED_RR:
+		return realtime;
 	case SCHED_OTHER:
 	case SCHED_BATCH:
-	case SCHED_IDLE: return 0;
-	default: return -EINVAL;
+	case SCHED_IDLE:
+		return 0;
+	default:
+		return -EINVAL;
 	}
 }
 
@@ -140,5 +143,11 @@ long sys_sched_rr_get_interval(struct thread *t, const uint64_t *a)
 }
 
 /* nice: everybody's is 0, which getpriority tells as 20. */
-long sys_getpriority(struct thread *t, const uint64_t *a) { return (void)t, (int)a[0] < 0 || (int)a[0] > 2 ? -EINVAL : 20; }
-long sys_setpriority(struct thread *t, const uint64_t *a) { return (void)t, (int)a[0] < 0 || (int)a[0] > 2 ? -EINVAL : 0; }
+long sys_getpriority(struct thread *t, const uint64_t *a)
+{
+	return (void)t, (int)a[0] < 0 || (int)a[0] > 2 ? -EINVAL : 20;
+}
+long sys_setpriority(struct thread *t, const uint64_t *a)
+{
+	return (void)t, (int)a[0] < 0 || (int)a[0] > 2 ? -EINVAL : 0;
+}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* proc/sys_signal.c: system calls about signals: structs in, signal.c's answer out. Sets are 64 bits: size must be 8. */
+/* proc/sys_signal.c: system calls about signals: structs in, signal.c's answer out. Sets are 64 bits: size must be 8.
+ */
 #include "proc/signal.h"
 
 #include "proc/sys.h"

@@ -51,12 +51,18 @@ _Static_assert(sizeof(struct statfs) == 120, "Linux's struct statfs64");
 static uint32_t type_bits(const struct vnode *v)
 {
 	switch (v->kind) {
-	case VNODE_PIPE: return 0010000;
-	case VNODE_DEVICE: return 0020000; /* all are character devices */
-	case VNODE_DIRECTORY: return 0040000;
-	case VNODE_FILE: return 0100000;
-	case VNODE_SYMLINK: return 0120000;
-	case VNODE_ANON: return 0;
+	case VNODE_PIPE:
+		return 0010000;
+	case VNODE_DEVICE:
+		return 0020000; /* all are character devices */
+	case VNODE_DIRECTORY:
+		return 0040000;
+	case VNODE_FILE:
+		return 0100000;
+	case VNODE_SYMLINK:
+		return 0120000;
+	case VNODE_ANON:
+		return 0;
 	}
 	return 0;
 }
@@ -66,10 +72,13 @@ static struct stat stat_of(const struct vnode *v)
 {
 	uint32_t links = atomic_load_relaxed(&v->links);
 	struct stat s = {
-		.dev = 1,
+		.dev = v->ops ? 2 : 1, /* /proc is a file system of its own */
 		.ino = v->ino,
 		.mode = type_bits(v) | atomic_load_relaxed(&v->mode),
-		.nlink = v->kind == VNODE_DIRECTORY && links ? 2 : links ? links : v->kind == VNODE_FILE && !v->ops ? 0 : 1,
+		.nlink = v->kind == VNODE_DIRECTORY && links ? 2
+			 : links                             ? links
+			 : v->kind == VNODE_FILE && !v->ops  ? 0
+							     : 1,
 		.uid = atomic_load_relaxed(&v->uid),
 		.gid = atomic_load_relaxed(&v->gid),
 		.rdev = v->rdev,
@@ -86,7 +95,7 @@ static struct stat stat_of(const struct vnode *v)
 
 static struct statx_time statx_time_of(struct timespec ts)
 {
-	return (struct statx_time){ ts.seconds, (uint32_t)ts.nanoseconds, 0 };
+	return (struct statx_time){ts.seconds, (uint32_t)ts.nanoseconds, 0};
 }
 
 long sys_fstat(struct thread *t, const uint64_t *a)
@@ -133,10 +142,21 @@ long sys_statx(struct thread *t, const uint64_t *a)
 	s = stat_of(v);
 	vnode_release(v);
 	x = (struct statx){
-		.mask = STATX_BASIC_STATS, .blksize = (uint32_t)s.blksize, .nlink = s.nlink, .uid = s.uid, .gid = s.gid,
-		.mode = (uint16_t)s.mode, .ino = s.ino, .size = (uint64_t)s.size, .blocks = (uint64_t)s.blocks,
-		.atime = statx_time_of(s.atime), .ctime = statx_time_of(s.ctime), .mtime = statx_time_of(s.mtime),
-		.rdev_major = (uint32_t)(s.rdev >> 8), .rdev_minor = (uint32_t)s.rdev & 255, .dev_minor = 1,
+		.mask = STATX_BASIC_STATS,
+		.blksize = (uint32_t)s.blksize,
+		.nlink = s.nlink,
+		.uid = s.uid,
+		.gid = s.gid,
+		.mode = (uint16_t)s.mode,
+		.ino = s.ino,
+		.size = (uint64_t)s.size,
+		.blocks = (uint64_t)s.blocks,
+		.atime = statx_time_of(s.atime),
+		.ctime = statx_time_of(s.ctime),
+		.mtime = statx_time_of(s.mtime),
+		.rdev_major = (uint32_t)(s.rdev >> 8),
+		.rdev_minor = (uint32_t)s.rdev & 255,
+		.dev_minor = (uint32_t)s.dev,
 	};
 	return user_put(a[4], &x, sizeof x);
 }
@@ -144,8 +164,12 @@ long sys_statx(struct thread *t, const uint64_t *a)
 static long put_statfs(struct thread *t, uint64_t user)
 {
 	struct frames *frames = &t->ps->vm->frames;
-	struct statfs s = { .type = TMPFS_MAGIC, .bsize = PAGE_SIZE, .frsize = PAGE_SIZE, .blocks = frames->ram,
-			    .bfree = frames_available(frames), .namelen = NAME_BYTES };
+	struct statfs s = {.type = TMPFS_MAGIC,
+			   .bsize = PAGE_SIZE,
+			   .frsize = PAGE_SIZE,
+			   .blocks = frames->ram,
+			   .bfree = frames_available(frames),
+			   .namelen = NAME_BYTES};
 
 	s.bavail = s.bfree;
 	return user_put(user, &s, sizeof s);
@@ -195,7 +219,7 @@ static bool emit(void *arg, const char *name, size_t length, uint64_t ino, unsig
 {
 	struct dents *d = arg;
 	size_t size = round_up(sizeof(struct dirent64) + length + 1, 8);
-	struct dirent64 head = { .ino = ino, .next = (int64_t)next, .length = (uint16_t)size, .type = (uint8_t)type };
+	struct dirent64 head = {.ino = ino, .next = (int64_t)next, .length = (uint16_t)size, .type = (uint8_t)type};
 
 	if (size > d->room - d->length) {
 		d->full = true;
@@ -229,7 +253,7 @@ static long read_entries(struct file *f, struct dents *d, uint64_t user)
 long sys_getdents64(struct thread *t, const uint64_t *a)
 {
 	struct file *f = file_get(t, a[0]);
-	struct dents d = { .room = (uint32_t)a[2] < DENTS_BYTES ? (uint32_t)a[2] : DENTS_BYTES };
+	struct dents d = {.room = (uint32_t)a[2] < DENTS_BYTES ? (uint32_t)a[2] : DENTS_BYTES};
 	long e;
 
 	if (!f)

@@ -12,15 +12,26 @@
 #include "proc/sys.h"
 
 enum {
-	CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW,
-	CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME, CLOCK_TAI = 11,
+	CLOCK_REALTIME,
+	CLOCK_MONOTONIC,
+	CLOCK_PROCESS_CPUTIME_ID,
+	CLOCK_THREAD_CPUTIME_ID,
+	CLOCK_MONOTONIC_RAW,
+	CLOCK_REALTIME_COARSE,
+	CLOCK_MONOTONIC_COARSE,
+	CLOCK_BOOTTIME,
+	CLOCK_TAI = 11,
 };
 #define TIMER_ABSTIME 1
 
-static bool is_wall(int clock) { return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_TAI; }
+static bool is_wall(int clock)
+{
+	return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_TAI;
+}
 static bool is_uptime(int clock)
 {
-	return clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_MONOTONIC_COARSE || clock == CLOCK_BOOTTIME;
+	return clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_MONOTONIC_COARSE ||
+	       clock == CLOCK_BOOTTIME;
 }
 
 static uint64_t process_ns(struct process *p)
@@ -88,7 +99,7 @@ long sys_clock_gettime(struct thread *t, const uint64_t *a)
 
 long sys_clock_getres(struct thread *t, const uint64_t *a)
 {
-	struct timespec ts = { 0, 1 };
+	struct timespec ts = {0, 1};
 	uint64_t ns;
 	long e = clock_ns(t, (int)a[0], &ns);
 
@@ -102,7 +113,7 @@ struct timeval {
 long sys_gettimeofday(struct thread *t, const uint64_t *a)
 {
 	struct timespec now = timespec_of(fs_now(t->ps->fs));
-	struct timeval tv = { now.seconds, now.nanoseconds / 1000 };
+	struct timeval tv = {now.seconds, now.nanoseconds / 1000};
 	uint64_t utc = 0; /* struct timezone: two ints */
 
 	if (a[0] && user_put(a[0], &tv, sizeof tv))
@@ -130,7 +141,7 @@ static long sleep_till(struct thread *t, uint64_t deadline, uint64_t user)
 	left = timespec_of(deadline - now);
 	if (user && user_put(user, &left, sizeof left))
 		return -EFAULT;
-	t->restart = (struct restart){ .again = sleep_again, .arg = { deadline, user } };
+	t->restart = (struct restart){.again = sleep_again, .arg = {deadline, user}};
 	return -ERESTART_RESTARTBLOCK;
 }
 
@@ -183,7 +194,7 @@ struct itimerval {
 
 static long timeval_ns(const struct timeval *tv, uint64_t *ns)
 {
-	struct timespec ts = { tv->seconds, tv->microseconds * 1000 };
+	struct timespec ts = {tv->seconds, tv->microseconds * 1000};
 
 	return tv->microseconds < 0 || tv->microseconds >= 1000000 ? -EINVAL : timespec_ns(&ts, ns);
 }
@@ -192,7 +203,7 @@ static struct itimerval itimerval_of(uint64_t in, uint64_t interval)
 {
 	struct timespec value = timespec_of(in), every = timespec_of(interval);
 
-	return (struct itimerval){ { every.seconds, every.nanoseconds / 1000 }, { value.seconds, value.nanoseconds / 1000 } };
+	return (struct itimerval){{every.seconds, every.nanoseconds / 1000}, {value.seconds, value.nanoseconds / 1000}};
 }
 
 /* ITIMER_REAL (0) is the one timer there is. */
@@ -210,7 +221,7 @@ long sys_getitimer(struct thread *t, const uint64_t *a)
 
 long sys_setitimer(struct thread *t, const uint64_t *a)
 {
-	struct itimerval set = { { 0, 0 }, { 0, 0 } }, old;
+	struct itimerval set = {{0, 0}, {0, 0}}, old;
 	uint64_t in, interval, old_in, old_interval;
 
 	if ((int)a[0] != 0)
@@ -247,11 +258,13 @@ static long wait_futex(struct thread *t, const uint64_t *a, uint32_t bitset, boo
 			return -EFAULT;
 		if (timespec_ns(&ts, &ns))
 			return -EINVAL;
-		deadline = absolute ? moment(t, op & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC, ns) : deadline_after(ns);
+		deadline = absolute ? moment(t, op & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC, ns)
+				    : deadline_after(ns);
 	}
 	e = futex_wait(t, a[0], op & FUTEX_PRIVATE_FLAG, (uint32_t)a[2], bitset, deadline);
 	if (e == -ERESTARTSYS && deadline != TIMER_NEVER && !absolute) {
-		t->restart = (struct restart){ .again = futex_wait_again, .arg = { a[0], op, (uint32_t)a[2], bitset, deadline } };
+		t->restart = (struct restart){.again = futex_wait_again,
+					      .arg = {a[0], op, (uint32_t)a[2], bitset, deadline}};
 		e = -ERESTART_RESTARTBLOCK;
 	}
 	return e;
@@ -266,16 +279,23 @@ long sys_futex(struct thread *t, const uint64_t *a)
 	if ((op & FUTEX_CLOCK_REALTIME) && command != FUTEX_WAIT_BITSET && command != FUTEX_WAIT)
 		return -ENOSYS;
 	switch (command) {
-	case FUTEX_WAIT: return wait_futex(t, a, FUTEX_BITSET_ANY, false);
-	case FUTEX_WAIT_BITSET: return value3 ? wait_futex(t, a, value3, true) : -EINVAL;
-	case FUTEX_WAKE: return futex_wake(t, a[0], private, count, FUTEX_BITSET_ANY);
-	case FUTEX_WAKE_BITSET: return value3 ? futex_wake(t, a[0], private, count, value3) : -EINVAL;
+	case FUTEX_WAIT:
+		return wait_futex(t, a, FUTEX_BITSET_ANY, false);
+	case FUTEX_WAIT_BITSET:
+		return value3 ? wait_futex(t, a, value3, true) : -EINVAL;
+	case FUTEX_WAKE:
+		return futex_wake(t, a[0], private, count, FUTEX_BITSET_ANY);
+	case FUTEX_WAKE_BITSET:
+		return value3 ? futex_wake(t, a[0], private, count, value3) : -EINVAL;
 	case FUTEX_REQUEUE:
 	case FUTEX_CMP_REQUEUE:
 		if ((int32_t)count < 0 || (int32_t)count2 < 0)
 			return -EINVAL;
-		return futex_requeue(t, a[0], a[4], private, count, count2, command == FUTEX_CMP_REQUEUE ? &value3 : NULL);
-	case FUTEX_WAKE_OP: return futex_wake_op(t, a[0], a[4], private, count, count2, value3);
-	default: return -ENOSYS; /* priority inheritance */
+		return futex_requeue(t, a[0], a[4], private, count, count2,
+				     command == FUTEX_CMP_REQUEUE ? &value3 : NULL);
+	case FUTEX_WAKE_OP:
+		return futex_wake_op(t, a[0], a[4], private, count, count2, value3);
+	default:
+		return -ENOSYS; /* priority inheritance */
 	}
 }

@@ -15,11 +15,11 @@ struct text_stream {
 	struct text *text;
 };
 
-void text_init(struct text *t, struct vm *vm) { *t = (struct text){ .vm = vm }; }
+void text_init(struct text *t, struct vm *vm) { *t = (struct text){.vm = vm}; }
 
 void text_init_fixed(struct text *t, char *bytes, size_t room)
 {
-	*t = (struct text){ .bytes = bytes, .room = room - 1, .fixed = true };
+	*t = (struct text){.bytes = bytes, .room = room - 1, .fixed = true};
 	*bytes = '\0';
 }
 
@@ -74,7 +74,7 @@ static int put(char c, FILE *f)
 
 void text_vprintf(struct text *t, const char *format, va_list args)
 {
-	struct text_stream s = { .file = FDEV_SETUP_STREAM(put, NULL, NULL, _FDEV_SETUP_WRITE), .text = t };
+	struct text_stream s = {.file = FDEV_SETUP_STREAM(put, NULL, NULL, _FDEV_SETUP_WRITE), .text = t};
 
 	__i_vfprintf(&s.file, format, args);
 }

@@ -10,10 +10,10 @@
 
 struct text {
 	struct vm *vm;
-	char *bytes;     /* not NUL-terminated */
+	char *bytes; /* not NUL-terminated */
 	size_t length, room;
-	bool failed;     /* no memory, or fixed and full: what follows is dropped */
-	bool fixed;      /* bytes is the caller's and does not grow */
+	bool failed; /* no memory, or fixed and full: what follows is dropped */
+	bool fixed;  /* bytes is the caller's and does not grow */
 };
 
 void text_init(struct text *t, struct vm *vm);

@@ -60,7 +60,7 @@ long vnode_create(struct fs *fs, enum vnode_kind kind, uint32_t mode, struct vno
 	long e = vnode_create_bare(fs, kind, mode, &v);
 
 	if (!e && kind == VNODE_FILE) {
-		if (object_create(fs->vm, (struct oid){ 0, v->ino }, &pager_zero, NULL, 0, 0, &v->object) != OK) {
+		if (object_create(fs->vm, (struct oid){0, v->ino}, &pager_zero, NULL, 0, 0, &v->object) != OK) {
 			kfree(&fs->vm->kmalloc, v);
 			return -ENOMEM;
 		}
@@ -112,7 +112,8 @@ struct vnode *fs_by_ino(struct fs *fs, uint64_t ino)
 	struct vnode *found = NULL;
 
 	mutex_lock(&fs->lock);
-	LIST_FOR (it, bucket_of(fs, ino)) {
+	LIST_FOR(it, bucket_of(fs, ino))
+	{
 		struct vnode *v = CONTAINER_OF(it, struct vnode, all);
 
 		if (v->ino == ino && ref_get_unless_zero(&v->refs)) {

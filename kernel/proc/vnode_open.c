@@ -101,7 +101,8 @@ static long regular_write(struct file *f, struct io *io, uint64_t *pos)
 		*pos += done;
 		total += done;
 		/* A page was missing: the file ends where its bytes end. */
-		if (e != OK && object_size(v->object) > before && object_resize(v->object, *pos > before ? *pos : before) != OK)
+		if (e != OK && object_size(v->object) > before &&
+		    object_resize(v->object, *pos > before ? *pos : before) != OK)
 			e = ERR_IO;
 		if (e == OK)
 			e = copy;
@@ -160,7 +161,7 @@ static const struct file_ops directory_ops = {
 #define TRANSIENT_FLAGS (uint32_t)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)
 
 /* What O_PATH opens: a place, nothing to read. */
-static const struct file_ops path_ops = { .name = "path" };
+static const struct file_ops path_ops = {.name = "path"};
 
 long vnode_open(struct vnode *v, uint32_t flags, struct file **out)
 {
@@ -190,7 +191,7 @@ long vnode_open(struct vnode *v, uint32_t flags, struct file **out)
 	vnode_reference(v);
 	e = file_create(v->fs->vm, v->fs, v, ops, data, flags & ~TRANSIENT_FLAGS, out);
 	if (e && data != v->data && ops->close) {
-		struct file never = { .vm = v->fs->vm, .vnode = v, .data = data };
+		struct file never = {.vm = v->fs->vm, .vnode = v, .data = data};
 
 		ops->close(&never); /* gives back what open has made */
 	}
