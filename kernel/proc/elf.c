@@ -80,11 +80,12 @@ static enum error add_segment(struct elf_image *im, const struct program_header 
 		return p->file_size == 0 ? OK : ERR_NOEXEC;
 	if (im->segments == ELF_SEGMENTS_MAX || p->file_size > p->mem_size)
 		return ERR_NOEXEC;
-	if (p->offset > file_size || file_size - p->offset < p->file_size)
+	/* Where nothing is taken from the file, the offset means nothing. */
+	if (p->file_size && (p->offset > file_size || file_size - p->offset < p->file_size || (p->va ^ p->offset) & PAGE_MASK))
 		return ERR_NOEXEC;
 	if (p->va >= ELF_TOP || ELF_TOP - p->va < p->mem_size)
 		return ERR_NOEXEC;
-	if ((p->va ^ p->offset) & PAGE_MASK || align & (align - 1) || align > ALIGN_MAX)
+	if (align & (align - 1) || align > ALIGN_MAX)
 		return ERR_NOEXEC;
 	/* Ascending, and no page of the one before. */
 	if (im->segments && round_down(p->va, PAGE_SIZE) < im->end)
