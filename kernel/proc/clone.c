@@ -135,6 +135,7 @@ static void inherit_actions(struct process *n, struct process *p, uint64_t flags
 	spin_lock(&p->lock, RANK_PROC);
 	__builtin_memcpy(n->actions, p->actions, sizeof n->actions);
 	__builtin_memcpy(n->limits, p->limits, sizeof n->limits);
+	atomic_store_relaxed(&n->space_limit, n->limits[RLIMIT_AS].soft); /* nobody else has n yet */
 	spin_unlock(&p->lock);
 	for (unsigned i = 0; flags & CLONE_CLEAR_SIGHAND && i < NSIG; i++)
 		if (n->actions[i].handler != SIG_IGN)

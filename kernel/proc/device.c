@@ -2,6 +2,7 @@
 #include "proc/device.h"
 
 #include "hal/machine.h"
+#include "proc/sched.h"
 
 static long null_read(struct file *f, struct io *io, uint64_t *pos)
 {
@@ -27,6 +28,7 @@ static long zero_read(struct file *f, struct io *io, uint64_t *pos)
 	while (io->left > 0 && e == OK) {
 		e = io_put_zero(io, io->left < BLOCK_SIZE ? io->left : BLOCK_SIZE, &moved);
 		total += moved;
+		sched_point();
 	}
 	return total ? (long)total : errno_of(e);
 }
@@ -50,6 +52,8 @@ static long random_read(struct file *f, struct io *io, uint64_t *pos)
 		machine_random(bytes, n);
 		e = io_put(io, bytes, n, &moved);
 		total += moved;
+		if (total % BLOCK_SIZE == 0)
+			sched_point();
 	}
 	return total ? (long)total : errno_of(e);
 }

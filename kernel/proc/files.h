@@ -10,8 +10,8 @@ struct proc_system;
 
 /*
  * Boot, thread context, all CPUs known: makes the tree, with ps->console in
- * it; sets ps->fs. Panics with one line "initrd: ..." when the initrd is
- * broken, or when there is no memory.
+ * it; sets ps->fs. A broken initrd: one line "initrd: ..." and power-off.
+ * Panics without memory.
  */
 void files_init(struct proc_system *ps);
 

@@ -173,7 +173,10 @@ long vnode_resize(struct vnode *v, uint64_t size) MUST_CHECK;
 /* Bytes of a regular file or symbolic link; 0 for others. */
 uint64_t vnode_size(const struct vnode *v);
 
-/* Boot: unpacks the newc cpio archive into the tree without copying file data. Panics with one line "initrd: ...". */
+/*
+ * Boot: unpacks the newc cpio archive into the tree without copying file data.
+ * One line "initrd: ..." and power-off when it is broken.
+ */
 void initrd_mount(struct fs *fs, const struct machine_info *info);
 
 /* Wall clock, ns since 1970. Any context. */

@@ -10,11 +10,11 @@
  * address of its bytes. Hard links share one vnode; newc puts the data at the
  * last of them, so the vnode's object is replaced when the data comes.
  *
- * What is broken ends in a panic of one line, since there is nothing to run.
+ * What is broken ends in one line and power-off, since there is nothing to run.
  */
+#include <stdarg.h>
 #include <string.h>
 
-#include "base/assert.h"
 #include "base/print.h"
 #include "hal/machine.h"
 #include "proc/fs.h"
@@ -22,6 +22,8 @@
 #include "vm/vm.h"
 
 #define HEADER_BYTES 110
+#define MAGIC_BYTES 6
+#define FAILED_STATUS 125 /* as after a panic */
 #define S_IFMT 0170000u
 #define S_IFDIR 0040000u
 #define S_IFREG 0100000u
@@ -48,10 +50,22 @@ struct member {
 	uint64_t data; /* offset of its data */
 };
 
+/* One line, and the machine stops: nothing is wrong with the kernel, so no stack is shown. */
+static void NORETURN PRINTF_LIKE(1, 2) refuse(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	kvprintf(format, args);
+	va_end(args);
+	kprintf("\n");
+	machine_power_off(FAILED_STATUS);
+}
+
 /* Where field n (8 hexadecimal digits each) of a header begins: 6 bytes of magic before. */
 static uint32_t field(const struct archive *a, unsigned n)
 {
-	const char *digits = a->bytes + a->at + 6 + n * 8;
+	const char *digits = a->bytes + a->at + MAGIC_BYTES + n * 8;
 	uint32_t value = 0;
 
 	for (unsigned i = 0; i < 8; i++) {
@@ -63,8 +77,8 @@ static uint32_t field(const struct archive *a, unsigned n)
 		else if ((d | 32) >= 'a' && (d | 32) <= 'f')
 			v = (d | 32u) - 'a' + 10;
 		else
-			panic("initrd: broken at byte %llu: a header field is not hexadecimal",
-			      (unsigned long long)a->at);
+			refuse("initrd: broken at byte %llu: a header field is not hexadecimal",
+			       (unsigned long long)a->at);
 		value = value << 4 | v;
 	}
 	return value;
@@ -76,12 +90,14 @@ static struct member next_member(struct archive *a)
 	struct member m;
 	uint64_t start = a->at, name = start + HEADER_BYTES;
 
+	if (a->size - start >= MAGIC_BYTES && memcmp(a->bytes + start, "070701", MAGIC_BYTES) != 0 &&
+	    memcmp(a->bytes + start, "070702", MAGIC_BYTES) != 0)
+		refuse("initrd: %s (byte %llu): give an uncompressed newc cpio archive",
+		       start ? "broken: no member begins where one should" : "not a cpio archive",
+		       (unsigned long long)start);
 	if (a->size - start < HEADER_BYTES)
-		panic("initrd: truncated: %llu bytes, and the end mark is not among them", (unsigned long long)a->size);
-	if (memcmp(a->bytes + start, "070701", 6) != 0 && memcmp(a->bytes + start, "070702", 6) != 0)
-		panic("initrd: %s (byte %llu): give an uncompressed newc cpio archive",
-		      start ? "broken: no member begins where one should" : "not a cpio archive",
-		      (unsigned long long)start);
+		refuse("initrd: truncated: %llu bytes, and the end mark is not among them",
+		       (unsigned long long)a->size);
 	m = (struct member){.ino = field(a, 0),
 			    .mode = field(a, 1),
 			    .links = field(a, 4),
@@ -91,13 +107,13 @@ static struct member next_member(struct archive *a)
 			    .minor = field(a, 8),
 			    .name_size = field(a, 11)};
 	if (m.name_size == 0 || m.name_size > PATH_BYTES)
-		panic("initrd: broken at byte %llu: a name of %u bytes", (unsigned long long)start, m.name_size);
+		refuse("initrd: broken at byte %llu: a name of %u bytes", (unsigned long long)start, m.name_size);
 	m.data = round_up(name + m.name_size, 4);
 	if (m.data > a->size || m.size > a->size - m.data)
-		panic("initrd: truncated: a file of %u bytes begins at byte %llu of %llu", m.size,
-		      (unsigned long long)m.data, (unsigned long long)a->size);
+		refuse("initrd: truncated: a file of %u bytes begins at byte %llu of %llu", m.size,
+		       (unsigned long long)m.data, (unsigned long long)a->size);
 	if (a->bytes[name + m.name_size - 1] != '\0')
-		panic("initrd: broken at byte %llu: a name without end", (unsigned long long)start);
+		refuse("initrd: broken at byte %llu: a name without end", (unsigned long long)start);
 	a->path[0] = '/';
 	memcpy(a->path + 1, a->bytes + name, m.name_size);
 	a->at = round_up(m.data + m.size, 4);
@@ -109,9 +125,9 @@ static struct member next_member(struct archive *a)
 static void must(const struct archive *a, long e)
 {
 	if (e == -ENOMEM)
-		panic("initrd: out of memory at %s: give the machine more", a->path);
+		refuse("initrd: out of memory at %s: give the machine more", a->path);
 	if (e)
-		panic("initrd: cannot make %s (error %ld)", a->path, -e);
+		refuse("initrd: cannot make %s (error %ld)", a->path, -e);
 }
 
 /* Gives a regular file its bytes. Boot: nobody has it open. */
@@ -185,7 +201,7 @@ static void unpack_link(struct archive *a, const struct member *m)
 	char *target;
 
 	if (m->size == 0 || m->size >= PATH_BYTES)
-		panic("initrd: broken: the symbolic link %s leads to %u bytes", a->path, m->size);
+		refuse("initrd: broken: the symbolic link %s leads to %u bytes", a->path, m->size);
 	target = kmalloc(&a->fs->vm->kmalloc, m->size + 1u);
 	if (!target)
 		must(a, -ENOMEM);
@@ -232,10 +248,10 @@ void initrd_mount(struct fs *fs, const struct machine_info *info)
 	struct archive *a;
 
 	if (info->initrd_start.pa == info->initrd_end.pa)
-		panic("initrd: none was given: there is nothing to run");
+		refuse("initrd: none was given: there is nothing to run");
 	a = kmalloc_zero(&fs->vm->kmalloc, sizeof *a);
 	if (!a)
-		panic("initrd: out of memory");
+		refuse("initrd: out of memory");
 	a->fs = fs;
 	a->bytes = phys_to_virt(info->initrd_start);
 	a->size = info->initrd_end.pa - info->initrd_start.pa;

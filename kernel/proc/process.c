@@ -69,12 +69,12 @@ uint32_t process_new_id_locked(struct proc_system *ps)
 static void default_limits(struct rlimit *limits)
 {
 	for (unsigned i = 0; i < RLIMIT_COUNT; i++)
-		limits[i] = (struct rlimit){ RLIM_INFINITY, RLIM_INFINITY };
+		limits[i] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
 	limits[RLIMIT_STACK].soft = UINT64_C(8) << 20;
 	limits[RLIMIT_CORE].soft = 0;
-	limits[RLIMIT_NOFILE] = (struct rlimit){ 1024, 1024 };
-	limits[RLIMIT_SIGPENDING] = (struct rlimit){ 1024, 1024 };
-	limits[RLIMIT_MEMLOCK] = (struct rlimit){ UINT64_C(8) << 20, UINT64_C(8) << 20 };
+	limits[RLIMIT_NOFILE] = (struct rlimit){1024, 1024};
+	limits[RLIMIT_SIGPENDING] = (struct rlimit){1024, 1024};
+	limits[RLIMIT_MEMLOCK] = (struct rlimit){UINT64_C(8) << 20, UINT64_C(8) << 20};
 }
 
 enum error process_create(struct proc_system *ps, struct process **out)
@@ -100,6 +100,7 @@ enum error process_create(struct proc_system *ps, struct process **out)
 	mutex_init(&p->fs_lock);
 	mutex_init(&p->alarm_lock);
 	default_limits(p->limits);
+	atomic_store_relaxed(&p->space_limit, p->limits[RLIMIT_AS].soft); /* nobody else has p yet */
 	p->exit_signal = SIGCHLD;
 	p->umask = 022;
 	p->start_ns = machine_now();
@@ -118,7 +119,7 @@ void process_enter(struct process *p, struct process *maker, bool sibling)
 {
 	struct proc_system *ps = p->ps;
 
-	process_get(p); /* the table's */
+	process_get(p);                      /* the table's */
 	atomic_add_relaxed(&ps->nprocs, 1u); /* a figure */
 	spin_lock(&ps->lock, RANK_PROC_TABLE);
 	p->pgid = maker ? maker->pgid : p->pid;

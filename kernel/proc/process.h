@@ -39,67 +39,69 @@ struct usage {
  * x: atomic
  */
 struct process {
-	struct proc_system *ps;        /* c */
-	uint32_t pid;                  /* c */
-	struct refcount refs;          /* the pid table, each thread, look-ups */
+	struct proc_system *ps;         /* c */
+	uint32_t pid;                   /* c */
+	struct refcount refs;           /* the pid table, each thread, look-ups */
 	struct list pid_link, all_link; /* t */
 
 	/* family: t */
-	struct process *parent;        /* t: NULL only for pid 1 */
-	struct list children, sibling; /* t: alive and zombies */
-	uint32_t pgid, sid;            /* t */
-	bool did_exec;                 /* t: setpgid by the parent is over */
-	enum process_state state;      /* t */
-	int exit_signal;               /* t: sent to the parent at the end; SIGCHLD, or another by clone */
-	int wait_status;               /* t: of a zombie, as wait4 gives it */
-	bool report_stop, report_cont; /* t: not waited for yet */
-	int stop_signal;               /* t: for WUNTRACED */
+	struct process *parent;          /* t: NULL only for pid 1 */
+	struct list children, sibling;   /* t: alive and zombies */
+	uint32_t pgid, sid;              /* t */
+	bool did_exec;                   /* t: setpgid by the parent is over */
+	enum process_state state;        /* t */
+	int exit_signal;                 /* t: sent to the parent at the end; SIGCHLD, or another by clone */
+	int wait_status;                 /* t: of a zombie, as wait4 gives it */
+	bool report_stop, report_cont;   /* t: not waited for yet */
+	int stop_signal;                 /* t: for WUNTRACED */
 	struct usage usage, child_usage; /* t: ended threads; reaped children */
-	struct waitq wait;             /* wait4 of its threads */
+	struct waitq wait;               /* wait4 of its threads */
 
-	struct spinlock lock;          /* RANK_PROC */
-	struct list threads;           /* p: those that have not left */
-	uint32_t nthreads;             /* p */
-	uint32_t unburied;             /* p: threads whose kernel stack is not freed yet */
-	bool exiting;                  /* p: exit_group or a fatal signal; first one wins */
-	int exit_status;               /* p: as wait4 gives it */
-	struct thread *exec_by;        /* p: the thread that execs and wants to be alone, or NULL */
-	struct waitq exec_wait;        /* it waits here */
-	bool stopped;                  /* p: by a stop signal */
-	struct waitq stop_wait;        /* its threads wait here for SIGCONT */
-	struct sigact actions[NSIG];   /* p */
-	struct sigpending pending;     /* p: sent to the process */
-	uint64_t oom_since;            /* t: chosen by oom.c at that time (ns since boot), or 0 */
+	struct spinlock lock;        /* RANK_PROC */
+	struct list threads;         /* p: those that have not left */
+	uint32_t nthreads;           /* p */
+	uint32_t unburied;           /* p: threads whose kernel stack is not freed yet */
+	bool exiting;                /* p: exit_group or a fatal signal; first one wins */
+	int exit_status;             /* p: as wait4 gives it */
+	struct thread *exec_by;      /* p: the thread that execs and wants to be alone, or NULL */
+	struct waitq exec_wait;      /* it waits here */
+	bool stopped;                /* p: by a stop signal */
+	struct waitq stop_wait;      /* its threads wait here for SIGCONT */
+	struct sigact actions[NSIG]; /* p */
+	struct sigpending pending;   /* p: sent to the process */
+	uint64_t oom_since;          /* t: chosen by oom.c at that time (ns since boot), or 0 */
 
-	struct vm_map *map;            /* e, t: NULL once given back; counted */
-	uint64_t trampoline;           /* e: where the sigreturn page is */
-	struct vnode *exe;             /* e: counted, or NULL; fs.h */
-	char exe_path[256];            /* e: as found, absolute */
-	char name[16];                 /* e: comm of the first thread */
+	struct vm_map *map;                              /* e, t: NULL once given back; counted */
+	uint64_t trampoline;                             /* e: where the sigreturn page is */
+	struct vnode *exe;                               /* e: counted, or NULL; fs.h */
+	char exe_path[256];                              /* e: as found, absolute */
+	char name[16];                                   /* e: comm of the first thread */
 	uint64_t arg_start, arg_end, env_start, env_end; /* e: user addresses of the strings */
 
-	struct fd_table *files;        /* e, t: counted, may be shared; NULL once given back */
-	struct vnode *cwd;             /* m: counted; fs.h */
-	uint32_t umask;                /* x-free: one word, last writer wins */
-	bool lock_future;              /* x-free, likewise: mlockall(MCL_FUTURE); ends with exec, not inherited by fork */
-	struct mutex fs_lock;          /* guards m */
+	struct fd_table *files; /* e, t: counted, may be shared; NULL once given back */
+	struct vnode *cwd;      /* m: counted; fs.h */
+	uint32_t umask;         /* x-free: one word, last writer wins */
+	bool lock_future;       /* x-free, likewise: mlockall(MCL_FUTURE); ends with exec, not inherited by fork */
+	struct mutex fs_lock;   /* guards m */
 	struct rlimit limits[RLIMIT_COUNT]; /* p */
-	uint64_t start_ns;             /* c: ns since boot */
+	ATOMIC(uint64_t)
+	space_limit;       /* x: RLIMIT_AS's soft value again, so that mmap reads no line that others write; relaxed */
+	uint64_t start_ns; /* c: ns since boot */
 
-	struct waitq vfork_wait;       /* the parent of a vfork waits here */
-	bool vfork_busy;               /* p: the parent still waits for exec or exit */
+	struct waitq vfork_wait; /* the parent of a vfork waits here */
+	bool vfork_busy;         /* p: the parent still waits for exec or exit */
 
-	struct mutex alarm_lock;       /* guards a: ITIMER_REAL; itimer.c */
+	struct mutex alarm_lock; /* guards a: ITIMER_REAL; itimer.c */
 	struct timer alarm;
 	struct work alarm_work;
 	uint64_t alarm_when, alarm_interval; /* a: ns since boot, 0: off; ns, 0: once */
-	bool alarm_held;               /* a: the timer or the work holds a reference */
+	bool alarm_held;                     /* a: the timer or the work holds a reference */
 };
 
 struct clone_args {
-	uint64_t flags;       /* CLONE_*, without CSIGNAL */
+	uint64_t flags; /* CLONE_*, without CSIGNAL */
 	uint64_t exit_signal;
-	uint64_t stack;       /* user stack pointer of the child, 0: as the parent's */
+	uint64_t stack;                 /* user stack pointer of the child, 0: as the parent's */
 	uint64_t parent_tid, child_tid; /* user addresses */
 	uint64_t tls;
 };
@@ -107,11 +109,12 @@ struct clone_args {
 /* fork, vfork, clone, clone3: tf is the caller's frame. => the child's id, or a negative error number. */
 long process_clone(struct thread *t, const struct trap_frame *tf, const struct clone_args *args);
 
-/* Gives back what a process has: its last thread, or for one that never ran who made it. No thread runs in it any more. */
+/* Gives back what a process has: its last thread, or for one that never ran who made it. No thread runs in it any more.
+ */
 void process_release(struct process *p);
 
-/* ps->bury: a thread's stack is left for good: frees it; with a process's last one it becomes a zombie and its parent hears of it.
- * Thread context, nothing held, does not wait. */
+/* ps->bury: a thread's stack is left for good: frees it; with a process's last one it becomes a zombie and its parent
+ * hears of it. Thread context, nothing held, does not wait. */
 void process_bury(struct thread *t);
 
 /* The parent of a vfork may go on. */
@@ -133,8 +136,8 @@ enum error process_single_thread(struct thread *t) MUST_CHECK;
 /* What waiting found. */
 struct wait_result {
 	uint32_t pid;
-	int status;        /* as wait4 gives it */
-	int code;          /* CLD_* */
+	int status; /* as wait4 gives it */
+	int code;   /* CLD_* */
 	struct usage usage;
 };
 /*

@@ -182,7 +182,7 @@ static void show_loadavg(struct text *t, struct proc_system *ps, struct process 
 static void show_mounts(struct text *t, struct proc_system *ps, struct process *p)
 {
 	(void)ps, (void)p;
-	text_printf(t, "rootfs / tmpfs rw 0 0\nproc /proc proc rw 0 0\n");
+	text_printf(t, "tmpfs / tmpfs rw 0 0\nproc /proc proc rw 0 0\n");
 }
 
 static void show_filesystems(struct text *t, struct proc_system *ps, struct process *p)

@@ -96,6 +96,18 @@ static long map_file(struct thread *t, uint64_t fd, unsigned flags, uint64_t siz
 	return e;
 }
 
+/* Whether so many bytes more would exceed RLIMIT_AS. Threads that map at the same time may exceed it together. */
+static bool beyond_limit(struct thread *t, uint64_t size)
+{
+	/* relaxed, both: figures. The map's size is a line that others write: it is left alone where nothing limits it.
+	 */
+	uint64_t limit = atomic_load_relaxed(&t->proc->space_limit);
+
+	if (limit == RLIM_INFINITY)
+		return false;
+	return size > limit || atomic_load_relaxed(&t->proc->map->size) > limit - size;
+}
+
 /* Where: judges address and length, sets *addr and the map's flags. size is in whole pages. */
 static long map_where(const struct vm_map *m, unsigned flags, uint64_t size, uint64_t *addr, unsigned *how)
 {
@@ -146,8 +158,7 @@ long sys_mmap(struct thread *t, const uint64_t *a)
 	e = map_where(m, flags, size, &addr, &how);
 	if (e)
 		return e;
-	/* relaxed: a figure; threads that map at the same time may exceed the limit together */
-	if (size > limit_soft(t, RLIMIT_AS) || atomic_load_relaxed(&m->size) > limit_soft(t, RLIMIT_AS) - size)
+	if (beyond_limit(t, size))
 		return -ENOMEM;
 	what.shared = type == MAP_SHARED || type == MAP_SHARED_VALIDATE;
 	what.inherit = what.shared ? INHERIT_SHARE : INHERIT_COPY;
@@ -297,9 +308,7 @@ long sys_mremap(struct thread *t, const uint64_t *a)
 		return -EFAULT;
 	if (new_size > m->bounds.end.va)
 		return -ENOMEM;
-	/* relaxed: as in mmap */
-	if (new_size > old_size && (new_size - old_size > limit_soft(t, RLIMIT_AS) ||
-				    atomic_load_relaxed(&m->size) > limit_soft(t, RLIMIT_AS) - (new_size - old_size)))
+	if (new_size > old_size && beyond_limit(t, new_size - old_size))
 		return -ENOMEM;
 	if (new_size < old_size && !fixed) { /* the end is cut off, whatever lies there */
 		if (!in_space(m, old, old_size))

@@ -224,6 +224,8 @@ static long limit_change(struct process *p, unsigned which, const struct rlimit 
 	*old = p->limits[which];
 	if (set)
 		p->limits[which] = *set;
+	if (set && which == RLIMIT_AS)
+		atomic_store_relaxed(&p->space_limit, set->soft); /* a racing mmap may go by the old one */
 	spin_unlock(&p->lock);
 	if (set && which == RLIMIT_STACK) {
 		struct vm_map *map = process_map(p);

@@ -13,12 +13,16 @@
  * as its bytes reach.
  */
 #include "proc/fs.h"
+#include "proc/sched.h"
 
 #include "vm/kmalloc.h"
 #include "vm/vm.h"
 
 /* Bytes at a time between a program's memory and an object's. */
 #define BOUNCE_BYTES (size_t)16384
+
+/* A file grows only while more than one in so many frames is free. */
+#define FILES_RESERVE 8
 
 static void *bounce_get(struct vm *vm, size_t want, size_t *size)
 {
@@ -61,6 +65,8 @@ static long regular_read(struct file *f, struct io *io, uint64_t *pos)
 			total += put;
 			if (copy != OK)
 				e = copy;
+			if (total % BLOCK_SIZE < put)
+				sched_point();
 		} else if (e == OK) {
 			break; /* truncated meanwhile */
 		}
@@ -69,11 +75,18 @@ static long regular_read(struct file *f, struct io *io, uint64_t *pos)
 	return total ? (long)total : errno_of(e);
 }
 
+/*
+ * Files are memory that no kill gives back: they may not grow into the last
+ * eighth of it. Memory is full for them then, and programs go on.
+ */
+static bool memory_full(struct vm *vm) { return frames_available(&vm->frames) < vm->frames.ram / FILES_RESERVE; }
+
 static long regular_write(struct file *f, struct io *io, uint64_t *pos)
 {
 	struct vnode *v = f->vnode;
 	size_t room, total = 0;
 	enum error e = OK;
+	bool full = false;
 	uint64_t before;
 	char *bounce;
 
@@ -94,8 +107,12 @@ static long regular_write(struct file *f, struct io *io, uint64_t *pos)
 	}
 	while (io->left > 0 && e == OK) {
 		size_t n = io->left < room ? io->left : room, got, done = 0;
-		enum error copy = io_get(io, bounce, n, &got);
+		enum error copy;
 
+		full = *pos + n > object_size(v->object) && memory_full(f->vm);
+		if (full)
+			break;
+		copy = io_get(io, bounce, n, &got);
 		if (got > 0)
 			e = object_write(v->object, *pos, bounce, got, &done);
 		*pos += done;
@@ -106,12 +123,14 @@ static long regular_write(struct file *f, struct io *io, uint64_t *pos)
 			e = ERR_IO;
 		if (e == OK)
 			e = copy;
+		if (total % BLOCK_SIZE < done)
+			sched_point();
 	}
 	mutex_unlock(&v->io);
 	kfree(&f->vm->kmalloc, bounce);
 	if (total)
 		atomic_store_relaxed(&v->mtime, fs_now(v->fs)); /* an attribute of its own */
-	return total ? (long)total : errno_of(e);
+	return total ? (long)total : full ? -ENOSPC : errno_of(e);
 }
 
 static long regular_size(struct file *f) { return (long)object_size(f->vnode->object); }
