@@ -45,11 +45,11 @@ static void secondary_main(void)
 /* There is nothing to run. */
 static void NORETURN no_init(const char *path, long error)
 {
-	const char *why = error == -ENOENT || error == -ENOTDIR ? "is not there" :
-			  error == -EACCES			? "is not a file with an execute bit" :
-			  error == -ENOEXEC			? "is not an arm64 program" :
-			  error == -ENOMEM			? "does not fit in memory" :
-								  "cannot be run";
+	const char *why = error == -ENOENT || error == -ENOTDIR ? "is not there"
+			  : error == -EACCES                    ? "is not a file with an execute bit"
+			  : error == -ENOEXEC                   ? "is not an arm64 program"
+			  : error == -ENOMEM                    ? "does not fit in memory"
+								: "cannot be run";
 
 	machine_fail("init: %s %s (error %ld): the initrd must hold a static arm64 program there", path, why, -error);
 }
@@ -57,12 +57,12 @@ static void NORETURN no_init(const char *path, long error)
 /* The first thread of pid 1, in the kernel. */
 static void init_main(void *arg)
 {
-	static const char *const environment[] = { "PATH=/bin:/sbin:/usr/bin:/usr/sbin", "HOME=/", "TERM=linux", NULL };
+	static const char *const environment[] = {"PATH=/bin:/sbin:/usr/bin:/usr/sbin", "HOME=/", "TERM=linux", NULL};
 	struct proc_system *ps = arg;
 	struct thread *t = thread_current();
 	struct process *p = t->proc;
 	char path[256] = "/init";
-	const char *argv[] = { path, NULL };
+	const char *argv[] = {path, NULL};
 	long r;
 
 	files_init(ps);

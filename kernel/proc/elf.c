@@ -23,7 +23,7 @@
 #define PF_W 2
 #define PF_R 4
 
-#define HEADERS_MAX 64            /* program headers that we read; linkers make about ten */
+#define HEADERS_MAX 64 /* program headers that we read; linkers make about ten */
 #define ALIGN_MAX (UINT64_C(1) << 30)
 
 struct elf_header {
@@ -54,7 +54,7 @@ static enum error read_exact(struct vm_object *file, uint64_t at, void *to, size
 
 static enum error check_header(const struct elf_header *h, uint64_t file_size)
 {
-	static const unsigned char ident[7] = { 0x7f, 'E', 'L', 'F', 2 /* 64 bit */, 1 /* little endian */, 1 };
+	static const unsigned char ident[7] = {0x7f, 'E', 'L', 'F', 2 /* 64 bit */, 1 /* little endian */, 1};
 
 	if (memcmp(h->ident, ident, sizeof ident) != 0 || h->version != 1 || h->machine != EM_AARCH64 ||
 	    (h->type != ET_EXEC && h->type != ET_DYN) || h->phentsize != sizeof(struct program_header))
@@ -81,7 +81,8 @@ static enum error add_segment(struct elf_image *im, const struct program_header 
 	if (im->segments == ELF_SEGMENTS_MAX || p->file_size > p->mem_size)
 		return ERR_NOEXEC;
 	/* Where nothing is taken from the file, the offset means nothing. */
-	if (p->file_size && (p->offset > file_size || file_size - p->offset < p->file_size || (p->va ^ p->offset) & PAGE_MASK))
+	if (p->file_size &&
+	    (p->offset > file_size || file_size - p->offset < p->file_size || (p->va ^ p->offset) & PAGE_MASK))
 		return ERR_NOEXEC;
 	if (p->va >= ELF_TOP || ELF_TOP - p->va < p->mem_size)
 		return ERR_NOEXEC;
@@ -94,7 +95,7 @@ static enum error add_segment(struct elf_image *im, const struct program_header 
 	if (p->mem_size > p->file_size && (p->va + p->file_size) & PAGE_MASK && p->file_size && !(p->flags & PF_W))
 		return ERR_NOEXEC;
 	s = &im->segment[im->segments++];
-	*s = (struct elf_segment){ p->va, p->file_size, p->mem_size, p->offset, prot_of(p->flags) };
+	*s = (struct elf_segment){p->va, p->file_size, p->mem_size, p->offset, prot_of(p->flags)};
 	if (im->segments == 1)
 		im->start = round_down(p->va, PAGE_SIZE);
 	im->end = round_up(p->va + p->mem_size, PAGE_SIZE);

@@ -22,17 +22,17 @@ struct elf_segment {
 };
 
 struct elf_image {
-	bool position_independent;   /* ET_DYN: va's count from 0, a bias is to be chosen */
-	uint64_t align;              /* what the bias must be a multiple of; >= PAGE_SIZE */
-	uint64_t start, end;         /* lowest address, page aligned; end of the highest segment, page aligned */
-	uint64_t brk;                /* end of the highest segment's bytes */
+	bool position_independent; /* ET_DYN: va's count from 0, a bias is to be chosen */
+	uint64_t align;            /* what the bias must be a multiple of; >= PAGE_SIZE */
+	uint64_t start, end;       /* lowest address, page aligned; end of the highest segment, page aligned */
+	uint64_t brk;              /* end of the highest segment's bytes */
 	uint64_t entry;
-	uint64_t headers;            /* where the program headers will be, 0: nowhere */
+	uint64_t headers; /* where the program headers will be, 0: nowhere */
 	uint16_t header_count;
-	bool exec_stack;             /* PT_GNU_STACK asks for it */
+	bool exec_stack; /* PT_GNU_STACK asks for it */
 	uint32_t segments;
 	struct elf_segment segment[ELF_SEGMENTS_MAX]; /* ascending, no page in two of them */
-	char interp[ELF_INTERP_MAX]; /* PT_INTERP, or "" */
+	char interp[ELF_INTERP_MAX];                  /* PT_INTERP, or "" */
 };
 
 /* Addresses that images may use: below this. */

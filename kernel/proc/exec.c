@@ -170,7 +170,8 @@ static void commit(struct exec *x, struct trap_frame *tf)
 	tf->syscall = UINT64_MAX;
 }
 
-/* Descriptors of the process's own, without those that close on exec. ps->lock guards the pointer against /proc's readers. */
+/* Descriptors of the process's own, without those that close on exec. ps->lock guards the pointer against /proc's
+ * readers. */
 static long own_files(struct process *p)
 {
 	struct fd_table *old = p->files, *files = old;

@@ -7,7 +7,7 @@
 #include "proc/errno.h"
 #include "proc/exec.h"
 
-void args_init(struct exec_args *a, struct kmalloc *k) { *a = (struct exec_args){ .k = k }; }
+void args_init(struct exec_args *a, struct kmalloc *k) { *a = (struct exec_args){.k = k}; }
 
 void args_free(struct exec_args *a)
 {

@@ -11,7 +11,7 @@ struct exec_args {
 	struct kmalloc *k;
 	char *bytes;
 	size_t used, room;
-	size_t env;            /* where the environment begins in bytes */
+	size_t env; /* where the environment begins in bytes */
 	uint32_t argc, envc;
 };
 

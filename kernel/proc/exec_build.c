@@ -36,18 +36,35 @@
 #define SIGRETURN_STACK 4720 /* a signal frame with its frame record, 16-aligned: AT_MINSIGSTKSZ */
 
 enum {
-	AT_NULL = 0, AT_PHDR = 3, AT_PHENT = 4, AT_PHNUM = 5, AT_PAGESZ = 6, AT_BASE = 7, AT_FLAGS = 8, AT_ENTRY = 9,
-	AT_UID = 11, AT_EUID = 12, AT_GID = 13, AT_EGID = 14, AT_PLATFORM = 15, AT_HWCAP = 16, AT_CLKTCK = 17,
-	AT_SECURE = 23, AT_RANDOM = 25, AT_HWCAP2 = 26, AT_EXECFN = 31, AT_MINSIGSTKSZ = 51,
+	AT_NULL = 0,
+	AT_PHDR = 3,
+	AT_PHENT = 4,
+	AT_PHNUM = 5,
+	AT_PAGESZ = 6,
+	AT_BASE = 7,
+	AT_FLAGS = 8,
+	AT_ENTRY = 9,
+	AT_UID = 11,
+	AT_EUID = 12,
+	AT_GID = 13,
+	AT_EGID = 14,
+	AT_PLATFORM = 15,
+	AT_HWCAP = 16,
+	AT_CLKTCK = 17,
+	AT_SECURE = 23,
+	AT_RANDOM = 25,
+	AT_HWCAP2 = 26,
+	AT_EXECFN = 31,
+	AT_MINSIGSTKSZ = 51,
 };
 #define AUX_PAIRS 20
 
 /* mov x8, #139 (rt_sigreturn); svc #0. Debuggers know these two words. */
-static const uint32_t trampoline_code[2] = { 0xd2801168, 0xd4000001 };
+static const uint32_t trampoline_code[2] = {0xd2801168, 0xd4000001};
 
 enum error exec_init(struct proc_system *ps)
 {
-	return object_create(ps->vm, (struct oid){ 0, 0 }, &pager_initrd, trampoline_code, sizeof trampoline_code,
+	return object_create(ps->vm, (struct oid){0, 0}, &pager_initrd, trampoline_code, sizeof trampoline_code,
 			     PAGE_SIZE, &ps->trampoline);
 }
 
@@ -55,7 +72,8 @@ static enum error enter(struct vm_map *map, uint64_t at, uint64_t size, const st
 {
 	enum error e = vm_map_enter(map, &at, size, what, MAP_AT_FREE);
 
-	return e == ERR_NOMEM ? e : e == OK ? OK : ERR_NOEXEC; /* an address that is not to be had is the file's fault */
+	/* An address that is not to be had is the file's fault. */
+	return e == OK || e == ERR_NOMEM ? e : ERR_NOEXEC;
 }
 
 static enum error map_image(struct vm_map *map, const struct elf_image *im, struct vm_object *object, uint64_t bias)
@@ -64,7 +82,7 @@ static enum error map_image(struct vm_map *map, const struct elf_image *im, stru
 
 	for (uint32_t i = 0; i < im->segments && e == OK; i++) {
 		const struct elf_segment *s = &im->segment[i];
-		struct vm_mapping what = { .prot = s->prot, .max = PROT_ALL, .inherit = INHERIT_COPY };
+		struct vm_mapping what = {.prot = s->prot, .max = PROT_ALL, .inherit = INHERIT_COPY};
 		uint64_t start = round_down(s->va, PAGE_SIZE), end = round_up(s->va + s->mem_size, PAGE_SIZE);
 		uint64_t file_end = s->file_size ? round_up(s->va + s->file_size, PAGE_SIZE) : start;
 
@@ -81,7 +99,7 @@ static enum error map_image(struct vm_map *map, const struct elf_image *im, stru
 /* A free place for an image that may lie anywhere, with the first address that fits its alignment. */
 static enum error place_anywhere(struct vm_map *map, const struct elf_image *im, uint64_t *bias)
 {
-	struct vm_mapping nothing = { .prot = PROT_NONE_, .max = PROT_NONE_, .inherit = INHERIT_COPY };
+	struct vm_mapping nothing = {.prot = PROT_NONE_, .max = PROT_NONE_, .inherit = INHERIT_COPY};
 	uint64_t size = im->end - im->start + im->align, at = 0;
 	enum error e = vm_map_enter(map, &at, size, &nothing, 0);
 
@@ -117,10 +135,16 @@ static uint64_t strings_size(const struct exec *x)
 
 static enum error map_stack(struct exec *x)
 {
-	struct vm_mapping stack = { .grows_down = true, .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY,
-				    .name = "[stack]" };
-	struct vm_mapping code = { .object = x->t->ps->trampoline, .prot = PROT_R | PROT_X, .max = PROT_R | PROT_X,
-				   .inherit = INHERIT_COPY, .name = "[vdso]" };
+	struct vm_mapping stack = {.grows_down = true,
+				   .prot = PROT_R | PROT_W,
+				   .max = PROT_ALL,
+				   .inherit = INHERIT_COPY,
+				   .name = "[stack]"};
+	struct vm_mapping code = {.object = x->t->ps->trampoline,
+				  .prot = PROT_R | PROT_X,
+				  .max = PROT_R | PROT_X,
+				  .inherit = INHERIT_COPY,
+				  .name = "[vdso]"};
 	uint64_t first = round_up(strings_size(x) + STACK_FIRST, PAGE_SIZE);
 	uint64_t limit = x->t->proc->limits[RLIMIT_STACK].soft;
 	enum error e;
@@ -181,11 +205,26 @@ static void put_aux(struct words *w, const struct exec *x, uint64_t platform, ui
 {
 	const struct elf_image *im = &x->image;
 	const uint64_t aux[AUX_PAIRS][2] = {
-		{ AT_HWCAP, context_hwcap() }, { AT_PAGESZ, PAGE_SIZE }, { AT_CLKTCK, CLK_TCK },
-		{ AT_PHDR, im->headers ? x->bias + im->headers : 0 }, { AT_PHENT, 56 }, { AT_PHNUM, im->header_count },
-		{ AT_BASE, x->interp_bias }, { AT_FLAGS, 0 }, { AT_ENTRY, x->bias + im->entry }, { AT_UID, 0 },
-		{ AT_EUID, 0 }, { AT_GID, 0 }, { AT_EGID, 0 }, { AT_SECURE, 0 }, { AT_RANDOM, random }, { AT_HWCAP2, 0 },
-		{ AT_EXECFN, x->path_at }, { AT_PLATFORM, platform }, { AT_MINSIGSTKSZ, SIGRETURN_STACK }, { AT_NULL, 0 },
+		{AT_HWCAP, context_hwcap()},
+		{AT_PAGESZ, PAGE_SIZE},
+		{AT_CLKTCK, CLK_TCK},
+		{AT_PHDR, im->headers ? x->bias + im->headers : 0},
+		{AT_PHENT, 56},
+		{AT_PHNUM, im->header_count},
+		{AT_BASE, x->interp_bias},
+		{AT_FLAGS, 0},
+		{AT_ENTRY, x->bias + im->entry},
+		{AT_UID, 0},
+		{AT_EUID, 0},
+		{AT_GID, 0},
+		{AT_EGID, 0},
+		{AT_SECURE, 0},
+		{AT_RANDOM, random},
+		{AT_HWCAP2, 0},
+		{AT_EXECFN, x->path_at},
+		{AT_PLATFORM, platform},
+		{AT_MINSIGSTKSZ, SIGRETURN_STACK},
+		{AT_NULL, 0},
 	};
 
 	for (unsigned i = 0; i < AUX_PAIRS; i++) {
@@ -223,7 +262,7 @@ static enum error write_stack(struct exec *x)
 		e = copy_out(vaddr(at), bytes, sizeof bytes);
 	words = 1 + a->argc + 1 + a->envc + 1 + 2 * AUX_PAIRS;
 	x->sp = round_down(at - words * sizeof(uint64_t), 16);
-	w = (struct words){ x->sp, e };
+	w = (struct words){x->sp, e};
 	put(&w, a->argc);
 	put_pointers(&w, a->bytes, a->argc, x->arg_start);
 	put_pointers(&w, a->bytes + a->env, a->envc, x->env_start);

@@ -12,7 +12,7 @@
 /* Owned by the thread that execs. */
 struct exec {
 	struct thread *t;
-	const char *path;           /* as the caller said: AT_EXECFN */
+	const char *path; /* as the caller said: AT_EXECFN */
 	struct exec_args args;
 	struct vnode *file, *interp; /* references */
 	struct elf_image image, interp_image;

@@ -63,7 +63,7 @@ static void power_off(const struct process *init)
 /* A group that nobody is left to continue is told so if one of it is stopped (POSIX, _exit). */
 static void wake_orphans(struct proc_system *ps, uint32_t pgid)
 {
-	struct siginfo info = { .si_code = SI_KERNEL };
+	struct siginfo info = {.si_code = SI_KERNEL};
 	bool stopped = false;
 
 	if (!process_group_orphaned(ps, pgid))
@@ -194,7 +194,7 @@ static void count_usage(struct thread *t)
 
 void thread_exit(struct thread *t, int status)
 {
-	struct groups groups = { .count = 0 };
+	struct groups groups = {.count = 0};
 	struct process *p = t->proc;
 	bool last;
 

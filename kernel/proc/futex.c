@@ -50,9 +50,9 @@ struct futex_key {
 };
 
 struct bucket {
-	struct spinlock lock;     /* RANK_FUTEX, RANK_FUTEX2 */
-	struct list waiters;      /* b: oldest first */
-	uint64_t joined;          /* b */
+	struct spinlock lock; /* RANK_FUTEX, RANK_FUTEX2 */
+	struct list waiters;  /* b: oldest first */
+	uint64_t joined;      /* b */
 } ALIGNED(CACHE_LINE);
 
 struct futex_table {
@@ -61,12 +61,12 @@ struct futex_table {
 
 /* b: the lock of its bucket */
 struct futex_waiter {
-	struct list link;                /* b */
-	struct futex_key key;            /* b */
-	uint32_t bitset;                 /* c */
-	ATOMIC(struct bucket *) bucket;  /* b: relaxed loads recheck under the lock */
-	struct wait_flag woken;          /* set under b */
-	struct thread *thread;           /* c */
+	struct list link;               /* b */
+	struct futex_key key;           /* b */
+	uint32_t bitset;                /* c */
+	ATOMIC(struct bucket *) bucket; /* b: relaxed loads recheck under the lock */
+	struct wait_flag woken;         /* set under b */
+	struct thread *thread;          /* c */
 };
 
 enum error futex_init(struct proc_system *ps)
@@ -106,13 +106,13 @@ static long make_key(struct thread *t, uint64_t addr, bool private, struct futex
 		return -EINVAL;
 	if (addr >= USER_END)
 		return -EFAULT;
-	*key = (struct futex_key){ (uintptr_t)t->map, 0, addr };
+	*key = (struct futex_key){(uintptr_t)t->map, 0, addr};
 	if (private)
 		return 0;
 	if (!vm_map_lookup(t->map, addr, &info) || addr < info.range.start.va)
 		return -EFAULT;
 	if (info.shared)
-		*key = (struct futex_key){ info.oid.port, info.oid.id, info.offset + (addr - info.range.start.va) };
+		*key = (struct futex_key){info.oid.port, info.oid.id, info.offset + (addr - info.range.start.va)};
 	return 0;
 }
 
@@ -157,7 +157,8 @@ static void wake_locked(struct futex_waiter *w)
 	struct thread *thread = w->thread;
 
 	list_remove(&w->link);
-	/* release: pairs with sched_block's acquire. The waiter takes the bucket's lock, which we hold, before w goes. */
+	/* release: pairs with sched_block's acquire. The waiter takes the bucket's lock, which we hold, before w goes.
+	 */
 	atomic_store_release(&w->woken.set, 1u);
 	sched_wake(thread);
 }
@@ -194,7 +195,7 @@ static uint32_t wake_key(struct proc_system *ps, const struct futex_key *key, ui
 
 long futex_wait(struct thread *t, uint64_t addr, bool private, uint32_t value, uint32_t bitset, uint64_t deadline)
 {
-	struct futex_waiter w = { .bitset = bitset, .thread = t };
+	struct futex_waiter w = {.bitset = bitset, .thread = t};
 	uint32_t found;
 	enum error e;
 	long r;
@@ -294,7 +295,8 @@ long futex_requeue(struct thread *t, uint64_t addr, uint64_t addr2, bool private
 		lock_both(from, to);
 		if (!expected || from->joined == joined)
 			break;
-		/* Somebody came since the read: it may have seen another value (invariant 3). Each turn, somebody has begun to wait. */
+		/* Somebody came since the read: it may have seen another value (invariant 3). Each turn, somebody has
+		 * begun to wait. */
 		unlock_both(from, to);
 		sched_point();
 	}

@@ -33,7 +33,8 @@ void proc_init(struct proc_system *ps, struct vm *vm, const struct machine_info 
 	waitq_init(&ps->oom_wait);
 	ps->thread_zone = zone_or_panic(vm, "thread", sizeof(struct thread));
 	ps->process_zone = zone_or_panic(vm, "process", sizeof(struct process));
-	if (sched_init(ps) != OK || sigqueue_init(ps) != OK || futex_init(ps) != OK || exec_init(ps) != OK || work_init(ps) != OK)
+	if (sched_init(ps) != OK || sigqueue_init(ps) != OK || futex_init(ps) != OK || exec_init(ps) != OK ||
+	    work_init(ps) != OK)
 		panic("no memory for processes");
 	/* Before the first interrupt: what is typed, or piped in, from then on is kept. */
 	if (console_create(ps, &ps->console) != 0)

@@ -19,7 +19,7 @@ static void alarm_fire(struct timer *timer)
 static void alarm_run(struct work *work)
 {
 	struct process *p = CONTAINER_OF(work, struct process, alarm_work);
-	struct siginfo info = { .si_signo = SIGALRM, .si_code = SI_KERNEL };
+	struct siginfo info = {.si_signo = SIGALRM, .si_code = SI_KERNEL};
 	uint64_t now = machine_now();
 	bool due, done;
 

@@ -40,14 +40,14 @@ static bool ending(struct process *p)
 
 /* What choose found. */
 struct choice {
-	bool wait;             /* somebody is on the way out */
+	bool wait;              /* somebody is on the way out */
 	struct process *victim; /* a reference; NULL: none */
 	uint64_t pages;
 };
 
 static struct choice choose(struct proc_system *ps, uint64_t now)
 {
-	struct choice c = { false, NULL, 0 };
+	struct choice c = {false, NULL, 0};
 
 	spin_lock(&ps->lock, RANK_PROC_TABLE);
 	LIST_FOR(m, &ps->all) {

@@ -6,9 +6,9 @@
 #include "proc/thread.h"
 
 enum oom_verdict {
-	OOM_RETRY,   /* memory may be there now: try again */
-	OOM_DIE,     /* the caller's own process is being killed: go back to where it leaves */
-	OOM_NOBODY,  /* nobody is left who could be killed */
+	OOM_RETRY,  /* memory may be there now: try again */
+	OOM_DIE,    /* the caller's own process is being killed: go back to where it leaves */
+	OOM_NOBODY, /* nobody is left who could be killed */
 };
 
 /* vm_fault said ERR_NOMEM to the current thread. Thread context, nothing held; waits. attempt: 0 the first time. */

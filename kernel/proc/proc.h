@@ -9,9 +9,9 @@
 #include "base/cpu.h"
 #include "base/list.h"
 #include "hal/machine.h"
+#include "proc/work.h"
 #include "sync/mutex.h"
 #include "sync/waitq.h"
-#include "proc/work.h"
 #include "vm/vm.h"
 
 struct process;
@@ -36,33 +36,33 @@ struct proc_system {
 	ATOMIC(uint64_t) idle[CPU_MAX / 64]; /* x: CPUs that wait for work; seq_cst, see sched.c */
 	ATOMIC(bool) online;                 /* x: the scheduler runs; release by boot, acquire by the other CPUs */
 
-	struct spinlock lock;                /* RANK_PROC_TABLE: what is marked t here and in struct process */
-	struct list by_pid[PID_BUCKETS];     /* t: processes, zombies too, by pid */
-	struct list by_tid[PID_BUCKETS];     /* t: threads by tid */
-	struct list all;                     /* t: every process, oldest first */
-	uint32_t last_id;                    /* t: the id given last */
-	bool ids_wrapped;                    /* t: ids may collide from now on */
-	ATOMIC(uint32_t) nprocs, nthreads;   /* x: alive, zombies counted; relaxed figures */
-	struct process *init;                /* t: pid 1 */
+	struct spinlock lock;              /* RANK_PROC_TABLE: what is marked t here and in struct process */
+	struct list by_pid[PID_BUCKETS];   /* t: processes, zombies too, by pid */
+	struct list by_tid[PID_BUCKETS];   /* t: threads by tid */
+	struct list all;                   /* t: every process, oldest first */
+	uint32_t last_id;                  /* t: the id given last */
+	bool ids_wrapped;                  /* t: ids may collide from now on */
+	ATOMIC(uint32_t) nprocs, nthreads; /* x: alive, zombies counted; relaxed figures */
+	struct process *init;              /* t: pid 1 */
 
-	ATOMIC(uint64_t) fatal_window;       /* x: when the count below starts anew, ns; relaxed: a rate limit */
-	ATOMIC(uint32_t) fatal_lines;        /* x: lines about fatal faults since */
+	ATOMIC(uint64_t) fatal_window; /* x: when the count below starts anew, ns; relaxed: a rate limit */
+	ATOMIC(uint32_t) fatal_lines;  /* x: lines about fatal faults since */
 
-	struct futex_table *futexes;         /* c */
-	struct vm_object *trampoline;        /* c: the page with the return from signal handlers */
+	struct futex_table *futexes;  /* c */
+	struct vm_object *trampoline; /* c: the page with the return from signal handlers */
 
-	struct waitq oom_wait;               /* a process has given its memory back */
+	struct waitq oom_wait; /* a process has given its memory back */
 
 	struct zone *thread_zone, *process_zone, *siginfo_zone; /* c */
-	void (*bury)(struct thread *t);      /* c: what becomes of a thread once its stack is left; exit.c */
-	struct thread *worker;               /* c: runs posted work in thread context; work.c */
-	struct spinlock work_lock;           /* RANK_WORK, interrupts masked */
-	struct list work;                    /* under work_lock */
-	struct wait_flag work_flag;          /* there is some: release, acquire */
-	struct work console_work;            /* input came; trap.c */
+	void (*bury)(struct thread *t); /* c: what becomes of a thread once its stack is left; exit.c */
+	struct thread *worker;          /* c: runs posted work in thread context; work.c */
+	struct spinlock work_lock;      /* RANK_WORK, interrupts masked */
+	struct list work;               /* under work_lock */
+	struct wait_flag work_flag;     /* there is some: release, acquire */
+	struct work console_work;       /* input came; trap.c */
 
-	struct fs *fs;                       /* c */
-	struct console *console;             /* c */
+	struct fs *fs;           /* c */
+	struct console *console; /* c */
 };
 
 /* The machine we run on: the current thread's. Any context once proc_init ran. */

@@ -52,7 +52,8 @@ void runq_set_timer(struct runq *rq)
 	/* relaxed: own CPU; another that queues here sends an IPI, whose handler comes here again */
 	uint64_t when = atomic_load_relaxed(&rq->timers.first);
 
-	/* rq->current is this CPU's own to change. With resched set the slice's end is known already: the next switch sets another. */
+	/* rq->current is this CPU's own to change. With resched set the slice's end is known already: the next switch
+	 * sets another. */
 	if (rq->current != rq->idle && atomic_load_relaxed(&rq->nready) && !atomic_load_relaxed(&rq->resched) &&
 	    rq->current->slice_end < when)
 		when = rq->current->slice_end;

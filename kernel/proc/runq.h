@@ -12,23 +12,23 @@
  * x: atomic
  */
 struct runq {
-	struct spinlock lock;         /* RANK_RUNQ */
-	uint32_t cpu;                 /* c */
-	struct list ready;            /* r: longest waiting first */
-	ATOMIC(uint32_t) nready;      /* x: written under lock; seq_cst against the idle set, see sched.c */
-	struct thread *current;       /* r: written by its own CPU */
-	struct thread *idle;          /* c */
-	ATOMIC(uint32_t) resched;     /* x: the thread here should let others run; relaxed, see sched.c */
+	struct spinlock lock;     /* RANK_RUNQ */
+	uint32_t cpu;             /* c */
+	struct list ready;        /* r: longest waiting first */
+	ATOMIC(uint32_t) nready;  /* x: written under lock; seq_cst against the idle set, see sched.c */
+	struct thread *current;   /* r: written by its own CPU */
+	struct thread *idle;      /* c */
+	ATOMIC(uint32_t) resched; /* x: the thread here should let others run; relaxed, see sched.c */
 
-	struct thread *dead;          /* o: was left for good; whoever comes next buries it */
-	struct thread *migrate;       /* o: was left for another CPU; whoever comes next sends it there */
-	struct vm_map *active;        /* o: whose tables are loaded; compared, never followed */
-	struct thread *fp_owner;      /* o: whose FP registers these are; compared, never followed */
+	struct thread *dead;     /* o: was left for good; whoever comes next buries it */
+	struct thread *migrate;  /* o: was left for another CPU; whoever comes next sends it there */
+	struct vm_map *active;   /* o: whose tables are loaded; compared, never followed */
+	struct thread *fp_owner; /* o: whose FP registers these are; compared, never followed */
 
 	struct timer_queue timers;
-	uint64_t armed;               /* o: what the hardware timer is set to */
-	uint64_t age_at;              /* o: when epochs get their next push here, TIMER_NEVER if nothing waits */
-	bool age_due;                 /* o: that time has come */
+	uint64_t armed;  /* o: what the hardware timer is set to */
+	uint64_t age_at; /* o: when epochs get their next push here, TIMER_NEVER if nothing waits */
+	bool age_due;    /* o: that time has come */
 
 	/* figures: x, own CPU writes, relaxed */
 	ATOMIC(uint64_t) switches, steals, wakeups, idle_ns;

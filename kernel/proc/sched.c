@@ -71,7 +71,6 @@ static void make_ready(struct thread *t, struct runq *rq, uint64_t irq)
 	runq_enqueue(t);
 }
 
-
 void sched_wake(struct thread *t)
 {
 	uint64_t irq;
@@ -460,7 +459,10 @@ bool sched_is_runnable(struct thread *t)
 	return r;
 }
 
-struct thread *sched_running(struct proc_system *ps, uint32_t cpu) { return ps->runq[cpu] ? ps->runq[cpu]->current : NULL; }
+struct thread *sched_running(struct proc_system *ps, uint32_t cpu)
+{
+	return ps->runq[cpu] ? ps->runq[cpu]->current : NULL;
+}
 
 uint64_t sched_thread_ns(struct thread *t)
 {

@@ -21,9 +21,11 @@ void sched_start(struct thread *t);
 enum error sched_start_kernel(struct proc_system *ps, const char *name, void (*entry)(void *), void *arg,
 			      struct thread **out) MUST_CHECK;
 
-/* Makes a BLOCKED thread run; anything else is left as it is. Any context, interrupts too; locks below RANK_RUNQ may be held. */
+/* Makes a BLOCKED thread run; anything else is left as it is. Any context, interrupts too; locks below RANK_RUNQ may be
+ * held. */
 void sched_wake(struct thread *t);
-/* The same when its wait can be ended by a signal (killed: by a kill only), or just makes it look: it runs in EL0 elsewhere. */
+/* The same when its wait can be ended by a signal (killed: by a kill only), or just makes it look: it runs in EL0
+ * elsewhere. */
 void sched_notify(struct thread *t, bool killed);
 
 /*
@@ -48,8 +50,8 @@ void sched_arm_timer(struct timer *timer, uint64_t when);
 /* Lets others on this CPU run. Thread context, nothing held. */
 void sched_yield(void);
 
-/* Where a long loop in the kernel may be left for others. Thread context, nothing held. Also does the epoch's chores: memory that
- * this CPU retired is freed in batches, or after a while if it is little (runq_age). */
+/* Where a long loop in the kernel may be left for others. Thread context, nothing held. Also does the epoch's chores:
+ * memory that this CPU retired is freed in batches, or after a while if it is little (runq_age). */
 void sched_point(void);
 
 /* True when return_to_user has to call sched_point. Thread context. */
@@ -65,8 +67,8 @@ struct cpumask sched_affinity(struct thread *t);
 /* The current thread runs in that address space from now on (NULL: none). */
 void sched_use_map(struct vm_map *map);
 
-/* The middle of a switch, for sched_idle.c: the best ready thread runs; the current one has its new state already. The lock of
- * this CPU's queue is held => dropped, interrupts as irq says; the caller may be on another CPU. */
+/* The middle of a switch, for sched_idle.c: the best ready thread runs; the current one has its new state already. The
+ * lock of this CPU's queue is held => dropped, interrupts as irq says; the caller may be on another CPU. */
 struct runq;
 void sched_switch(struct runq *rq, uint64_t irq);
 extern const struct sync_ops sched_sync_ops;

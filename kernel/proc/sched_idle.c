@@ -42,7 +42,8 @@ void sched_timer_interrupt(void)
 
 void sched_ipi_interrupt(void)
 {
-	/* What it is about (a queued thread, notify, resched) is in memory already; the way back to EL0 or the idle loop looks. */
+	/* What it is about (a queued thread, notify, resched) is in memory already; the way back to EL0 or the idle
+	 * loop looks. */
 	runq_set_timer(runq_here(thread_current()->ps));
 }
 
@@ -54,7 +55,8 @@ static void set_idle(struct proc_system *ps, uint32_t cpu, bool idle)
 	if (idle)
 		(void)atomic_or_seq_cst(&ps->idle[cpu / 64], bit);
 	else
-		(void)atomic_and_acq_rel(&ps->idle[cpu / 64], ~bit); /* taking it back early or late is harmless: one IPI more */
+		(void)atomic_and_acq_rel(&ps->idle[cpu / 64],
+					 ~bit); /* taking it back early or late is harmless: one IPI more */
 }
 
 static void chores(struct proc_system *ps)
@@ -98,7 +100,8 @@ static void NORETURN idle_loop(struct proc_system *ps)
 
 enum error sched_init(struct proc_system *ps)
 {
-	struct zone *zone = zone_create(&ps->vm->zones, "runq", sizeof(struct runq), CACHE_LINE, NULL, NULL, ZONE_NO_CACHE);
+	struct zone *zone =
+		zone_create(&ps->vm->zones, "runq", sizeof(struct runq), CACHE_LINE, NULL, NULL, ZONE_NO_CACHE);
 
 	if (!zone)
 		return ERR_NOMEM;

@@ -53,9 +53,9 @@ _Static_assert(sizeof(struct sigstack) == 24, "Linux's stack_t");
 
 /* Signals that were sent and not taken yet. Guarded by the process's lock. */
 struct sigpending {
-	uint64_t set;       /* SIG_BIT of each */
-	struct list queue;  /* struct sigqueue (sigqueue.h): infos; a set bit may lack its info */
-	uint32_t queued;    /* of those */
+	uint64_t set;      /* SIG_BIT of each */
+	struct list queue; /* struct sigqueue (sigqueue.h): infos; a set bit may lack its info */
+	uint32_t queued;   /* of those */
 };
 
 #endif

@@ -39,7 +39,8 @@
 
 #define STOP_SIGNALS (SIG_BIT(SIGSTOP) | SIG_BIT(SIGTSTP) | SIG_BIT(SIGTTIN) | SIG_BIT(SIGTTOU))
 #define UNMASKABLE (SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP))
-#define FAULTS (SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP) | SIG_BIT(SIGFPE) | SIG_BIT(SIGSYS))
+#define FAULTS \
+	(SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP) | SIG_BIT(SIGFPE) | SIG_BIT(SIGSYS))
 
 enum signal_default signal_default_of(int sig)
 {
@@ -63,10 +64,10 @@ enum signal_default signal_default_of(int sig)
 const char *signal_name(int sig)
 {
 	static const char *const names[] = {
-		"0", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL",
-		"SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD", "SIGCONT",
-		"SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF",
-		"SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS",
+		"0",         "SIGHUP",  "SIGINT",    "SIGQUIT", "SIGILL",   "SIGTRAP", "SIGABRT", "SIGBUS",
+		"SIGFPE",    "SIGKILL", "SIGUSR1",   "SIGSEGV", "SIGUSR2",  "SIGPIPE", "SIGALRM", "SIGTERM",
+		"SIGSTKFLT", "SIGCHLD", "SIGCONT",   "SIGSTOP", "SIGTSTP",  "SIGTTIN", "SIGTTOU", "SIGURG",
+		"SIGXCPU",   "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",   "SIGPWR",  "SIGSYS",
 	};
 
 	return (unsigned)sig < ARRAY_SIZE(names) ? names[sig] : "a real-time signal";
@@ -276,18 +277,19 @@ unsigned signal_send_group(struct proc_system *ps, uint32_t pgid, const struct s
 
 void signal_child(struct process *parent, struct process *child, int sig, int code, int status)
 {
-	struct siginfo info = { .si_signo = sig, .si_code = code };
+	struct siginfo info = {.si_signo = sig, .si_code = code};
 	bool wanted;
 
 	spin_lock(&parent->lock, RANK_PROC);
-	wanted = sig && !((code == CLD_STOPPED || code == CLD_CONTINUED) &&
-			  parent->actions[SIGCHLD - 1].flags & SA_NOCLDSTOP);
+	wanted = sig &&
+		 !((code == CLD_STOPPED || code == CLD_CONTINUED) && parent->actions[SIGCHLD - 1].flags & SA_NOCLDSTOP);
 	spin_unlock(&parent->lock);
 	info.child.pid = (int32_t)child->pid;
 	info.child.status = status;
 	info.child.utime = (int64_t)(child->usage.run_ns / (UINT64_C(1000000000) / CLK_TCK));
+	/* Not a real-time signal, so never refused; or one whose loss wait4 makes good. */
 	if (wanted)
-		(void)!signal_send_process(parent, &info); /* never a real-time signal with a full queue's error that matters */
+		(void)!signal_send_process(parent, &info);
 	(void)waitq_wake_all(&parent->wait);
 }
 

@@ -57,9 +57,10 @@ void signal_deliver(struct thread *t, struct trap_frame *tf);
 struct signal_taken {
 	struct siginfo info;
 	struct sigact action;
-	bool forced;           /* the thread's own fault */
+	bool forced; /* the thread's own fault */
 };
-/* The next signal that t must see, taken off its list; false: none. For handlers with SA_RESETHAND the default is back. */
+/* The next signal that t must see, taken off its list; false: none. For handlers with SA_RESETHAND the default is back.
+ */
 bool signal_take(struct thread *t, struct signal_taken *taken);
 
 /* One of set that is pending for t or its process, blocked or not; false: none. No action is touched. */
@@ -67,8 +68,10 @@ bool signal_take_from(struct thread *t, uint64_t set, struct siginfo *info);
 /* Clears NOTIFY_SIGNAL if nothing is to be delivered; true when t has a reason to go back: signal, stop, kill. */
 bool signal_settle(struct thread *t);
 
-/* The frame for a handler on the user's stack, and tf changed so that it runs. ERR_FAULT: the stack is bad, tf unchanged. */
-enum error signal_frame_push(struct thread *t, struct trap_frame *tf, const struct signal_taken *taken, uint64_t mask) MUST_CHECK;
+/* The frame for a handler on the user's stack, and tf changed so that it runs. ERR_FAULT: the stack is bad, tf
+ * unchanged. */
+enum error signal_frame_push(struct thread *t, struct trap_frame *tf, const struct signal_taken *taken,
+			     uint64_t mask) MUST_CHECK;
 /* Reads the frame at tf->sp back. ERR_FAULT, ERR_INVAL: nothing changed. */
 enum error signal_frame_pop(struct thread *t, struct trap_frame *tf, uint64_t *mask) MUST_CHECK;
 

@@ -118,7 +118,7 @@ long signal_queue(struct thread *t, int32_t pid, int32_t tid, const struct sigin
 
 void signal_mask_for_call(struct thread *t, uint64_t mask)
 {
-	t->saved_mask = atomic_load_relaxed(&t->sigmask); /* own */
+	t->saved_mask = atomic_load_relaxed(&t->sigmask);    /* own */
 	(void)atomic_or_acq_rel(&t->notify, NOTIFY_RESTORE); /* own flag; others change theirs at the same time */
 	signal_set_mask(t, mask);
 }

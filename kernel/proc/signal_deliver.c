@@ -23,13 +23,13 @@
 
 /* A call that waits to be restarted: its number is in tf->x[8] still, its x0 in orig_x0. */
 struct interrupted_call {
-	long result; /* -ERESTART*, or 0: none */
+	long result;     /* -ERESTART*, or 0: none */
 	uint64_t behind; /* pc behind the svc */
 };
 
 static struct interrupted_call set_back(struct trap_frame *tf)
 {
-	struct interrupted_call call = { 0, tf->pc };
+	struct interrupted_call call = {0, tf->pc};
 	long result = (long)tf->x[0];
 
 	if (tf->syscall == UINT64_MAX)

@@ -90,7 +90,7 @@ static int32_t alt_stack_state(const struct thread *t, uint64_t sp)
 long signal_altstack(struct thread *t, uint64_t sp, const struct sigstack *set, struct sigstack *old)
 {
 	if (old)
-		*old = (struct sigstack){ .sp = t->alt_sp, .flags = alt_stack_state(t, sp), .size = t->alt_size };
+		*old = (struct sigstack){.sp = t->alt_sp, .flags = alt_stack_state(t, sp), .size = t->alt_size};
 	if (!set)
 		return 0;
 	if (on_alt_stack(t, sp))
@@ -115,8 +115,8 @@ long signal_altstack(struct thread *t, uint64_t sp, const struct sigstack *set, 
 
 static enum error write_records(struct thread *t, uint64_t at, bool fault)
 {
-	struct fpsimd_record fp = { .head = { FPSIMD_MAGIC, sizeof fp } };
-	struct esr_record esr = { .head = { ESR_MAGIC, 16 } };
+	struct fpsimd_record fp = {.head = {FPSIMD_MAGIC, sizeof fp}};
+	struct esr_record esr = {.head = {ESR_MAGIC, 16}};
 	enum error e;
 
 	context_fp_save(&t->fp);
@@ -136,9 +136,9 @@ static enum error write_records(struct thread *t, uint64_t at, bool fault)
 enum error signal_frame_push(struct thread *t, struct trap_frame *tf, const struct signal_taken *taken, uint64_t mask)
 {
 	const struct sigact *a = &taken->action;
-	struct ucontext_head uc = { .mask = mask };
-	struct mcontext_head mc = { .sp = tf->sp, .pc = tf->pc, .pstate = tf->pstate };
-	uint64_t record[2] = { tf->x[29], tf->x[30] };
+	struct ucontext_head uc = {.mask = mask};
+	struct mcontext_head mc = {.sp = tf->sp, .pc = tf->pc, .pstate = tf->pstate};
+	uint64_t record[2] = {tf->x[29], tf->x[30]};
 	uint64_t top = tf->sp, at;
 	enum error e;
 
@@ -146,7 +146,7 @@ enum error signal_frame_push(struct thread *t, struct trap_frame *tf, const stru
 		top = t->alt_sp + t->alt_size;
 	top = round_down(top, 16) - sizeof record;
 	at = top - FRAME_SIZE;
-	uc.stack = (struct sigstack){ .sp = t->alt_sp, .flags = alt_stack_state(t, tf->sp), .size = t->alt_size };
+	uc.stack = (struct sigstack){.sp = t->alt_sp, .flags = alt_stack_state(t, tf->sp), .size = t->alt_size};
 	__builtin_memcpy(mc.x, tf->x, sizeof mc.x);
 	if (taken->forced)
 		mc.fault_address = t->fault_address;
@@ -223,7 +223,8 @@ enum error signal_frame_pop(struct thread *t, struct trap_frame *tf, uint64_t *m
 
 	if (at % 16 || at >= USER_END)
 		return ERR_FAULT;
-	if (copy_in(&uc, vaddr(at + AT_UCONTEXT), sizeof uc) != OK || copy_in(&mc, vaddr(at + AT_MCONTEXT), sizeof mc) != OK)
+	if (copy_in(&uc, vaddr(at + AT_UCONTEXT), sizeof uc) != OK ||
+	    copy_in(&mc, vaddr(at + AT_MCONTEXT), sizeof mc) != OK)
 		return ERR_FAULT;
 	e = read_records(at + AT_RECORDS, &fp);
 	if (e != OK)

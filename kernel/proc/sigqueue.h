@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* proc/sigqueue.h: sets of pending signals with their infos. The caller holds the lock that guards the set (p->lock). */
+/* proc/sigqueue.h: sets of pending signals with their infos. The caller holds the lock that guards the set (p->lock).
+ */
 #ifndef PROC_SIGQUEUE_H
 #define PROC_SIGQUEUE_H
 

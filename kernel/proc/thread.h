@@ -17,8 +17,8 @@
 struct vm_map;
 
 enum thread_state {
-	THREAD_NEW,     /* never ran; on no queue */
-	THREAD_READY,   /* on a run queue, or on its way to one */
+	THREAD_NEW,   /* never ran; on no queue */
+	THREAD_READY, /* on a run queue, or on its way to one */
 	THREAD_RUNNING,
 	THREAD_BLOCKED, /* waits to be woken */
 	THREAD_DEAD,    /* will never run again */
@@ -52,53 +52,53 @@ struct restart {
  * x: atomic
  */
 struct thread {
-	struct proc_system *ps;        /* c */
-	struct process *proc;          /* c: NULL for kernel and idle threads; counted */
-	struct vm_map *map;            /* o: address space; proc's, but for a moment in exec */
-	uint32_t tid;                  /* t: changes only when exec makes a thread the first one */
-	struct refcount refs;          /* running or listed: 1; look-ups */
-	struct list id_link;           /* t: ps->by_tid */
-	struct list proc_link;         /* p: proc->threads */
+	struct proc_system *ps; /* c */
+	struct process *proc;   /* c: NULL for kernel and idle threads; counted */
+	struct vm_map *map;     /* o: address space; proc's, but for a moment in exec */
+	uint32_t tid;           /* t: changes only when exec makes a thread the first one */
+	struct refcount refs;   /* running or listed: 1; look-ups */
+	struct list id_link;    /* t: ps->by_tid */
+	struct list proc_link;  /* p: proc->threads */
 
-	pfn_t stack;                   /* c: frames of the kernel stack, or PFN_NONE: a boot stack */
-	void *stack_top;               /* c */
-	struct context context;        /* r: valid while not running */
-	struct fp_state fp;            /* o: valid while not running */
-	uint64_t tls;                  /* o: TPIDR_EL0 while not running */
-	ATOMIC(uint32_t) fp_cpu;       /* o: CPU whose FP registers may still hold fp */
+	pfn_t stack;             /* c: frames of the kernel stack, or PFN_NONE: a boot stack */
+	void *stack_top;         /* c */
+	struct context context;  /* r: valid while not running */
+	struct fp_state fp;      /* o: valid while not running */
+	uint64_t tls;            /* o: TPIDR_EL0 while not running */
+	ATOMIC(uint32_t) fp_cpu; /* o: CPU whose FP registers may still hold fp */
 
-	enum thread_state state;       /* r */
-	enum wait_mode wait_mode;      /* r: valid while BLOCKED */
-	struct list run_link;          /* r */
-	ATOMIC(uint32_t) cpu;          /* r: where it runs, is queued or ran last; relaxed loads recheck under the lock */
-	struct cpumask affinity;       /* r */
-	uint64_t slice_end;            /* o: ns; when others may have the CPU */
-	uint64_t run_since;            /* o */
-	ATOMIC(uint64_t) run_ns;       /* x: CPU time; own thread writes, relaxed */
-	ATOMIC(uint64_t) switches;     /* x: times it gave up the CPU; own thread writes, relaxed */
-	ATOMIC(uint64_t) faults;       /* x: page faults; own thread writes, relaxed */
-	struct timer timer;            /* ends a wait with a deadline */
-	ATOMIC(uint32_t) timed_out;    /* x: by timer under RANK_TIMER; read under the run queue's lock */
-	const char *waits_for;         /* o: what a panic shows, or NULL */
+	enum thread_state state;    /* r */
+	enum wait_mode wait_mode;   /* r: valid while BLOCKED */
+	struct list run_link;       /* r */
+	ATOMIC(uint32_t) cpu;       /* r: where it runs, is queued or ran last; relaxed loads recheck under the lock */
+	struct cpumask affinity;    /* r */
+	uint64_t slice_end;         /* o: ns; when others may have the CPU */
+	uint64_t run_since;         /* o */
+	ATOMIC(uint64_t) run_ns;    /* x: CPU time; own thread writes, relaxed */
+	ATOMIC(uint64_t) switches;  /* x: times it gave up the CPU; own thread writes, relaxed */
+	ATOMIC(uint64_t) faults;    /* x: page faults; own thread writes, relaxed */
+	struct timer timer;         /* ends a wait with a deadline */
+	ATOMIC(uint32_t) timed_out; /* x: by timer under RANK_TIMER; read under the run queue's lock */
+	const char *waits_for;      /* o: what a panic shows, or NULL */
 
-	ATOMIC(uint32_t) notify;       /* x: NOTIFY_*; acq_rel, then a wake-up under the run queue's lock */
-	struct sigpending pending;     /* p: sent to this thread */
-	ATOMIC(uint64_t) sigmask;      /* x: own thread writes under p, others read under p */
-	uint64_t saved_mask;           /* o: with NOTIFY_RESTORE: mask before sigsuspend, ppoll, ... */
-	struct siginfo forced;         /* o: fault of this thread, delivered before anything else; si_signo 0: none */
+	ATOMIC(uint32_t) notify;   /* x: NOTIFY_*; acq_rel, then a wake-up under the run queue's lock */
+	struct sigpending pending; /* p: sent to this thread */
+	ATOMIC(uint64_t) sigmask;  /* x: own thread writes under p, others read under p */
+	uint64_t saved_mask;       /* o: with NOTIFY_RESTORE: mask before sigsuspend, ppoll, ... */
+	struct siginfo forced;     /* o: fault of this thread, delivered before anything else; si_signo 0: none */
 	uint64_t fault_address, fault_esr; /* o: for the next signal frame of a fault */
-	uint64_t alt_sp, alt_size;     /* o: sigaltstack */
-	uint32_t alt_flags;            /* o: SS_DISABLE, SS_AUTODISARM */
-	struct restart restart;        /* o */
+	uint64_t alt_sp, alt_size;         /* o: sigaltstack */
+	uint32_t alt_flags;                /* o: SS_DISABLE, SS_AUTODISARM */
+	struct restart restart;            /* o */
 
-	uint64_t set_child_tid;        /* o: user address to be given the tid when it starts, 0: none */
-	uint64_t clear_child_tid;      /* o: likewise 0, when it ends */
-	uint64_t robust_list;          /* o: user address, 0: none */
-	bool leaving;                  /* p: on its way through thread_exit */
-	bool stop_taken;               /* p: took a stop signal that no SIGCONT has overtaken yet */
-	void (*entry)(void *);         /* c: where it begins; must not return */
-	void *entry_arg;               /* c */
-	char name[16];                 /* o: comm, with NUL; others may see it half changed */
+	uint64_t set_child_tid;   /* o: user address to be given the tid when it starts, 0: none */
+	uint64_t clear_child_tid; /* o: likewise 0, when it ends */
+	uint64_t robust_list;     /* o: user address, 0: none */
+	bool leaving;             /* p: on its way through thread_exit */
+	bool stop_taken;          /* p: took a stop signal that no SIGCONT has overtaken yet */
+	void (*entry)(void *);    /* c: where it begins; must not return */
+	void *entry_arg;          /* c */
+	char name[16];            /* o: comm, with NUL; others may see it half changed */
 };
 
 /* Who runs here. Any context once proc_init ran. */

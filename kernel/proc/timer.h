@@ -23,9 +23,9 @@ struct timer {
 };
 
 struct timer_queue {
-	struct spinlock lock;    /* RANK_TIMER, interrupts masked */
-	struct timer *root;      /* q: the earliest */
-	ATOMIC(uint64_t) first;  /* its time, or TIMER_NEVER; written under lock, relaxed reads by its own CPU */
+	struct spinlock lock;   /* RANK_TIMER, interrupts masked */
+	struct timer *root;     /* q: the earliest */
+	ATOMIC(uint64_t) first; /* its time, or TIMER_NEVER; written under lock, relaxed reads by its own CPU */
 };
 
 void timer_queue_init(struct timer_queue *q);

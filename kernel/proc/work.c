@@ -51,7 +51,8 @@ static void worker(void *arg)
 		if (work)
 			work->run(work);
 		else
-			(void)!sched_block(&ps->work_flag, WAIT_ALWAYS, TIMER_NEVER); /* nothing but a wake-up ends it */
+			(void)!sched_block(&ps->work_flag, WAIT_ALWAYS,
+					   TIMER_NEVER); /* nothing but a wake-up ends it */
 		sched_point();
 	}
 }
