@@ -87,13 +87,19 @@ static void wake_orphans(struct proc_system *ps, uint32_t pgid)
 	(void)signal_send_group(ps, pgid, &info);
 }
 
-/* The groups of an ending process and its children may lose their last tie to the session. */
+/* Groups that lose a tie to their session by an end: perhaps the last one. */
 struct groups {
 	uint32_t pgid[GROUPS_MAX], count;
 };
 
-static void note_group(struct groups *g, uint32_t pgid)
+/* member's parent ties member's group to the session: it lives in another one. pid 1 does not count. ps->lock held. */
+static void note_tie_locked(struct groups *g, const struct process *member)
 {
+	const struct process *parent = member->parent;
+	uint32_t pgid = member->pgid;
+
+	if (!parent || parent == member->ps->init || parent->sid != member->sid || parent->pgid == pgid)
+		return;
 	for (uint32_t i = 0; i < g->count; i++)
 		if (g->pgid[i] == pgid)
 			return;
@@ -108,15 +114,15 @@ static void give_away_children(struct process *p, struct groups *groups)
 	bool zombies = false;
 
 	spin_lock(&ps->lock, RANK_PROC_TABLE);
-	note_group(groups, p->pgid);
+	note_tie_locked(groups, p);
 	while (!list_empty(&p->children)) {
 		struct process *child = CONTAINER_OF(p->children.next, struct process, sibling);
 
+		note_tie_locked(groups, child);
 		list_remove(&child->sibling);
 		list_append(&ps->init->children, &child->sibling);
 		child->parent = ps->init;
 		child->exit_signal = SIGCHLD;
-		note_group(groups, child->pgid);
 		zombies |= child->state == PROCESS_ZOMBIE;
 	}
 	spin_unlock(&ps->lock);
@@ -209,7 +215,6 @@ void thread_exit(struct thread *t, int status)
 		process_vfork_done(p);
 		process_release(p);
 		give_away_children(p, &groups);
-		/* Children in another group had their tie through p; p's own group had it through p's parent. */
 		for (uint32_t i = 0; i < groups.count; i++)
 			wake_orphans(p->ps, groups.pgid[i]);
 	}
