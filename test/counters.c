@@ -14,7 +14,7 @@ static void count(uint32_t cpu, void *arg)
 	(void)arg;
 	for (unsigned i = 0; i < STEPS; i++) {
 		counter_add(&counters, COUNTER_faults, 1);
-		counter_add(&counters, COUNTER_frames_freed, cpu);
+		counter_add(&counters, COUNTER_unmaps, cpu);
 		if (i % 1000 == 0) {
 			uint64_t now = counter_read(&counters, COUNTER_faults);
 
@@ -34,7 +34,7 @@ static void nothing_is_lost(void **state)
 	assert_int_equal(counter_read(&counters, COUNTER_faults), 4 * STEPS);
 	for (uint32_t i = 0; i < CPU_MAX; i++) /* nobody writes another's */
 		assert_int_equal(atomic_load_relaxed(&counters.cpu[i].value[COUNTER_faults]), i < 4 ? STEPS : 0);
-	assert_int_equal(counter_read(&counters, COUNTER_frames_freed), (1 + 2 + 3) * STEPS);
+	assert_int_equal(counter_read(&counters, COUNTER_unmaps), (1 + 2 + 3) * STEPS);
 	assert_int_equal(counter_read(&counters, COUNTER_forks), 0);
 	test_machine_destroy(&t);
 }

@@ -24,17 +24,13 @@
 	X(faults_busy, "retries", "translation or page in transit") \
 	X(faults_nomem, "retries", "no frame or no zone object") \
 	X(faults_refused, "faults", "ended in an error to the program") \
-	X(tlb_flushes, "flushes", "TLB gathers flushed") \
-	X(tlb_flushes_whole, "flushes", "of those, whole address spaces") \
-	X(frames_freed, "frames", "freed by unmapping") \
+	X(tlb_flushes, "flushes", "TLB gathers that had something to flush") \
 	X(maps, "calls", "ranges mapped") \
 	X(unmaps, "calls", "ranges unmapped") \
 	X(protects, "calls", "ranges whose protection was changed") \
 	X(forks, "calls", "address spaces forked") \
 	X(syscalls, "calls", "system calls") \
 	X(syscalls_unknown, "calls", "system calls that answered ENOSYS") \
-	X(switches, "switches", "changes of thread") \
-	X(ipis, "interrupts", "sent to other CPUs") \
 	X(oom_kills, "processes", "killed for want of memory")
 
 enum counter {

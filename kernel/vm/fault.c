@@ -254,7 +254,7 @@ static enum error break_old(struct fault *f, const struct last_look *look, pfn_t
 	}
 	unlock_both(f, &leaf);
 	if (*broken) {
-		gather_flush(&g);
+		map_flush(f->vm, &g);
 		frame_list_free_by_epoch(&f->vm->frames, &g.unlinked);
 	}
 	return e;

@@ -161,7 +161,7 @@ enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
 		entry_kill(o);
 	settle_amaps(&f, true);
 	write_protect(&f);
-	gather_flush(&f.edit.gather);
+	map_flush(parent->vm, &f.edit.gather);
 	entry_tree_commit(&x);
 	map_edit_finish(&f.edit);
 	range_lock_drop(&parent->ranges, &f.hold);

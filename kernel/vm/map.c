@@ -116,7 +116,7 @@ void vm_map_release(struct vm_map *m)
 		entry_kill(e);
 		pmap_remove(&m->pmap, e->range, &g);
 	}
-	gather_flush(&g);
+	map_flush(vm, &g);
 	frame_list_free_by_epoch(&vm->frames, &g.unlinked);
 	for (e = entry_at_or_after(m, 0); e; e = next) {
 		next = entry_at_or_after(m, e->range.end.va);
@@ -339,7 +339,7 @@ void map_edit_empty(struct map_edit *ed)
 		if (r.start.va < r.end.va)
 			pmap_remove(&m->pmap, r, &ed->gather);
 	}
-	gather_flush(&ed->gather);
+	map_flush(ed->map->vm, &ed->gather);
 	for (const struct vm_entry *o = ed->old; o; o = o->edit_next) {
 		struct amap_trash trash;
 		uint64_t start = o->range.start.va, end = o->range.end.va;
@@ -365,7 +365,7 @@ void map_edit_finish(struct map_edit *ed)
 	struct vm *vm = ed->map->vm;
 	struct vm_entry *o, *next;
 
-	gather_flush(&ed->gather);
+	map_flush(ed->map->vm, &ed->gather);
 	for (o = ed->old; o; o = next) {
 		next = o->edit_next;
 		entry_retire(vm, o);

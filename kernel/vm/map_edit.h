@@ -48,6 +48,14 @@ void map_edit_abort(struct map_edit *ed);
 /* Takes the PTEs and private pages of old within range away; after publish. Flushes. */
 void map_edit_empty(struct map_edit *ed);
 
+/* gather_flush, counted. Same context. */
+static inline void map_flush(struct vm *vm, struct tlb_gather *g)
+{
+	if (g->ranges || g->whole)
+		counter_add(&vm->counters, COUNTER_tlb_flushes, 1);
+	gather_flush(g);
+}
+
 /* Common to all: r is page aligned, not empty, within bounds. */
 enum error map_check_range(const struct vm_map *m, struct vrange r) MUST_CHECK;
 

@@ -311,7 +311,7 @@ enum error vm_map_discard(struct vm_map *m, struct vrange r)
 		if (e != OK)
 			break;
 		pmap_remove(&m->pmap, part, &ed.gather);
-		gather_flush(&ed.gather);
+		map_flush(m->vm, &ed.gather);
 		amap_trash_drop(m->vm, &trash);
 	}
 	frame_list_free_by_epoch(&m->vm->frames, &ed.gather.unlinked);

@@ -124,7 +124,7 @@ static enum error move_locked(struct map_edit *ed, struct vrange to)
 		entry_kill(e);
 		ed->gather.exclusive = true; /* dead until after the flush, and nobody else changes the map */
 		pmap_remove(&m->pmap, from, &ed->gather);
-		gather_flush(&ed->gather);
+		map_flush(m->vm, &ed->gather);
 		keep_end = vrange_size(to) < vrange_size(from) ? from.start.va + vrange_size(to) : from.end.va;
 		if (e->amap)
 			err = amap_copy_range(moved->amap, e->amap, from.start.va, keep_end,
