@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One fault against one change of the same page, at every place where the fault can be overtaken: it is stopped at its
+ * first point without a lock, then its second, and so on, and each time the change runs from end to end meanwhile.
+ * Afterwards the page must be what the change made it. The frame audit and the simulated MMU judge the rest.
+ */
+#include "test_vm.h"
+#include "vm/amap.h"
+
+#define LEAF (AMAP_FANOUT * PAGE_SIZE)
+#define WINDOW (4 * LEAF)
+
+static struct test_vm v;
+static struct vm_map *m;
+static const struct vm_mapping anon = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
+
+enum change { DISCARD_LEAF, DISCARD_PAGE, REMOVE, READ_ONLY, NOTHING_ALLOWED, REPLACE, FORK, CHANGES };
+enum before { UNTOUCHED, TOUCHED, SHARED, BEFORES };
+
+static struct {
+	uint64_t base, va;
+	enum change change;
+	bool write;
+	unsigned at, count;
+	bool stopped;
+	enum error result;
+	struct vm_map *child;
+	ATOMIC(uint32_t) turn; /* 0: the fault's; 1: the change's; 2: over */
+} duet;
+
+static void stop_at(void)
+{
+	host_point = NULL;
+	if (cpu_debug()->held_count == 0 && ++duet.count == duet.at) {
+		duet.stopped = true;
+		atomic_store_release(&duet.turn, 1u);
+		while (atomic_load_acquire(&duet.turn) == 1)
+			sched_yield();
+	}
+	host_point = stop_at;
+}
+
+static void change(void)
+{
+	struct vrange page = vrange(duet.va, duet.va + PAGE_SIZE), leaf = vrange(duet.base, duet.base + WINDOW);
+	uint64_t at = duet.va;
+
+	switch (duet.change) {
+	case DISCARD_LEAF:
+		CHECK(vm_map_discard(m, leaf) == OK);
+		break;
+	case DISCARD_PAGE:
+		CHECK(vm_map_discard(m, page) == OK);
+		break;
+	case REMOVE:
+		CHECK(vm_map_remove(m, leaf) == OK);
+		break;
+	case READ_ONLY:
+		CHECK(vm_map_protect(m, page, PROT_R) == OK);
+		break;
+	case NOTHING_ALLOWED:
+		CHECK(vm_map_protect(m, leaf, PROT_NONE_) == OK);
+		break;
+	case REPLACE:
+		CHECK(vm_map_enter(m, &at, PAGE_SIZE, &anon, MAP_AT) == OK);
+		break;
+	case FORK:
+		CHECK(vm_map_fork(m, &duet.child) == OK);
+		break;
+	default:
+		panic("no such change");
+	}
+}
+
+static void play(uint32_t cpu, void *arg)
+{
+	(void)arg;
+	if (cpu == 1) {
+		while (atomic_load_acquire(&duet.turn) == 0)
+			cpu_relax();
+		if (atomic_load_acquire(&duet.turn) == 1) {
+			change();
+			atomic_store_release(&duet.turn, 0u);
+		}
+		return;
+	}
+	host_point = stop_at;
+	duet.result = vm_fault(m, vaddr(duet.va), duet.write ? PROT_W : PROT_R);
+	host_point = NULL;
+	if (!duet.stopped)
+		atomic_store_release(&duet.turn, 2u);
+}
+
+/* The page as the next access finds it, by what had been there and what was done. */
+static void judge(enum before before)
+{
+	uint64_t x = 0xdead, there = before == UNTOUCHED ? 0 : 5;
+	enum error e = test_load(m, duet.va, &x);
+
+	switch (duet.change) {
+	case DISCARD_LEAF:
+	case DISCARD_PAGE:
+	case REPLACE:
+		assert_int_equal(e, OK);
+		assert_int_equal(x, 0);
+		break;
+	case REMOVE:
+		assert_int_equal(e, ERR_FAULT);
+		break;
+	case NOTHING_ALLOWED:
+		assert_int_equal(e, ERR_ACCESS);
+		break;
+	case READ_ONLY:
+		assert_int_equal(x, there);
+		assert_int_equal(test_store(m, duet.va, 6), ERR_ACCESS);
+		break;
+	case FORK:
+		/* What the parent writes from now on is its own. */
+		assert_int_equal(x, there);
+		assert_int_equal(test_store(m, duet.va, 7), OK);
+		pmap_activate(&duet.child->pmap);
+		assert_int_equal(test_load(duet.child, duet.va, &x), OK);
+		assert_int_equal(x, there);
+		pmap_activate(&m->pmap);
+		vm_map_release(duet.child);
+		break;
+	default:
+		break;
+	}
+}
+
+/* One fault, stopped at its n-th point; false: it has fewer. */
+static bool round_of(enum before before, unsigned n)
+{
+	struct vm_map *sharer = NULL;
+	uint64_t at = UINT64_C(0x40000000);
+
+	assert_int_equal(vm_map_enter(m, &at, WINDOW, &anon, MAP_AT), OK);
+	duet.base = at;
+	duet.va = at + LEAF + 3 * PAGE_SIZE;
+	duet.at = n;
+	duet.count = 0;
+	duet.stopped = false;
+	atomic_store_relaxed(&duet.turn, 0u);
+	if (before != UNTOUCHED)
+		assert_int_equal(test_store(m, duet.va, 5), OK);
+	if (before == SHARED)
+		assert_int_equal(vm_map_fork(m, &sharer), OK);
+	/* No PTE, so that there is something to fault for. */
+	assert_int_equal(vm_map_protect(m, vrange(at, at + WINDOW), PROT_NONE_), OK);
+	assert_int_equal(vm_map_protect(m, vrange(at, at + WINDOW), PROT_R | PROT_W), OK);
+	run_on_cpus(v.t.m, 2, play, NULL);
+	if (duet.stopped) {
+		assert_true(duet.result == OK || duet.result == ERR_FAULT || duet.result == ERR_ACCESS);
+		judge(before);
+	}
+	if (sharer)
+		vm_map_release(sharer);
+	vm_map_check(m);
+	(void)epoch_poll(&v.vm->epoch);
+	return duet.stopped;
+}
+
+static void every_point(void **state)
+{
+	(void)state;
+	test_vm_init(&v, NULL);
+	assert_int_equal(vm_map_create(v.vm, &m), OK);
+	pmap_activate(&m->pmap);
+	for (unsigned b = 0; b < BEFORES; b++)
+		for (unsigned c = 0; c < CHANGES; c++)
+			for (unsigned w = 0; w < 2; w++) {
+				unsigned n = 1;
+
+				duet.change = (enum change)c;
+				duet.write = w;
+				while (round_of((enum before)b, n))
+					n++;
+				assert_true(n > 10); /* it has been stopped in many places */
+			}
+	pmap_deactivate(v.pmaps);
+	vm_map_release(m);
+	test_vm_destroy(&v);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(every_point) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
