@@ -7,6 +7,10 @@ LAYER_LIST := mk/layers.txt
 check: ## Layers, image, unit tests in three host configurations, boots and guest tests in QEMU
 	@BUILD=$(call sq,$(B)) tools/check $(CHECKS)
 
+.PHONY: mutants
+mutants: ## Planted bugs, each of which must turn a test red [MUTANTS=pattern]
+	@BUILD=$(call sq,$(B)) tools/mutants $(MUTANTS)
+
 .PHONY: layers
 layers: $(K_OBJ) $(host-plain_LIB) ## Includes and linked symbols against the order of mk/layers.txt
 	@tools/layers $(LAYER_LIST) $(K)/obj $(B)/host-plain/obj
