@@ -7,11 +7,10 @@
  * thread behind another CPU, then waits for an interrupt. The order that loses no
  * thread (sched.c, "Idle and queues"):
  *
- *	bit in ps->idle = 1          interrupts are masked from here on
- *	own queue empty?             who queued here before this sent an IPI or we see it
- *	others' nready == 0?         who queues there after this sees the bit and sends an IPI
- *	wait                         an IPI sent meanwhile is pending and ends the wait at once
- *	bit = 0
+ *	chores                       if an interrupt says meanwhile that there are more (age_due, input), it is seen
+ *below bit in ps->idle = 1          interrupts are masked from here on own queue empty?             who queued here
+ *before this sent an IPI or we see it others' nready == 0?         who queues there after this sees the bit and sends
+ *an IPI wait                         an IPI sent meanwhile is pending and ends the wait at once bit = 0
  *
  * The hardware timer is set to the earliest of: the CPU's first timer, the end of
  * the running thread's slice if another waits, the next push for the epoch if this
@@ -54,19 +53,25 @@ static void set_idle(struct proc_system *ps, uint32_t cpu, bool idle)
 	/* seq_cst: see the theory in sched.c */
 	if (idle)
 		(void)atomic_or_seq_cst(&ps->idle[cpu / 64], bit);
-	else
-		(void)atomic_and_acq_rel(&ps->idle[cpu / 64],
-					 ~bit); /* taking it back early or late is harmless: one IPI more */
+	else /* taking it back early or late is harmless: one IPI more */
+		(void)atomic_and_acq_rel(&ps->idle[cpu / 64], ~bit);
 }
 
-static void chores(struct proc_system *ps)
+static void chores(struct proc_system *ps, struct runq *rq)
 {
+	rq->age_due = false; /* own CPU's interrupt sets it: whatever it meant is looked at now */
 	/* relaxed: own CPU's. Advancing the epoch for others is theirs to do: they are awake. */
 	if (atomic_load_relaxed(&ps->vm->epoch.cpu[cpu_id()].pending))
 		(void)epoch_poll(&ps->vm->epoch);
 	if (ps->console && console_pending(ps->console))
 		console_service(ps->console);
 	runq_age(ps);
+}
+
+/* Something came up since chores began. Interrupts masked: what comes later ends the wait. */
+static bool more_chores(struct proc_system *ps, struct runq *rq)
+{
+	return rq->age_due || (ps->console && console_pending(ps->console));
 }
 
 static void NORETURN idle_loop(struct proc_system *ps)
@@ -76,13 +81,13 @@ static void NORETURN idle_loop(struct proc_system *ps)
 	for (;;) {
 		uint64_t irq;
 
-		chores(ps);
+		chores(ps, rq);
 		irq = cpu_irq_save();
 		atomic_store_relaxed(&rq->resched, 0u); /* own CPU: idle looks at its queue anyway */
 		set_idle(ps, rq->cpu, true);
 		/* relaxed: who queues here after this sends an IPI, which ends the wait */
 		if (!atomic_load_relaxed(&rq->nready) && !runq_steal(ps, rq) && !atomic_load_relaxed(&rq->nready) &&
-		    !(ps->console && console_pending(ps->console)))
+		    !more_chores(ps, rq))
 			machine_wait_for_interrupt();
 		set_idle(ps, rq->cpu, false);
 		/* relaxed: own lock or IPI, as above */
