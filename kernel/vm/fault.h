@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vm/fault.h: a program touched an address that its tables do not allow, yet. Theory: fault.c and doc/fault.md. */
+/* vm/fault.h: a program touched an address that its tables do not allow, yet. Theory: fault.c. */
 #ifndef VM_FAULT_H
 #define VM_FAULT_H
 
