@@ -58,8 +58,22 @@ enum host_offence {
 	HOST_OFFENCES
 };
 
+/* What hardware is free to do; answers are in [0, n), 0 is the tame one. */
+enum host_whim {
+	HOST_WHIM_TLBI,     /* n 2: a broadcast invalidation arrives 0 at once, 1 not before the DSB */
+	HOST_WHIM_WALKER,   /* n values that a walker may see: 0 the newest, rising with age */
+	HOST_WHIM_PREFETCH, /* 0 nothing; else a speculative walk, on a vCPU and near an address that the answer picks */
+	HOST_WHIM_EVICT,    /* 0 nothing; else an entry of the accessing vCPU's TLB goes */
+	HOST_WHIM_SPURIOUS, /* n 2: 1: this access faults, though it would be allowed */
+	HOST_WHIMS
+};
+
 /*
  * What the harness tells the machine; all may be NULL. context is passed back.
+ * choose: answers whims in the place of the machine's own seed (config.tlbi, prefetch, then mean nothing).
+ * walked: a walker of the attached vCPU read value from the descriptor at p (a host address) and goes on by it.
+ * user_access: a program, or a user copy, touches n bytes of a frame at that host address.
+ * now: what machine_now() is, for runs that must replay.
  * frame_free: is that frame free (owned by nobody) right now? Called by any
  * vCPU under its TLB lock: takes no lock, makes no user access.
  * user_copy_fault: copy_in and friends met a fault; true: mapped now, try again.
@@ -71,6 +85,10 @@ struct host_ops {
 	bool (*user_copy_fault)(void *context, const struct host_fault *fault);
 	void (*report)(void *context, enum host_offence what, const char *text);
 	void (*panic_info)(void *context);
+	unsigned (*choose)(void *context, enum host_whim whim, unsigned n);
+	void (*walked)(void *context, const void *p, uint64_t value);
+	void (*user_access)(void *context, const void *bytes, size_t n, bool write);
+	uint64_t (*now)(void *context);
 	void *context;
 };
 
@@ -92,6 +110,11 @@ struct host_config {
 	enum host_tlbi tlbi;
 	uint32_t prefetch;       /* one TLB miss in so many also fetches a neighbour; 4. UINT32_MAX: never */
 	uint32_t break_check;    /* one TLB fill in so many is compared with the other vCPUs' TLBs; 4 */
+	/*
+	 * Walkers see a store to a descriptor only after its CPU's DSB (or that of a CPU that has read it), or earlier
+	 * by HOST_WHIM_WALKER. For machines whose vCPUs are fibers of one thread only.
+	 */
+	bool late_stores;
 	const char *command_line;
 	struct host_ops ops;
 };
@@ -111,6 +134,9 @@ void host_set_ops(struct host_machine *m, const struct host_ops *ops);
 /* The calling thread becomes / stops being that vCPU. One thread per vCPU at a time (asserted). */
 void host_attach(struct host_machine *m, uint32_t cpu);
 void host_detach(void);
+
+/* For fibers: the calling thread goes on as that vCPU of m; attached or not is not looked at. m NULL: as none. */
+void host_become(struct host_machine *m, uint32_t cpu);
 
 /* The machine of the attached vCPU. */
 static inline struct host_machine *host_machine(void) { return host_cpu_self()->machine; }
