@@ -391,7 +391,7 @@ static void others_caches_are_reached(void **state)
 	for (count = 0; frame_alloc(&m->frames, CHUNK_ORDER, 0, FRAME_ANON, &f) == OK; count++)
 		frame_list_push(&m->frames, &all, f);
 	frame_list_free(&m->frames, &all);
-	memory_drain(m);
+	memory_empty(m);
 	for (; frame_alloc(&m->frames, CHUNK_ORDER, 0, FRAME_ANON, &f) == OK; count--)
 		frame_list_push(&m->frames, &all, f);
 	assert_int_equal(count, 0);

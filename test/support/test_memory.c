@@ -41,7 +41,7 @@ static void drain_epochs(struct test_memory *m)
 	become_cpu(m, self);
 }
 
-void memory_drain(struct test_memory *m)
+void memory_empty(struct test_memory *m)
 {
 	drain_epochs(m);
 	zones_drain(&m->zones);
@@ -53,7 +53,7 @@ void memory_check(struct test_memory *m)
 {
 	struct frame_audit now;
 
-	memory_drain(m);
+	memory_empty(m);
 	frame_core_check(&m->frames.core);
 	if (!frame_audit(&m->frames, &now))
 		panic("frame audit: %s at frame %#lx", now.problem, (unsigned long)now.where.fn);

@@ -22,7 +22,7 @@ struct test_memory {
 struct test_memory *memory_open(uint32_t ncpus, uint64_t ram);
 
 /* Drains zones, epochs and caches; then every frame must be where it was after boot. Any thread of the machine. */
-void memory_drain(struct test_memory *m);
+void memory_empty(struct test_memory *m);
 void memory_check(struct test_memory *m);
 
 /* memory_check, and the machine is gone. */

@@ -33,6 +33,7 @@
 
 _Thread_local struct host_cpu *host_self;
 _Thread_local void (*host_point)(void);
+_Thread_local void (*host_relax)(void);
 const struct machine_ops *machine_ops;
 
 /* --- waiting --- */

@@ -26,6 +26,8 @@ extern _Thread_local struct host_cpu *host_self;
 
 /* Called at every cpu_point() of this thread unless NULL: an explorer's chance to run another vCPU. */
 extern _Thread_local void (*host_point)(void);
+/* Called in the place of all that cpu_relax() does unless NULL: this vCPU waits for another one. */
+extern _Thread_local void (*host_relax)(void);
 
 /* Panics: the thread is no vCPU / the address is not RAM. */
 void NORETURN host_not_attached(void);
@@ -50,6 +52,10 @@ static inline void cpu_point(void)
 /* Whoever holds what we wait for may have no host core: always let go of ours. */
 static inline void cpu_relax(void)
 {
+	if (UNLIKELY(host_relax != NULL)) {
+		host_relax();
+		return;
+	}
 	cpu_point();
 	sched_yield();
 }
