@@ -54,39 +54,55 @@ enum host_offence {
 	HOST_NO_BREAK,      /* another translation of the same address is still cached (break before make) */
 	HOST_ASID_SHARED,   /* one ASID is live for two root tables */
 	HOST_INCOHERENT,    /* code is fetched from a frame whose bytes were not made coherent */
-	HOST_BAD_TABLE,     /* a descriptor that makes no sense: outside RAM, global in user space, reserved encoding */
+	HOST_BAD_TABLE,     /* a descriptor that makes no sense: outside RAM, global in user space, reserved or contradicting bits */
+	HOST_STALE,         /* rights were taken away, who did so has gone back to its program, and a TLB still gives them */
+	HOST_ALIEN_FRAME,   /* a program reaches a frame that holds a table or is the kernel's, or a walk one that is no table */
 	HOST_OFFENCES
+};
+
+/* What a frame is, as frame_kind knows it. */
+enum host_frame {
+	HOST_FRAME_UNKNOWN = 0, /* not judged */
+	HOST_FRAME_FREE,
+	HOST_FRAME_TABLE,       /* translation tables and what else pmap keeps in frames */
+	HOST_FRAME_DATA,        /* a program may be given it */
+	HOST_FRAME_KERNEL,      /* nobody but the kernel may reach it */
 };
 
 /* What hardware is free to do; answers are in [0, n), 0 is the tame one. */
 enum host_whim {
 	HOST_WHIM_TLBI,     /* n 2: a broadcast invalidation arrives 0 at once, 1 not before the DSB */
 	HOST_WHIM_WALKER,   /* n values that a walker may see: 0 the newest, rising with age */
-	HOST_WHIM_PREFETCH, /* 0 nothing; else a speculative walk, on a vCPU and near an address that the answer picks */
-	HOST_WHIM_EVICT,    /* 0 nothing; else an entry of the accessing vCPU's TLB goes */
+	HOST_WHIM_PREFETCH, /* 0 nothing; else a speculative walk, on a vCPU, to an address and a depth that the answer picks */
+	HOST_WHIM_EVICT,    /* 0 nothing; else an entry goes that the access would have used */
 	HOST_WHIM_SPURIOUS, /* n 2: 1: this access faults, though it would be allowed */
 	HOST_WHIMS
 };
 
 /*
  * What the harness tells the machine; all may be NULL. context is passed back.
- * choose: answers whims in the place of the machine's own seed (config.tlbi, prefetch, then mean nothing).
- * walked: a walker of the attached vCPU read value from the descriptor at p (a host address) and goes on by it.
+ * choose: answers whims in the place of the machine's own seed (config.tlbi, prefetch, break_check then mean nothing).
+ * Called under hardware locks too: gives no other vCPU its turn.
+ * walked: a walker of that vCPU read value from the descriptor at p (a host address) and goes on by it.
+ * barrier: the attached vCPU executes a DSB.
  * user_access: a program, or a user copy, touches n bytes of a frame at that host address.
  * now: what machine_now() is, for runs that must replay.
  * frame_free: is that frame free (owned by nobody) right now? Called by any
  * vCPU under its TLB lock: takes no lock, makes no user access.
+ * frame_kind: more than frame_free, in its place, under the same rules.
  * user_copy_fault: copy_in and friends met a fault; true: mapped now, try again.
  * report: an offence; when it returns, the machine goes on. NULL: panic.
  * panic_info: what else a panic should print.
  */
 struct host_ops {
 	bool (*frame_free)(void *context, pfn_t f);
+	enum host_frame (*frame_kind)(void *context, pfn_t f);
 	bool (*user_copy_fault)(void *context, const struct host_fault *fault);
 	void (*report)(void *context, enum host_offence what, const char *text);
 	void (*panic_info)(void *context);
 	unsigned (*choose)(void *context, enum host_whim whim, unsigned n);
-	void (*walked)(void *context, const void *p, uint64_t value);
+	void (*walked)(void *context, uint32_t cpu, const void *p, uint64_t value);
+	void (*barrier)(void *context);
 	void (*user_access)(void *context, const void *bytes, size_t n, bool write);
 	uint64_t (*now)(void *context);
 	void *context;
@@ -164,6 +180,12 @@ enum error host_user_exec(vaddr_t va, uint32_t *insn, struct host_fault *fault) 
 enum error host_user_sync_icache(vaddr_t va, struct host_fault *fault) MUST_CHECK;
 
 /* --- what tests ask and tell --- */
+
+/*
+ * The attached vCPU's kernel operation is over: rights that it took away must be gone from all TLBs (HOST_STALE).
+ * A program's access (host_user_*, not copy_in and its like) says the same.
+ */
+void host_returned(void);
 
 /*
  * A frame run of 2^order has just become free: reports every translation or
