@@ -114,7 +114,7 @@ void memory_user_access(uint32_t cpu, const void *p, size_t n, bool write);
 /*
  * A history is what each CPU called and what came back, in order. Each operation is
  * one or more steps on a model state; each step takes effect at one moment between call and return, steps
- * of one operation in any order unless ordered. The judge searches for an order of all steps in which the model gives
+ * of one operation in any order unless ordered; optional ones may be left out. The judge searches for an order of all steps in which the model gives
  * the results that were seen; none: the run is wrong.
  */
 #define HISTORY_OPS 24        /* per CPU */
@@ -124,6 +124,7 @@ struct history_step {
 	uint8_t what;             /* the model's own code */
 	uint8_t page, space;      /* on what */
 	uint8_t argument;
+	bool optional;            /* may be left out: part of an operation that failed half-way */
 	uint64_t value;           /* stored, or seen */
 	int result;               /* as returned */
 };

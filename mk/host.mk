@@ -17,7 +17,7 @@ S_SRC := $(wildcard stress/*.c)
 
 H_CFLAGS := -std=gnu11 -g -pthread -fno-omit-frame-pointer -fno-common -fno-strict-aliasing $(WARN) \
 	-isystem $(CK) -isystem $(FDT) -Ikernel -Ikernel/hal/host $(CK_DEFS) -DSTRATA_CHECKED=$(HOST_CHECKED)
-T_CFLAGS := -Itest -Itest/support
+T_CFLAGS := -Itest -Itest/support -Iexplore
 
 define host_config
 $(1)_LIB := $$(H_SRC:%.c=$(B)/$(1)/obj/%.o)
@@ -42,6 +42,8 @@ $$($(1)_TST): $(B)/$(1)/test/%: $(B)/$(1)/obj/test/%.o $(B)/$(1)/libsupport.a $(
 	$$(call say,LD,$$@)
 	@mkdir -p $$(@D)
 	$(Q)$$(HOSTCC) -pthread -rdynamic $$(SAN_$(1)) -o $$@.$$$$$$$$ -Wl,--start-group $$^ -Wl,--end-group -lcmocka && mv $$@.$$$$$$$$ $$@
+
+$(B)/$(1)/test/history: $(B)/$(1)/obj/explore/history.o
 
 $(B)/$(1)/stress: $$($(1)_STR) $(B)/$(1)/libsupport.a $(B)/$(1)/libstrata.a
 	$$(call say,LD,$$@)
