@@ -143,10 +143,10 @@ int main(int argc, char **argv)
 		w->base = w->root->windows + i / ROOTS * WINDOW * PAGE_SIZE;
 		w->random = (s.seed + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ ((uint64_t)i << 40) ^ 88172645463325252u;
 	}
-	s.v.vm->frames.fail = fail_sometimes;
+	frames_fail_by(&s.v.vm->frames, fail_sometimes, NULL);
 	s.end = machine_now() + seconds * 1000000000u;
 	run_on_cpus(s.v.t.m, s.threads, run, &s);
-	s.v.vm->frames.fail = NULL;
+	frames_fail_by(&s.v.vm->frames, NULL, NULL);
 	for (uint32_t n = 0; n < ROOTS; n++) {
 		vm_map_check(s.root[n].map);
 		vm_map_release(s.root[n].map);

@@ -168,14 +168,13 @@ static void steps_that_fail(void **state)
 	uint64_t one_in = 12;
 
 	(void)state;
-	v.vm->frames.fail = fail_some;
-	v.vm->frames.fail_arg = &one_in;
+	frames_fail_by(&v.vm->frames, fail_some, &one_in);
 	for (unsigned i = 0; i < 400; i++) {
 		step(rnd(3) != 0);
 		if (i % 8 == 0)
 			compare();
 	}
-	v.vm->frames.fail = NULL;
+	frames_fail_by(&v.vm->frames, NULL, NULL);
 }
 
 /* A reader that entered its section before a change sees the old version whole, until it leaves. */

@@ -73,10 +73,9 @@ static enum error starve(enum error (*operation)(void), void (*after_failure)(vo
 
 	for (uint64_t n = 1;; n++) {
 		left = n;
-		v.vm->frames.fail_arg = &left;
-		v.vm->frames.fail = fail_nth;
+		frames_fail_by(&v.vm->frames, fail_nth, &left);
 		e = operation();
-		v.vm->frames.fail = NULL;
+		frames_fail_by(&v.vm->frames, NULL, NULL);
 		if (e != ERR_NOMEM)
 			break;
 		failures++;

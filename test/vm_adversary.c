@@ -320,10 +320,9 @@ static void failed_move_keeps_tables(void **state)
 		assert_int_equal(test_store(m, va + BLOCK_SIZE, 2), OK);
 		assert_int_equal(vm_map_discard(m, vrange(va, va + BLOCK_SIZE)), OK);
 		left = n;
-		v.vm->frames.fail_arg = &left;
-		v.vm->frames.fail = fail_nth;
+		frames_fail_by(&v.vm->frames, fail_nth, &left);
 		e = vm_map_remap(m, vrange(va, va + 2 * BLOCK_SIZE), 2 * BLOCK_SIZE, true, true, &to);
-		v.vm->frames.fail = NULL;
+		frames_fail_by(&v.vm->frames, NULL, NULL);
 	}
 	assert_int_equal(e, OK);
 	assert_int_equal(load(to + BLOCK_SIZE), 2);

@@ -308,7 +308,7 @@ static NOINLINE enum error alloc_slow(struct frames *f, unsigned order, unsigned
 	uint32_t index = 0;
 	bool found;
 
-	if (f->fail && f->fail(f->fail_arg))
+	if (frames_may_fail(f) && frames_must_fail(f))
 		return ERR_NOMEM;
 	if (order == 0)
 		found = get_single(f, &index);
@@ -332,7 +332,7 @@ enum error frame_alloc(struct frames *f, unsigned order, unsigned flags, enum fr
 	uint32_t n, index;
 
 	ASSERT_CHECKED(order <= FRAME_ORDER_MAX && !is_idle(owner));
-	if (UNLIKELY(f->fail != NULL || order != 0))
+	if (UNLIKELY(frames_may_fail(f) || order != 0))
 		return alloc_slow(f, order, flags, owner, out);
 	gate_enter(&c->gate, RANK_FRAME_CACHE);
 	n = atomic_load_relaxed(&c->count);

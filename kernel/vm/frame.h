@@ -38,8 +38,14 @@ struct frame_cache {
 	uint32_t frame[FRAME_CACHE_MAX];
 } ALIGNED(CACHE_LINE);
 
+/* Asked before an allocation; true: it fails, as if there were no memory. In the allocation's context: any lock may be held. */
+typedef bool frames_fail_fn(void *arg);
+
 /* One machine's RAM. The first group is fixed after frames_init but for what is said. */
 struct frames {
+	/* first: so that an allocation reads it without computing an address */
+	ATOMIC(frames_fail_fn *) fail; /* x: frames_fail_by; NULL normally */
+	void *fail_arg;                /* what fail is given; written before it */
 	struct vm_page *pages; /* one a frame from first on, holes between banks included */
 	pfn_t first;           /* frame of pages[0]; 2 MiB aligned */
 	uint64_t count;        /* of pages */
@@ -50,12 +56,6 @@ struct frames {
 	uint32_t cache_batch; /* how many go to or from the core at once */
 	uint32_t blocks_max;  /* blocks a CPU keeps */
 	struct epoch *epoch;
-	/*
-	 * Tests: asked before every allocation of frames and of zone objects;
-	 * true makes it fail. NULL normally. Set while nobody allocates.
-	 */
-	bool (*fail)(void *arg);
-	void *fail_arg;
 	ATOMIC(uint32_t) searching; /* x: allocations that are emptying caches now; written only then */
 
 	struct frame_core core ALIGNED(CACHE_LINE);
@@ -130,6 +130,32 @@ static inline pfn_t frame_of_bytes(const void *p) { return paddr_to_pfn(virt_to_
 
 /* Boot data that is needed no longer (the initrd): reserved RAM becomes free. Whole frames within [start, end). */
 void frames_release(struct frames *f, paddr_t start, paddr_t end);
+
+/*
+ * From now on asked is called before every allocation of frames and of zone objects; NULL: none. arg stays the
+ * same from the first call on, unless nobody allocates at the moment of the change. Any context; other CPUs notice at
+ * their next allocation. Switched off it costs a load and a branch an allocation.
+ */
+static inline void frames_fail_by(struct frames *f, frames_fail_fn *asked, void *arg)
+{
+	if (asked && f->fail_arg != arg)
+		f->fail_arg = arg;
+	atomic_store_release(&f->fail, asked); /* pairs with frames_must_fail */
+}
+
+/* Whether somebody wants to be asked. */
+static inline bool frames_may_fail(const struct frames *f)
+{
+	return UNLIKELY(atomic_load_relaxed(&f->fail) != NULL); /* frames_must_fail looks again */
+}
+
+/* The allocation under way must fail. */
+static inline bool frames_must_fail(const struct frames *f)
+{
+	frames_fail_fn *asked = atomic_load_acquire(&f->fail); /* pairs with frames_fail_by: fail_arg is there */
+
+	return asked && asked(f->fail_arg);
+}
 
 /* Empties every CPU's cache into the core. At any time; other CPUs may go on. */
 void frames_drain(struct frames *f);

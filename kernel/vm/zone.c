@@ -206,7 +206,7 @@ void *zone_alloc(struct zone *z)
 	const struct frames *f = z->slabs.frames;
 	void *object = NULL;
 
-	if (LIKELY(f->fail == NULL) || !f->fail(f->fail_arg))
+	if (LIKELY(!frames_may_fail(f)) || !frames_must_fail(f))
 		object = LIKELY(z->rounds) ? alloc_cached(z) : from_slabs(&z->slabs);
 	if (UNLIKELY(!object)) {
 		atomic_add_relaxed(&z->failures, UINT64_C(1)); /* a statistic */

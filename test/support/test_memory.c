@@ -102,6 +102,5 @@ void memory_fail(struct test_memory *m, uint64_t one_in)
 {
 	m->fail_one_in = one_in;
 	atomic_store_relaxed(&m->turn, UINT64_C(0)); /* nobody allocates now */
-	m->frames.fail_arg = m;
-	m->frames.fail = one_in ? fail_some : NULL;
+	frames_fail_by(&m->frames, one_in ? fail_some : NULL, m);
 }
