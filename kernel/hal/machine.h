@@ -74,6 +74,12 @@ void NORETURN machine_fail(const char *format, ...) PRINTF_LIKE(1, 2);
 /* Stops the machine; status 0..255 reaches whoever started it. */
 void NORETURN machine_power_off(unsigned status);
 
+/*
+ * The name of the function that holds a kernel address, and how far in; NULL: none is known. For messages. Any
+ * context. (The simulated machine has no kernel image, and does not define it.)
+ */
+const char *machine_symbol(uint64_t address, uint64_t *offset);
+
 /* Frames' bytes, by the direct map; page aligned. */
 void machine_zero_frame(paddr_t frame);
 void machine_copy_frame(paddr_t to, paddr_t from);

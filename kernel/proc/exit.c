@@ -27,6 +27,7 @@
  */
 #include "base/assert.h"
 #include "base/print.h"
+#include "proc/fail_nth.h"
 #include "proc/fd.h"
 #include "proc/fs.h"
 #include "proc/futex.h"
@@ -204,6 +205,8 @@ void thread_exit(struct thread *t, int status)
 	struct process *p = t->proc;
 	bool last;
 
+	if (UNLIKELY(t->fail_armed))
+		fail_nth_exit(t);
 	futex_thread_leaves(t);
 	count_usage(t);
 	sched_use_map(NULL);

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "proc/console.h"
 #include "proc/exec.h"
+#include "proc/fail_nth.h"
 #include "proc/futex.h"
 #include "proc/process.h"
 #include "proc/sched.h"
@@ -31,6 +32,7 @@ void proc_init(struct proc_system *ps, struct vm *vm, const struct machine_info 
 	}
 	list_init(&ps->all);
 	waitq_init(&ps->oom_wait);
+	fail_nth_init(ps);
 	ps->thread_zone = zone_or_panic(vm, "thread", sizeof(struct thread));
 	ps->process_zone = zone_or_panic(vm, "process", sizeof(struct process));
 	if (sched_init(ps) != OK || sigqueue_init(ps) != OK || futex_init(ps) != OK || exec_init(ps) != OK ||

@@ -18,6 +18,7 @@ struct process;
 struct thread;
 struct runq;
 struct futex_table;
+struct fail_sites;
 struct fs;      /* proc/fs.h: mounted files */
 struct console; /* proc/console.h */
 
@@ -52,6 +53,10 @@ struct proc_system {
 	struct vm_object *trampoline; /* c: the page with the return from signal handlers */
 
 	struct waitq oom_wait; /* a process has given its memory back */
+
+	struct mutex fail_lock;        /* fail_nth.c: what follows */
+	uint32_t fail_armed;           /* under fail_lock: threads whose allocations may be made to fail */
+	struct fail_sites *fail_sites; /* set once, under fail_lock, before the first failure: vm/fail_sites.h */
 
 	struct zone *thread_zone, *process_zone, *siginfo_zone; /* c */
 	void (*bury)(struct thread *t); /* c: what becomes of a thread once its stack is left; exit.c */

@@ -108,8 +108,11 @@ static long node(struct vnode *dir, const char *name, size_t length, enum vnode_
 		 const void *data, uint64_t pid, struct vnode **out)
 {
 	uint32_t mode = kind == VNODE_DIRECTORY ? 0555 : kind == VNODE_SYMLINK ? 0777 : 0444;
-	long e = vnode_create_bare(dir->fs, kind, mode, out);
+	long e;
 
+	if (kind == VNODE_FILE && ops != &file_vnode_ops)
+		mode |= 0200;
+	e = vnode_create_bare(dir->fs, kind, mode, out);
 	if (e)
 		return e;
 	vnode_name(*out, "%.*s", (int)length, name);
@@ -350,7 +353,7 @@ static long pid_lookup(struct vnode *dir, const char *name, size_t length, struc
 	const struct procfs_file *file = find_file(procfs_process_files, name, length);
 
 	if (file)
-		return node(dir, name, length, VNODE_FILE, &file_vnode_ops, file, dir->data2, out);
+		return node(dir, name, length, VNODE_FILE, file->ops ? file->ops : &file_vnode_ops, file, dir->data2, out);
 	if (length == 2 && memcmp(name, "fd", 2) == 0)
 		return node(dir, name, length, VNODE_DIRECTORY, &fd_dir_ops, NULL, dir->data2, out);
 	for (uintptr_t i = 0; i < LINKS; i++)

@@ -11,6 +11,7 @@
 struct procfs_file {
 	const char *name; /* NULL ends a table */
 	void (*show)(struct text *text, struct proc_system *ps, struct process *p);
+	const struct vnode_ops *ops; /* not NULL: the file is this instead, and may be written */
 };
 extern const struct procfs_file procfs_system_files[];  /* procfs_system.c */
 extern const struct procfs_file procfs_process_files[]; /* procfs_process.c */

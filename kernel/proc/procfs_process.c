@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "hal/uaccess.h"
+#include "proc/fail_nth.h"
 #include "proc/procfs.h"
 #include "proc/sched.h"
 #include "proc/thread.h"
@@ -327,7 +328,9 @@ static void show_limits(struct text *t, struct proc_system *ps, struct process *
 }
 
 const struct procfs_file procfs_process_files[] = {
-	{"cmdline", show_cmdline}, {"comm", show_comm},     {"environ", show_environ},
-	{"limits", show_limits},   {"maps", show_maps},     {"stat", show_stat},
-	{"statm", show_statm},     {"status", show_status}, {NULL, NULL},
+	{"cmdline", show_cmdline, NULL}, {"comm", show_comm, NULL},
+	{"environ", show_environ, NULL}, {"fail-nth", NULL, &fail_nth_vnode_ops},
+	{"limits", show_limits, NULL},   {"maps", show_maps, NULL},
+	{"stat", show_stat, NULL},       {"statm", show_statm, NULL},
+	{"status", show_status, NULL},   {NULL, NULL, NULL},
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "hal/machine.h"
+#include "proc/fail_nth.h"
 #include "proc/procfs.h"
 #include "proc/sched.h"
 #include "vm/counters.h"
@@ -191,6 +192,12 @@ static void show_filesystems(struct text *t, struct proc_system *ps, struct proc
 	text_printf(t, "nodev\ttmpfs\nnodev\tproc\n");
 }
 
+static void show_fail_sites(struct text *t, struct proc_system *ps, struct process *p)
+{
+	(void)p;
+	fail_nth_show_sites(t, ps);
+}
+
 static void show_version(struct text *t, struct proc_system *ps, struct process *p)
 {
 	(void)ps, (void)p;
@@ -204,17 +211,18 @@ static void show_cmdline(struct text *t, struct proc_system *ps, struct process 
 }
 
 const struct procfs_file procfs_system_files[] = {
-	{"cmdline", show_cmdline},
-	{"counters", show_counters},
-	{"cpuinfo", show_cpuinfo},
-	{"filesystems", show_filesystems},
-	{"frames", show_frames},
-	{"loadavg", show_loadavg},
-	{"meminfo", show_meminfo},
-	{"mounts", show_mounts},
-	{"stat", show_stat},
-	{"uptime", show_uptime},
-	{"version", show_version},
-	{"zones", show_zones},
-	{NULL, NULL},
+	{"cmdline", show_cmdline, NULL},
+	{"counters", show_counters, NULL},
+	{"cpuinfo", show_cpuinfo, NULL},
+	{"fail-sites", show_fail_sites, NULL},
+	{"filesystems", show_filesystems, NULL},
+	{"frames", show_frames, NULL},
+	{"loadavg", show_loadavg, NULL},
+	{"meminfo", show_meminfo, NULL},
+	{"mounts", show_mounts, NULL},
+	{"stat", show_stat, NULL},
+	{"uptime", show_uptime, NULL},
+	{"version", show_version, NULL},
+	{"zones", show_zones, NULL},
+	{NULL, NULL, NULL},
 };

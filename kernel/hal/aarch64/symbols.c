@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "hal/machine.h"
+
 /* Sorted by offset; made by tools/symbols. */
 struct symbol {
 	uint32_t offset; /* of the function, from image_start */
@@ -33,3 +35,5 @@ const char *symbol_of(uint64_t address, uint64_t *offset)
 	*offset = at - symbols_start[low].offset;
 	return symbols_names + symbols_start[low].name;
 }
+
+const char *machine_symbol(uint64_t address, uint64_t *offset) { return symbol_of(address, offset); }
