@@ -19,14 +19,15 @@
 #define D_AF (UINT64_C(1) << 10)
 #define D_NG (UINT64_C(1) << 11)
 #define D_DBM (UINT64_C(1) << 51)
+#define D_PXN (UINT64_C(1) << 53)
 #define D_UXN (UINT64_C(1) << 54)
 #define D_UXN_BELOW (UINT64_C(1) << 60)
 #define D_NO_EL0_BELOW (UINT64_C(1) << 61)
 #define D_RO_BELOW (UINT64_C(1) << 62)
 
 /* What an ordinary data page has, without type bits: EL0 reads and writes, no execution. */
-#define D_DATA (D_USER | D_SH | D_AF | D_NG | D_UXN)
-#define D_CODE (D_USER | D_RO | D_SH | D_AF | D_NG)
+#define D_DATA (D_USER | D_SH | D_AF | D_NG | D_PXN | D_UXN)
+#define D_CODE (D_USER | D_RO | D_SH | D_AF | D_NG | D_PXN)
 
 /* The descriptor of va at that level, with missing tables above it linked in. */
 struct pte *table_slot(struct test_machine *t, paddr_t root, uint64_t va, unsigned level);

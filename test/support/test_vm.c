@@ -6,15 +6,25 @@
 #include "base/print.h"
 #include "hal/armv8/pmap_private.h"
 
-static bool is_free(void *context, pfn_t f)
+static enum host_frame frame_kind(void *context, pfn_t f)
 {
 	struct test_vm *v = context;
-	enum frame_owner owner;
 
 	if (!frame_is_ram(&v->vm->frames, f))
-		return true;
-	owner = page_owner(frame_page(&v->vm->frames, f));
-	return owner == FRAME_FREE || owner == FRAME_CACHED;
+		return HOST_FRAME_FREE;
+	switch (page_owner(frame_page(&v->vm->frames, f))) {
+	case FRAME_FREE:
+	case FRAME_CACHED:
+		return HOST_FRAME_FREE;
+	case FRAME_TABLE:
+		return HOST_FRAME_TABLE;
+	case FRAME_ANON:
+	case FRAME_OBJECT:
+	case FRAME_WIRED: /* the shared zero page */
+		return HOST_FRAME_DATA;
+	default:
+		return HOST_FRAME_KERNEL;
+	}
 }
 
 static void take_stock(struct test_vm *v, uint64_t owned[FRAME_OWNER_COUNT])
@@ -45,7 +55,7 @@ void test_vm_init(struct test_vm *v, const struct host_config *config)
 
 	if (config)
 		c = *config;
-	c.ops.frame_free = is_free;
+	c.ops.frame_kind = frame_kind;
 	c.ops.context = v;
 	v->vm = calloc(1, sizeof *v->vm);
 	v->pmaps = calloc(1, sizeof *v->pmaps);

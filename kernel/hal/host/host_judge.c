@@ -24,11 +24,13 @@
 static uint64_t get(const uint64_t *x) { return __atomic_load_n(x, __ATOMIC_RELAXED); }
 static void put(uint64_t *x, uint64_t v) { __atomic_store_n(x, v, __ATOMIC_RELAXED); }
 
-void event_note(struct host_vcpu *v, enum event_kind kind, uint64_t a, uint64_t b, uint64_t c)
+uint64_t event_number(struct host_machine *m) { return __atomic_add_fetch(&m->events, 1, __ATOMIC_RELAXED); }
+
+void event_note(struct host_vcpu *v, uint64_t number, enum event_kind kind, uint64_t a, uint64_t b, uint64_t c)
 {
 	struct event *e = &v->event[v->next_event++ % EVENTS];
 
-	put(&e->number, __atomic_add_fetch(&v->cpu.machine->events, 1, __ATOMIC_RELAXED));
+	put(&e->number, number);
 	put(&e->kind, kind);
 	put(&e->a, a);
 	put(&e->b, b);
@@ -43,18 +45,20 @@ void judge_note(struct verdict *v, enum host_offence what, uint32_t cpu, const s
 	*v = (struct verdict){ .guilty = true, .what = what, .cpu = cpu, .entry = *e, .va = va, .pa = pa, .why = why };
 }
 
-bool judge_frame_free(struct host_machine *m, uint64_t pa)
+enum host_frame judge_frame(struct host_machine *m, uint64_t pa)
 {
 	const struct host_ops *ops = &m->config.ops;
 	void (*point)(void) = host_point;
-	bool is_free;
+	pfn_t f = paddr_to_pfn(paddr(pa));
+	enum host_frame kind = HOST_FRAME_UNKNOWN;
 
-	if (!ops->frame_free)
-		return false;
 	host_point = NULL; /* under a hardware lock no vCPU gives way */
-	is_free = ops->frame_free(ops->context, paddr_to_pfn(paddr(pa)));
+	if (ops->frame_kind)
+		kind = ops->frame_kind(ops->context, f);
+	else if (ops->frame_free && ops->frame_free(ops->context, f))
+		kind = HOST_FRAME_FREE;
 	host_point = point;
-	return is_free;
+	return kind;
 }
 
 struct note {
@@ -66,7 +70,7 @@ static bool concerns(const struct event *e, const struct verdict *v)
 {
 	switch ((enum event_kind)e->kind) {
 	case EVENT_PTE:
-		return e->a == v->entry.desc_pa;
+		return e->a == v->entry.desc_pa || (v->culprit_pa && e->a == v->culprit_pa);
 	case EVENT_TLBI:
 	case EVENT_TLBI_DONE:
 		return ((e->c & EVENT_ALL_ASIDS) || (e->c & UINT16_MAX) == v->entry.asid) && e->a <= v->va && v->va < e->b;
@@ -116,7 +120,8 @@ static void print_history(FILE *f, struct host_machine *m, const struct verdict 
 		switch ((enum event_kind)e->kind) {
 		case EVENT_PTE:
 			fprintf(f, "descriptor at %#llx: %s %#llx\n", (unsigned long long)e->a,
-				e->c ? "read-modify-write gives" : "stored", (unsigned long long)e->b);
+				e->c == EVENT_PTE_HARDWARE ? "hardware makes" : e->c ? "read-modify-write gives" : "stored",
+				(unsigned long long)e->b);
 			break;
 		case EVENT_TLBI:
 		case EVENT_TLBI_DONE:
@@ -140,6 +145,7 @@ void judge_deliver(struct host_machine *m, struct verdict *v)
 		[HOST_FREED_FRAME] = "freed frame reached", [HOST_FREED_TABLE] = "freed table walked",
 		[HOST_NO_BREAK] = "no break before make", [HOST_ASID_SHARED] = "ASID live for two root tables",
 		[HOST_INCOHERENT] = "incoherent code fetched", [HOST_BAD_TABLE] = "senseless descriptor",
+		[HOST_STALE] = "stale rights", [HOST_ALIEN_FRAME] = "frame of another owner reached",
 	};
 	const struct host_ops *ops = &m->config.ops;
 	char *text = NULL;
@@ -158,6 +164,9 @@ void judge_deliver(struct host_machine *m, struct verdict *v)
 	fprintf(f, "  level %u descriptor %#llx at %#llx, cached at event #%llu\n", v->entry.level,
 		(unsigned long long)v->entry.desc, (unsigned long long)v->entry.desc_pa,
 		(unsigned long long)v->entry.filled);
+	if (v->culprit_pa)
+		fprintf(f, "  CPU %u took rights away at event #%llu, by the descriptor at %#llx, and has returned since\n",
+			v->culprit, (unsigned long long)v->culprit_event, (unsigned long long)v->culprit_pa);
 	print_history(f, m, v);
 	fclose(f);
 	if (ops->report) {

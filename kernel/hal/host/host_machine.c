@@ -86,7 +86,7 @@ static bool config_complete(struct host_config *c)
 	if (!c->break_check)
 		c->break_check = 4;
 	if (c->ncpus > CPU_MAX || c->banks > MACHINE_BANKS || c->tlb_entries > HOST_TLB_MAX ||
-	    c->tlbi > HOST_TLBI_LATE || (c->asid_bits != 4 && c->asid_bits != 8 && c->asid_bits != 16))
+	    c->tlbi > HOST_TLBI_LATE || (c->late_stores && c->ncpus > 64) || (c->asid_bits != 4 && c->asid_bits != 8 && c->asid_bits != 16))
 		return false;
 	for (uint32_t i = 0; i < c->banks; i++) {
 		const struct host_bank *b = &c->bank[i];
@@ -135,7 +135,16 @@ static enum error ram_create(struct host_machine *m)
 	}
 	m->info.banks = c->banks;
 	m->coherent = calloc((m->ram_end - m->ram_start) >> PAGE_SHIFT, 1);
-	return m->coherent ? OK : ERR_NOMEM;
+	if (!m->coherent)
+		return ERR_NOMEM;
+	/* As large as RAM, and as little of it in use as there are tables. */
+	m->restricted = mmap(NULL, m->ram_end - m->ram_start, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (m->restricted == MAP_FAILED) {
+		m->restricted = NULL;
+		return ERR_NOMEM;
+	}
+	return c->late_stores ? late_init(m) : OK;
 }
 
 static enum error vcpus_create(struct host_machine *m)
@@ -171,6 +180,9 @@ static void release(struct host_machine *m)
 	}
 	free(m->vcpu);
 	free(m->coherent);
+	late_destroy(m);
+	if (m->restricted)
+		munmap(m->restricted, m->ram_end - m->ram_start);
 	if (m->map)
 		munmap(m->map, m->map_bytes);
 	free(m);
@@ -227,6 +239,12 @@ void host_detach(void)
 	__atomic_store_n(&v->attached, false, __ATOMIC_RELEASE);
 }
 
+void host_become(struct host_machine *m, uint32_t cpu)
+{
+	ASSERT(!m || cpu < m->config.ncpus);
+	host_self = m ? &m->vcpu[cpu].cpu : NULL;
+}
+
 bool host_is_ram(const struct host_machine *m, uint64_t pa, uint64_t bytes)
 {
 	for (uint32_t i = 0; i < m->info.banks; i++)
@@ -239,7 +257,13 @@ bool host_is_ram(const struct host_machine *m, uint64_t pa, uint64_t bytes)
 
 const struct machine_info *machine_info(void) { return &host_machine()->info; }
 const struct mmu_features *mmu_features(void) { return &host_machine()->features; }
-uint64_t machine_now(void) { return host_clock() - host_machine()->boot; }
+
+uint64_t machine_now(void)
+{
+	const struct host_machine *m = host_machine();
+
+	return m->config.ops.now ? m->config.ops.now(m->config.ops.context) : host_clock() - m->boot;
+}
 
 bool machine_option(const char *key, char *value, size_t size)
 {
@@ -289,6 +313,8 @@ void host_frame_written(paddr_t frame)
 {
 	/* relaxed: a judge's note; program order and the frame's own publication carry it */
 	__atomic_store_n(host_coherent(host_machine(), frame.pa), 0, __ATOMIC_RELAXED);
+	if (host_machine()->late)
+		late_forget(host_machine(), frame.pa);
 }
 
 void machine_zero_frame(paddr_t frame)

@@ -2,16 +2,19 @@
 /*
  * hal/host/host_mmu.c: the MMU operations of hal/mmu.h on the simulated machine.
  *
- * Descriptors. Stores are seen by the walker at once; pte_written is the one
- * place that every store passes, walker_load in host_walk.c the one place
- * where the walker reads.
+ * Descriptors. host_pte.c has the accesses and tells what they do. Walkers see a
+ * store at once, or late (host_late.c); walker_load in host_walk.c is the one
+ * place where they read. Who takes rights away is noted for host_sense.c.
  *
  * Invalidation. A broadcast takes each vCPU's tlb_lock in turn and drops what
  * it covers. Accesses hold that lock from translation to the last byte, so an
  * access through the old translation either is over or comes after the drop:
  * what DSB promises after TLBI. When the drop happens is the machine's whim
  * (config.tlbi): at once, or not before the issuing vCPU's DSB; so a
- * missing DSB after TLBI shows as a stale entry.
+ * missing DSB after TLBI shows as a stale entry. With ops.choose the harness says which.
+ *
+ * There are local invalidations (this CPU only, at once) and broadcast ones. The kernel sends no inter-processor
+ * interrupt to have another CPU invalidate (hal/mmu.h has none), so none is simulated.
  *
  *	issuer:  store invalid   DSB    TLBI .......... DSB
  *	drop:                            ^ now or late ^
@@ -32,66 +35,70 @@
 
 /* --- descriptors --- */
 
-/* Where a walker that sees stores late would be told. */
-static void pte_written(const struct pte *p, uint64_t v, bool rmw)
+static bool restricts(uint64_t old, uint64_t v)
 {
-	event_note(host_vcpu_self(), EVENT_PTE, virt_to_phys(p).pa, v, rmw);
+	if (!(old & HD_VALID))
+		return false;
+	return !(v & HD_VALID) || (old ^ v) & (HD_ADDR_MASK | HD_TABLE) || old & ~v & (HD_AP_EL0 | HD_AF) ||
+	       v & ~old & (HD_AP_RO | HD_UXN | HD_TABLE_RO | HD_TABLE_NO_EL0 | HD_TABLE_UXN);
 }
 
-uint64_t mmu_pte_load(const struct pte *p) { return atomic_load_acquire(&p->word); }
-uint64_t mmu_pte_load_seq_cst(const struct pte *p) { return atomic_load_seq_cst(&p->word); }
-
-/* The event is noted first: a report by whoever walks into the new value then finds it. */
-void mmu_pte_store(struct pte *p, uint64_t v)
+uint64_t host_pte_newest(const struct pte *p)
 {
-	pte_written(p, v, false);
-	atomic_store_release(&p->word, v);
+	struct host_machine *m = host_machine();
+
+	if (m->late)
+		return late_newest(m, virt_to_phys(p).pa);
+	/* relaxed: to compare with; who may take rights away is alone with the descriptor but for AF and AP[2] */
+	return __atomic_load_n(&p->word.x, __ATOMIC_RELAXED);
 }
 
-void mmu_pte_store_seq_cst(struct pte *p, uint64_t v)
+uint64_t host_pte_begins(const struct pte *p, uint64_t old, uint64_t v)
 {
-	pte_written(p, v, false);
-	atomic_store_seq_cst(&p->word, v);
+	struct host_vcpu *self = host_vcpu_self();
+	struct host_machine *m = self->cpu.machine;
+	uint64_t number;
+
+	whim_speculate(m);
+	number = event_number(m);
+	if (restricts(old, v)) {
+		self->restricted = number;
+		/* relaxed: the store of the descriptor comes after it and carries it (host_sense.c) */
+		__atomic_store_n(&m->restricted[(virt_to_phys(p).pa - m->ram_start) / 8],
+				 number << 8 | (self->cpu.id + 1), __ATOMIC_RELAXED);
+	}
+	return number;
 }
 
-bool mmu_pte_cas(struct pte *p, uint64_t *expected, uint64_t v)
+void host_pte_changes(const struct pte *p, uint64_t number, uint64_t old, uint64_t v, bool rmw)
 {
-	bool won = atomic_cas_seq_cst(&p->word, expected, v);
+	struct host_vcpu *self = host_vcpu_self();
+	struct host_machine *m = self->cpu.machine;
+	uint64_t pa = virt_to_phys(p).pa;
 
-	if (won)
-		pte_written(p, v, true);
-	return won;
+	event_note(self, number, EVENT_PTE, pa, v, rmw ? EVENT_PTE_RMW : 0);
+	if (!m->late)
+		return;
+	if (rmw)
+		late_read(m, self->cpu.id, pa, old);
+	late_stored(m, self->cpu.id, pa, old, v);
 }
 
-uint64_t mmu_pte_swap(struct pte *p, uint64_t v)
+void host_pte_was_read(const struct pte *p, uint64_t v)
 {
-	pte_written(p, v, true);
-	return atomic_swap_seq_cst(&p->word, v);
-}
+	struct host_vcpu *self = host_vcpu_self();
+	struct host_machine *m = self->cpu.machine;
 
-uint64_t mmu_pte_and(struct pte *p, uint64_t mask)
-{
-	uint64_t old;
-
-	cpu_point();
-	old = __atomic_fetch_and(&p->word.x, mask, __ATOMIC_SEQ_CST);
-	pte_written(p, old & mask, true);
-	return old;
-}
-
-uint64_t mmu_pte_or(struct pte *p, uint64_t mask)
-{
-	uint64_t old = atomic_or_seq_cst(&p->word, mask);
-
-	pte_written(p, old | mask, true);
-	return old;
+	if (m->late)
+		late_read(m, self->cpu.id, virt_to_phys(p).pa, v);
 }
 
 /* --- invalidation --- */
 
 static void tlbi_note(struct host_vcpu *v, enum event_kind kind, const struct tlbi *t, uint64_t flags)
 {
-	event_note(v, kind, t->start, t->end, t->asid | (t->last_level ? EVENT_LAST_LEVEL : 0) | flags);
+	event_note(v, event_number(v->cpu.machine), kind, t->start, t->end,
+		   t->asid | (t->last_level ? EVENT_LAST_LEVEL : 0) | flags);
 }
 
 static void tlbi_complete(struct host_vcpu *issuer, const struct tlbi *t)
@@ -122,18 +129,27 @@ static void complete_pending(struct host_vcpu *v)
 	v->npending = 0;
 }
 
+static enum host_tlbi arrival(struct host_vcpu *v)
+{
+	struct host_machine *m = v->cpu.machine;
+
+	if (whim_asked(m))
+		return whim_ask(m, HOST_WHIM_TLBI, 2) ? HOST_TLBI_LATE : HOST_TLBI_NOW;
+	if (m->config.tlbi == HOST_TLBI_RANDOM)
+		return host_next_random(&v->lazy) & 1 ? HOST_TLBI_NOW : HOST_TLBI_LATE;
+	return m->config.tlbi;
+}
+
 static void tlbi_issue(struct tlbi t)
 {
 	struct host_vcpu *v = host_vcpu_self();
-	enum host_tlbi when = v->cpu.machine->config.tlbi;
 
 	ASSERT(t.asid < 1u << mmu_features()->asid_bits);
 	cpu_point();
+	whim_speculate(v->cpu.machine);
 	host_count(&v->stats.invalidations, 1);
 	tlbi_note(v, EVENT_TLBI, &t, 0);
-	if (when == HOST_TLBI_RANDOM)
-		when = host_next_random(&v->lazy) & 1 ? HOST_TLBI_NOW : HOST_TLBI_LATE;
-	if (when == HOST_TLBI_NOW) {
+	if (arrival(v) == HOST_TLBI_NOW) {
 		tlbi_complete(v, &t);
 		return;
 	}
@@ -166,6 +182,7 @@ void mmu_tlbi_local_page(uint32_t asid, vaddr_t va)
 	struct tlbi t = { TLBI_RANGE, asid, page, page + PAGE_SIZE, false };
 
 	cpu_point();
+	whim_speculate(v->cpu.machine);
 	pthread_mutex_lock(&v->tlb_lock);
 	tlb_drop_va(&v->tlb, asid, page);
 	tlb_drop_va(&v->walks, asid, page);
@@ -179,6 +196,7 @@ void mmu_tlbi_local_all(void)
 	struct tlbi t = { TLBI_ASID, 0, 0, UINT64_MAX, false };
 
 	cpu_point();
+	whim_speculate(v->cpu.machine);
 	pthread_mutex_lock(&v->tlb_lock);
 	tlb_drop_all(&v->tlb);
 	tlb_drop_all(&v->walks);
@@ -188,13 +206,33 @@ void mmu_tlbi_local_all(void)
 
 /* --- barriers --- */
 
-/* Stores reach the walker at once: nothing to wait for. */
-void mmu_dsb_ishst(void) { cpu_point(); }
+/* What this vCPU stored, and what it read, is in memory and seen by all walkers. */
+static void push_stores(struct host_vcpu *v)
+{
+	struct host_machine *m = v->cpu.machine;
+
+	whim_speculate(m);
+	/* A full barrier of the host, which orders this thread with no other. Its value means nothing. */
+	(void)__atomic_exchange_n(&v->barriers, 0, __ATOMIC_SEQ_CST);
+	if (m->config.ops.barrier)
+		m->config.ops.barrier(m->config.ops.context);
+	if (m->late)
+		late_pushed(m, v->cpu.id);
+}
+
+void mmu_dsb_ishst(void)
+{
+	cpu_point();
+	push_stores(host_vcpu_self());
+}
 
 void mmu_dsb_ish(void)
 {
+	struct host_vcpu *v = host_vcpu_self();
+
 	cpu_point();
-	complete_pending(host_vcpu_self());
+	push_stores(v);
+	complete_pending(v);
 }
 
 /* Each access translates anew, so a context change needs no synchronisation here. */
@@ -220,6 +258,7 @@ static void load(struct host_vcpu *v, bool loaded, uint64_t root, uint32_t asid)
 	uint64_t ttbr = loaded ? (uint64_t)asid << 48 | root : 0;
 
 	cpu_point();
+	whim_speculate(v->cpu.machine);
 	pthread_mutex_lock(&v->tlb_lock);
 	v->loaded = loaded;
 	v->root = root;
@@ -227,7 +266,7 @@ static void load(struct host_vcpu *v, bool loaded, uint64_t root, uint32_t asid)
 	pthread_mutex_unlock(&v->tlb_lock);
 	__atomic_store_n(&v->clash, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&v->ttbr, ttbr, __ATOMIC_RELAXED);
-	event_note(v, EVENT_LOAD, root, asid, 0);
+	event_note(v, event_number(v->cpu.machine), EVENT_LOAD, root, asid, 0);
 }
 
 void mmu_load_user(paddr_t root, uint32_t asid)

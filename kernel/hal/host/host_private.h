@@ -29,6 +29,7 @@
 #define HD_VALID BIT(0)
 #define HD_TABLE BIT(1)     /* levels 0..2: table; level 3: page */
 #define HD_ATTR_MASK BITS(4, 2)
+#define HD_NS BIT(5)
 #define HD_AP_EL0 BIT(6)
 #define HD_AP_RO BIT(7)
 #define HD_SH_MASK BITS(9, 8)
@@ -36,6 +37,8 @@
 #define HD_NG BIT(11)
 #define HD_ADDR_MASK BITS(47, 12)
 #define HD_DBM BIT(51)
+#define HD_CONTIGUOUS BIT(52)
+#define HD_PXN BIT(53)
 #define HD_UXN BIT(54)
 #define HD_TABLE_UXN BIT(60)
 #define HD_TABLE_NO_EL0 BIT(61)
@@ -45,6 +48,12 @@
 #define HIER_RO 1
 #define HIER_NO_EL0 2
 #define HIER_UXN 4
+
+static inline uint8_t host_table_hier(uint64_t desc)
+{
+	return (uint8_t)((desc & HD_TABLE_RO ? HIER_RO : 0) | (desc & HD_TABLE_NO_EL0 ? HIER_NO_EL0 : 0) |
+			 (desc & HD_TABLE_UXN ? HIER_UXN : 0));
+}
 
 static inline unsigned host_level_shift(unsigned level) { return 39 - 9 * level; }
 
@@ -87,6 +96,8 @@ struct tlb_entry *tlb_next(struct tlb *t, uint32_t *i);
 /* --- history, for reports --- */
 enum event_kind { EVENT_NONE, EVENT_PTE, EVENT_TLBI, EVENT_TLBI_DONE, EVENT_LOAD };
 #define EVENTS 256
+#define EVENT_PTE_RMW 1
+#define EVENT_PTE_HARDWARE 2
 #define EVENT_LAST_LEVEL BIT(16)
 #define EVENT_ALL_ASIDS BIT(17)
 #define EVENT_LOCAL BIT(18)
@@ -94,7 +105,7 @@ enum event_kind { EVENT_NONE, EVENT_PTE, EVENT_TLBI, EVENT_TLBI_DONE, EVENT_LOAD
 struct event {
 	uint64_t number;    /* x: in the machine's order; 0: none */
 	uint64_t kind;      /* x */
-	/* x: PTE: where, value, 1 if read-modify-write. TLBI*: first va, end, ASID | flags. LOAD: root, ASID */
+	/* x: PTE: where, value, EVENT_PTE_*. TLBI*: first va, end, ASID | flags. LOAD: root, ASID */
 	uint64_t a, b, c;
 };
 
@@ -124,10 +135,19 @@ struct host_vcpu {
 	uint32_t npending;            /* o */
 	bool attached;                /* a: swapped */
 	uint64_t lazy;                /* o: random state for TLBI time */
+	uint64_t restricted;          /* o: number of the last event by which it took rights away */
+	uint64_t returned;            /* x: what restricted was when it last went back to its program */
+	uint64_t barriers;            /* o: swapped for nothing but the order */
 	uint32_t next_event;          /* o */
 	struct event event[EVENTS];   /* x */
 	struct host_stats stats;      /* x */
 } ALIGNED(CACHE_LINE);
+
+/* Pages that programs asked for last, for speculation (host_whim.c). */
+#define RECENT 3
+struct recent {
+	uint64_t root, va;
+};
 
 struct host_machine {
 	struct machine_info info;     /* c */
@@ -139,6 +159,9 @@ struct host_machine {
 	void *map;                    /* c: what to unmap */
 	size_t map_bytes;             /* c */
 	uint8_t *coherent;            /* a: per frame: instruction fetch sees its bytes */
+	uint64_t *restricted;         /* a: per descriptor: event << 8 | vCPU + 1 that last took rights away; 0: nobody */
+	struct late_stores *late;     /* by the one thread of all vCPUs; NULL: walkers see stores at once */
+	struct recent recent[RECENT]; /* likewise: only with ops.choose */
 	uint64_t events;              /* a: number of the last event */
 	uint64_t randoms;             /* a: host_random's counter */
 	uint64_t boot;                /* c: host clock, ns */
@@ -182,15 +205,72 @@ struct verdict {
 	struct tlb_entry entry;   /* through which */
 	uint64_t va, pa;          /* 0 when not known */
 	const char *why;
+	/* HOST_STALE: who took the rights away, at which event, by which descriptor */
+	uint32_t culprit;
+	uint64_t culprit_event, culprit_pa;
 };
 void judge_note(struct verdict *v, enum host_offence what, uint32_t cpu, const struct tlb_entry *e, uint64_t va,
 		uint64_t pa, const char *why);
 /* Counts, prints history, tells ops.report or panics. No hardware lock held. */
 void judge_deliver(struct host_machine *m, struct verdict *v);
-bool judge_frame_free(struct host_machine *m, uint64_t pa);
-void event_note(struct host_vcpu *v, enum event_kind kind, uint64_t a, uint64_t b, uint64_t c);
+/* What the harness says of a frame; UNKNOWN when it does not. */
+enum host_frame judge_frame(struct host_machine *m, uint64_t pa);
+uint64_t event_number(struct host_machine *m);
+void event_note(struct host_vcpu *v, uint64_t number, enum event_kind kind, uint64_t a, uint64_t b, uint64_t c);
+
+/* --- host_pte.c: the only accesses to descriptors that write --- */
+/* What hardware does to a descriptor's AF and AP[2]. Gives nobody a turn: hardware locks are held. */
+bool host_pte_hardware_cas(uint64_t *word, uint64_t *expected, uint64_t want);
+
+/* --- host_mmu.c: what host_pte.c tells the simulator, in one step with the access --- */
+/* What the descriptor at p holds by all that was told. */
+uint64_t host_pte_newest(const struct pte *p);
+/* The attached vCPU is about to make v of old. Returns the event's number. */
+uint64_t host_pte_begins(const struct pte *p, uint64_t old, uint64_t v);
+/* It does so (told before a store), or has done so (rmw: told after it). */
+void host_pte_changes(const struct pte *p, uint64_t number, uint64_t old, uint64_t v, bool rmw);
+/* It read v there. */
+void host_pte_was_read(const struct pte *p, uint64_t v);
+
+/* --- host_late.c: when walkers see stores to descriptors --- */
+enum error late_init(struct host_machine *m) MUST_CHECK;
+void late_destroy(struct host_machine *m);
+void late_stored(struct host_machine *m, uint32_t cpu, uint64_t pa, uint64_t old, uint64_t v);
+void late_read(struct host_machine *m, uint32_t cpu, uint64_t pa, uint64_t v);
+void late_pushed(struct host_machine *m, uint32_t cpu);
+/* A frame's bytes were written by other means than descriptor accesses. */
+void late_forget(struct host_machine *m, uint64_t frame);
+/* The newest value, whether memory holds it yet or not. */
+uint64_t late_newest(struct host_machine *m, uint64_t pa);
+/* What a walker reads. newest: it insists. */
+uint64_t late_walk(struct host_machine *m, uint64_t pa, bool newest, uint64_t *random);
+/* Hardware has made v of what memory held. */
+void late_hardware(struct host_machine *m, uint64_t pa, uint64_t v);
+
+/* --- host_whim.c --- */
+/* The harness's answer in [0, n); 0 when there is no choice. */
+unsigned whim_ask(struct host_machine *m, enum host_whim whim, unsigned n);
+static inline bool whim_asked(const struct host_machine *m) { return m->config.ops.choose != NULL; }
+/* Before anything changes that a walk depends on: the last moment to fetch it the old way. No hardware lock held. */
+void whim_speculate(struct host_machine *m);
+void whim_recent(struct host_machine *m, uint64_t root, uint64_t va);
+/* Drops an entry that an access of va would use, if the harness wants that. v's tlb_lock held. */
+void whim_evict(struct host_vcpu *v, uint64_t va);
+
+/* --- host_sense.c: judgements --- */
+/* Why a valid descriptor at that level contradicts itself, or NULL. */
+const char *sense_of(unsigned level, uint64_t desc);
+/* Does the entry allow an access at EL0, by its own rights and those of the tables above? */
+bool sense_allows(const struct tlb_entry *e, enum prot access);
+/* An access goes by e: accuses if the tables have forbidden it for longer than the kernel's operation. v's lock held. */
+void sense_stale(struct host_vcpu *v, const struct tlb_entry *e, uint64_t va, enum prot access, struct verdict *verdict);
+/* self has returned: accuses what other vCPUs' TLBs still hold of the rights that it took away. No lock held. */
+void sense_leftovers(struct host_vcpu *self);
 
 /* --- translation --- */
+/* Descends for nobody, as far as the level before last_level: 3 also fetches the leaf. v's tlb_lock held. */
+void walk_unasked(struct host_vcpu *v, uint64_t va, unsigned last_level, struct verdict *verdict);
+
 struct host_access {
 	struct host_vcpu *v;
 	char *bytes;              /* where va's byte is */

@@ -16,6 +16,14 @@
 #include "hal/uaccess.h"
 #include "sync/rank.h"
 
+static void tell(const struct host_access *a, size_t n, bool write)
+{
+	const struct host_ops *ops = &a->v->cpu.machine->config.ops;
+
+	if (ops->user_access)
+		ops->user_access(ops->context, a->bytes, n, write);
+}
+
 /* relaxed throughout: see above */
 static void load_bytes(char *to, const char *from, size_t n)
 {
@@ -78,6 +86,7 @@ size_t host_user_get(uint64_t va, void *to, size_t n, struct host_fault *fault)
 
 		if (!host_access_begin(&a, va + done, PROT_R, fault))
 			break;
+		tell(&a, part, false);
 		load_bytes((char *)to + done, a.bytes, part);
 		host_access_end(&a);
 		done += part;
@@ -95,6 +104,7 @@ size_t host_user_put(uint64_t va, const void *from, size_t n, struct host_fault 
 
 		if (!host_access_begin(&a, va + done, PROT_W, fault))
 			break;
+		tell(&a, part, true);
 		store_bytes(a.bytes, from ? (const char *)from + done : NULL, part);
 		now_incoherent(&a);
 		host_access_end(&a);
@@ -107,11 +117,13 @@ size_t host_user_put(uint64_t va, const void *from, size_t n, struct host_fault 
 
 enum error host_user_read(vaddr_t va, void *to, size_t n, struct host_fault *fault)
 {
+	host_returned();
 	return host_user_get(va.va, to, n, fault) == n ? OK : ERR_FAULT;
 }
 
 enum error host_user_write(vaddr_t va, const void *from, size_t n, struct host_fault *fault)
 {
+	host_returned();
 	return host_user_put(va.va, from, n, fault) == n ? OK : ERR_FAULT;
 }
 
@@ -123,6 +135,7 @@ static bool word_begin(struct host_access *a, vaddr_t va, unsigned size, enum pr
 	}
 	if (!host_access_begin(a, va.va, access, fault))
 		return false;
+	tell(a, size, access == PROT_W);
 	if (access == PROT_W)
 		now_incoherent(a);
 	return true;
@@ -132,6 +145,7 @@ enum error host_user_load64(vaddr_t va, uint64_t *value, struct host_fault *faul
 {
 	struct host_access a;
 
+	host_returned();
 	if (!word_begin(&a, va, 8, PROT_R, fault))
 		return ERR_FAULT;
 	*value = __atomic_load_n((uint64_t *)(void *)a.bytes, __ATOMIC_RELAXED);
@@ -143,6 +157,7 @@ enum error host_user_store64(vaddr_t va, uint64_t value, struct host_fault *faul
 {
 	struct host_access a;
 
+	host_returned();
 	if (!word_begin(&a, va, 8, PROT_W, fault))
 		return ERR_FAULT;
 	__atomic_store_n((uint64_t *)(void *)a.bytes, value, __ATOMIC_RELAXED);
@@ -154,6 +169,7 @@ enum error host_user_add64(vaddr_t va, uint64_t add, uint64_t *before, struct ho
 {
 	struct host_access a;
 
+	host_returned();
 	if (!word_begin(&a, va, 8, PROT_W, fault))
 		return ERR_FAULT;
 	*before = __atomic_fetch_add((uint64_t *)(void *)a.bytes, add, __ATOMIC_RELAXED);
@@ -166,6 +182,7 @@ enum error host_user_exec(vaddr_t va, uint32_t *insn, struct host_fault *fault)
 	struct host_access a;
 	uint32_t word;
 
+	host_returned();
 	if (!word_begin(&a, va, 4, PROT_X, fault))
 		return ERR_FAULT;
 	if (!__atomic_load_n(host_coherent(a.v->cpu.machine, a.pa), __ATOMIC_RELAXED)) {
@@ -185,6 +202,7 @@ enum error host_user_sync_icache(vaddr_t va, struct host_fault *fault)
 {
 	struct host_access a;
 
+	host_returned();
 	/* cache maintenance by address needs read permission at EL0 */
 	if (!host_access_begin(&a, va.va, PROT_R, fault))
 		return ERR_FAULT;

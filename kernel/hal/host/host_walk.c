@@ -21,7 +21,7 @@
  * does not help (a spurious fault).
  *
  * One miss in some also fetches a neighbour's translation, which nobody asked
- * for: speculation may do that at any time.
+ * for: speculation may do that at any time, and does it when the harness says so (host_whim.c).
  *
  * Judgement. (1) A table or page in a frame that is free. (2) A cached entry
  * that was filled under another root of the same ASID. (3) A new entry
@@ -30,7 +30,8 @@
  * always looked at, for the others' on one fill in break_check. It is exact: we
  * hold our own lock from the walk to the look, so no invalidation that our
  * new entry could belong to is half done; a vCPU which still has the old one
- * had it while the new one was in memory. (4) Descriptors without sense.
+ * had it while the new one was in memory. (4) Descriptors without sense, and rights
+ * that were withdrawn: host_sense.c.
  *
  * Locking. The vCPU's tlb_lock throughout. Other vCPUs' are only tried, so that two
  * that look at each other do not wait; one that is busy is not looked at.
@@ -50,6 +51,8 @@ struct walk {
 	enum prot access;          /* PROT_NONE_: nobody asked */
 	struct tlb_entry e;        /* the leaf, or where it ended */
 	struct verdict *verdict;
+	unsigned last_level;       /* 3: to the leaf; less: the tables above only */
+	bool newest;               /* reads no old value of the descriptor that comes next */
 };
 
 /* UINT32_MAX: never */
@@ -64,9 +67,16 @@ static void accuse(struct walk *w, enum host_offence what, uint64_t pa, const ch
 }
 
 /* The one place where the walker reads memory. acquire: pairs with mmu_pte_store */
-static uint64_t walker_load(struct host_vcpu *v, uint64_t pa)
+static uint64_t walker_load(struct walk *w, uint64_t pa)
 {
-	return __atomic_load_n((uint64_t *)(void *)host_bytes(v->cpu.machine, pa), __ATOMIC_ACQUIRE);
+	struct host_machine *m = w->v->cpu.machine;
+	uint64_t *word = (uint64_t *)(void *)host_bytes(m, pa);
+	uint64_t d = m->late ? late_walk(m, pa, w->newest, &w->v->random) : __atomic_load_n(word, __ATOMIC_ACQUIRE);
+
+	w->newest = false;
+	if (m->config.ops.walked)
+		m->config.ops.walked(m->config.ops.context, w->v->cpu.id, word, d);
+	return d;
 }
 
 /* --- break before make --- */
@@ -123,7 +133,7 @@ static void check_break(struct walk *w)
 	if (old)
 		judge_note(w->verdict, HOST_NO_BREAK, self->cpu.id, old, w->va, old->desc & HD_ADDR_MASK,
 			   "its own TLB still translates differently what it walks anew");
-	if (!one_in(m->config.break_check, &self->random))
+	if (!whim_asked(m) && !one_in(m->config.break_check, &self->random))
 		return;
 	for (uint32_t i = 0; i < m->config.ncpus; i++) {
 		struct host_vcpu *v = &m->vcpu[i];
@@ -169,12 +179,6 @@ static uint64_t walk_start(struct walk *w)
 	return v->root;
 }
 
-static uint8_t table_hier(uint64_t desc)
-{
-	return (uint8_t)((desc & HD_TABLE_RO ? HIER_RO : 0) | (desc & HD_TABLE_NO_EL0 ? HIER_NO_EL0 : 0) |
-			 (desc & HD_TABLE_UXN ? HIER_UXN : 0));
-}
-
 /* A write that hardware will make possible by itself. */
 static bool write_cleans(const struct host_vcpu *v, const struct tlb_entry *e)
 {
@@ -199,14 +203,27 @@ static enum host_fault_kind leaf_update(struct walk *w, bool *changed)
 		want &= ~HD_AP_RO;
 	if (want == w->e.desc)
 		return HOST_FAULT_NONE;
-	/* acquire: as the load it repeats. A value that changed meanwhile is judged anew. */
-	if (!__atomic_compare_exchange_n(word, &w->e.desc, want, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+	/* A value that changed meanwhile, or was old when it was read, is judged anew. */
+	if (!host_pte_hardware_cas(word, &w->e.desc, want)) {
 		*changed = true;
+		w->newest = true;
 		return HOST_FAULT_NONE;
 	}
 	w->e.desc = want;
-	event_note(w->v, EVENT_PTE, w->e.desc_pa, want, 1);
+	if (w->v->cpu.machine->late)
+		late_hardware(w->v->cpu.machine, w->e.desc_pa, want);
+	event_note(w->v, event_number(w->v->cpu.machine), EVENT_PTE, w->e.desc_pa, want, EVENT_PTE_HARDWARE);
 	return HOST_FAULT_NONE;
+}
+
+static void check_table_frame(struct walk *w, uint64_t table)
+{
+	enum host_frame kind = judge_frame(w->v->cpu.machine, table);
+
+	if (kind == HOST_FRAME_FREE)
+		accuse(w, HOST_FREED_TABLE, table, "a walk reads a table whose frame is free");
+	else if (kind == HOST_FRAME_DATA || kind == HOST_FRAME_KERNEL)
+		accuse(w, HOST_ALIEN_FRAME, table, "a walk reads a frame that is no table");
 }
 
 /* Descends to a leaf and caches what it passes. => NONE: w->e is the leaf, in the TLB. */
@@ -223,68 +240,60 @@ static enum host_fault_kind walk(struct walk *w)
 	table = walk_start(w);
 	for (;;) {
 		enum host_fault_kind fault;
+		const char *why;
 		bool changed;
 
 		if (!host_is_ram(m, table, PAGE_SIZE)) {
 			accuse(w, HOST_BAD_TABLE, table, "a table outside RAM");
 			return HOST_FAULT_ADDRESS;
 		}
-		if (judge_frame_free(m, table))
-			accuse(w, HOST_FREED_TABLE, table, "a walk reads a table whose frame is free");
+		check_table_frame(w, table);
 		w->e.desc_pa = table + (w->va >> host_level_shift(w->e.level) & 511) * 8;
-		w->e.desc = walker_load(v, w->e.desc_pa);
+		w->e.desc = walker_load(w, w->e.desc_pa);
 		w->e.filled = __atomic_load_n(&m->events, __ATOMIC_RELAXED);
 		w->e.va = round_down(w->va, BIT(host_level_shift(w->e.level)));
 		if (!(w->e.desc & HD_VALID))
 			return HOST_FAULT_TRANSLATION;
+		why = sense_of(w->e.level, w->e.desc);
+		if (why)
+			accuse(w, HOST_BAD_TABLE, w->e.desc_pa, why);
 		if (w->e.level < 3 && (w->e.desc & HD_TABLE)) {
-			w->e.hier |= table_hier(w->e.desc);
+			w->e.hier |= host_table_hier(w->e.desc);
 			tlb_insert(&v->walks, &w->e, host_next_random(&v->random));
 			table = w->e.desc & HD_ADDR_MASK;
-			w->e.level++;
+			if (w->e.level++ == w->last_level)
+				return HOST_FAULT_TRANSLATION;
 			continue;
 		}
-		if (w->e.level == 0 || (w->e.level == 3 && !(w->e.desc & HD_TABLE))) {
-			accuse(w, HOST_BAD_TABLE, w->e.desc_pa, "a reserved encoding");
+		if (w->e.level == 0 || (w->e.level == 3 && !(w->e.desc & HD_TABLE)))
 			return HOST_FAULT_TRANSLATION;
-		}
 		fault = leaf_update(w, &changed);
 		if (changed)
 			continue; /* whoever changed it made progress */
 		if (fault)
 			return fault;
-		if (!(w->e.desc & HD_NG))
-			accuse(w, HOST_BAD_TABLE, w->e.desc_pa, "a global mapping in user space");
 		check_break(w);
 		tlb_insert(&v->tlb, &w->e, host_next_random(&v->random));
 		return HOST_FAULT_NONE;
 	}
 }
 
+/* A fault that nobody asked for is none. */
+void walk_unasked(struct host_vcpu *v, uint64_t va, unsigned last_level, struct verdict *verdict)
+{
+	struct walk w = { .v = v, .va = va, .access = PROT_NONE_, .verdict = verdict, .last_level = last_level };
+
+	(void)walk(&w);
+}
+
 static void prefetch(struct host_vcpu *v, uint64_t va, struct verdict *verdict)
 {
-	struct walk w = { .v = v, .access = PROT_NONE_, .verdict = verdict };
-
-	w.va = host_next_random(&v->random) & 1 ? va + PAGE_SIZE : va - PAGE_SIZE;
-	if (w.va < USER_END && !tlb_find(&v->tlb, v->asid, 3, w.va))
-		(void)walk(&w); /* a fault that nobody asked for is none */
+	va = host_next_random(&v->random) & 1 ? va + PAGE_SIZE : va - PAGE_SIZE;
+	if (va < USER_END && !tlb_find(&v->tlb, v->asid, 3, va))
+		walk_unasked(v, va, 3, verdict);
 }
 
 /* --- access --- */
-
-static bool allowed(const struct tlb_entry *e, enum prot access)
-{
-	bool el0 = (e->desc & HD_AP_EL0) && !(e->hier & HIER_NO_EL0);
-
-	switch (access) {
-	case PROT_R:
-		return el0;
-	case PROT_W:
-		return el0 && !(e->desc & HD_AP_RO) && !(e->hier & HIER_RO);
-	default:
-		return !(e->desc & HD_UXN) && !(e->hier & HIER_UXN);
-	}
-}
 
 static struct tlb_entry *lookup(struct host_vcpu *v, uint64_t va)
 {
@@ -309,19 +318,32 @@ static enum host_fault_kind translate(struct walk *w)
 	w->e = (struct tlb_entry){ .va = w->va, .root = v->root, .asid = v->asid };
 	if (clash && clash == __atomic_load_n(&v->ttbr, __ATOMIC_RELAXED))
 		accuse(w, HOST_ASID_SHARED, 0, "another vCPU has loaded this ASID with another root table");
-	if (e && !(w->access == PROT_W && !allowed(e, PROT_W) && write_cleans(v, e))) {
+	if (e && !(w->access == PROT_W && !sense_allows(e, PROT_W) && write_cleans(v, e))) {
 		host_count(&v->stats.hits, 1);
 		w->e = *e;
 		(void)cached_root_ok(w, e);
 	} else {
 		host_count(&v->stats.misses, 1);
 		fault = walk(w);
-		if (!fault && one_in(m->config.prefetch, &v->random))
+		if (!fault && !whim_asked(m) && one_in(m->config.prefetch, &v->random))
 			prefetch(v, w->va, w->verdict);
 	}
-	if (!fault && !allowed(&w->e, w->access))
+	if (!fault && !sense_allows(&w->e, w->access))
+		fault = HOST_FAULT_PERMISSION;
+	if (!fault && whim_ask(m, HOST_WHIM_SPURIOUS, 2))
 		fault = HOST_FAULT_PERMISSION;
 	return fault;
+}
+
+static void check_page_frame(struct walk *w, uint64_t pa)
+{
+	enum host_frame kind = judge_frame(w->v->cpu.machine, pa);
+
+	if (kind == HOST_FRAME_FREE)
+		accuse(w, HOST_FREED_FRAME, pa, "an access reaches a frame that is free");
+	else if (kind == HOST_FRAME_TABLE || kind == HOST_FRAME_KERNEL)
+		accuse(w, HOST_ALIEN_FRAME, pa, kind == HOST_FRAME_TABLE ? "a program reaches a translation table" :
+									   "a program reaches the kernel's memory");
 }
 
 static bool refuse(struct host_access *a, uint64_t va, enum prot access, enum host_fault_kind kind, uint32_t level,
@@ -336,7 +358,7 @@ bool host_access_begin(struct host_access *a, uint64_t va, enum prot access, str
 {
 	struct host_vcpu *v = host_vcpu_self();
 	struct host_machine *m = v->cpu.machine;
-	struct walk w = { .v = v, .va = va, .access = access, .verdict = &a->verdict };
+	struct walk w = { .v = v, .va = va, .access = access, .verdict = &a->verdict, .last_level = 3 };
 	enum host_fault_kind kind;
 
 	a->v = v;
@@ -344,7 +366,10 @@ bool host_access_begin(struct host_access *a, uint64_t va, enum prot access, str
 	cpu_point();
 	if (va >= USER_END)
 		return refuse(a, va, access, HOST_FAULT_ADDRESS, 0, fault);
+	whim_recent(m, v->root, va);
+	whim_speculate(m);
 	pthread_mutex_lock(&v->tlb_lock);
+	whim_evict(v, va);
 	kind = translate(&w);
 	if (!kind) {
 		a->pa = (w.e.desc & HD_ADDR_MASK & ~(BIT(host_level_shift(w.e.level)) - 1)) |
@@ -359,8 +384,8 @@ bool host_access_begin(struct host_access *a, uint64_t va, enum prot access, str
 		judge_deliver(m, &a->verdict);
 		return refuse(a, va, access, kind, w.e.level, fault);
 	}
-	if (judge_frame_free(m, a->pa))
-		accuse(&w, HOST_FREED_FRAME, a->pa, "an access reaches a frame that is free");
+	check_page_frame(&w, a->pa);
+	sense_stale(v, &w.e, va, access, &a->verdict);
 	a->bytes = host_bytes(m, a->pa);
 	return true;
 }
@@ -369,6 +394,18 @@ void host_access_end(struct host_access *a)
 {
 	pthread_mutex_unlock(&a->v->tlb_lock);
 	judge_deliver(a->v->cpu.machine, &a->verdict);
+}
+
+void host_returned(void)
+{
+	struct host_vcpu *v = host_vcpu_self();
+
+	if (v->returned == v->restricted)
+		return; /* it took nothing away */
+	/* relaxed: the invalidations before it have taken the lock of whoever compares (host_sense.c) */
+	__atomic_store_n(&v->returned, v->restricted, __ATOMIC_RELAXED);
+	if (whim_asked(v->cpu.machine) || v->cpu.machine->late)
+		sense_leftovers(v);
 }
 
 /* --- what tests ask --- */
@@ -409,6 +446,7 @@ void host_frame_freed(paddr_t frame, uint32_t order)
 	struct host_machine *m = host_machine();
 	uint64_t start = frame.pa, end = start + (PAGE_SIZE << order);
 
+	whim_speculate(m);
 	for (uint64_t pa = start; pa < end; pa += PAGE_SIZE)
 		host_frame_written(paddr(pa));
 	for (uint32_t n = 0; n < m->config.ncpus; n++) {
