@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * explore/scenario_vm.c: the world of the scenarios of address spaces, and how their runs are judged.
+ *
+ * Purpose. A scenario says what is there at the start and what each CPU does. All the rest is the same for all of them.
+ *
+ * Structure. setup builds a machine, a memory subsystem and spaces by ordinary operations; the model goes along, step by
+ * step. The run's operations go to a history (scenario_vm_ops.c). The judge then asks, in this order:
+ *
+ *   1 structures   vm_map_check of all spaces, with amap_check, entry_tree_check, pmap_check in it; wired and kept pages
+ *   2 content      every page of every space is read as a program would
+ *   3 history      is there an order of all steps that explains every result and ends in what was read?
+ *   4 the map      what vm_map_lookup says of each page, against the model in that end
+ *   5 isolation    every page of every space is written once, by its program, and all are read again: who shares what
+ *   6 release      spaces and object go; every frame must be back with whom it was before (test_vm_destroy)
+ *
+ * The simulated MMU panics at any offence meanwhile, and checked builds at any misuse of locks and epochs.
+ *
+ * Invariant. Barriers stand between operations only (scenario_vm_ops.c, begin and end), so what the kernel must order
+ * by itself is not ordered for it.
+ */
+#include "scenario_vm.h"
+
+#include "base/print.h"
+
+
+struct world world;
+
+/* --- the machine --- */
+
+static unsigned choose(void *context, enum host_whim whim, unsigned n)
+{
+	static const enum choice kind[HOST_WHIMS] = {
+		[HOST_WHIM_TLBI] = CHOOSE_TLBI,     [HOST_WHIM_WALKER] = CHOOSE_WALKER,
+		[HOST_WHIM_PREFETCH] = CHOOSE_PREFETCH, [HOST_WHIM_EVICT] = CHOOSE_EVICT,
+		[HOST_WHIM_SPURIOUS] = CHOOSE_SPURIOUS,
+	};
+
+	(void)context;
+	return explore_choose(kind[whim], n);
+}
+
+static void walked(void *context, uint32_t cpu, const void *p, uint64_t value)
+{
+	(void)context;
+	if (explore_cpu() >= 0)
+		memory_walked(cpu, p, value);
+}
+
+static void user_access(void *context, const void *bytes, size_t n, bool write)
+{
+	int cpu = explore_cpu();
+
+	(void)context;
+	if (cpu >= 0)
+		memory_user_access((uint32_t)cpu, bytes, n, write);
+}
+
+static void barrier(void *context)
+{
+	int cpu = explore_cpu();
+
+	(void)context;
+	if (cpu >= 0)
+		memory_drain((uint32_t)cpu);
+}
+
+static uint64_t now(void *context)
+{
+	(void)context;
+	return explore_step() * 1000;
+}
+
+static enum host_frame frame_kind(void *context, pfn_t f)
+{
+	const struct test_vm *v = context;
+	struct frames *frames = &v->vm->frames;
+
+	if (!frame_is_ram(frames, f))
+		return HOST_FRAME_FREE;
+	if (pfn_is_none(v->vm->zero_page) || f.fn == v->vm->zero_page.fn)
+		return HOST_FRAME_DATA;
+	switch (page_owner(frame_page(frames, f))) {
+	case FRAME_FREE:
+	case FRAME_CACHED:
+		return HOST_FRAME_FREE;
+	case FRAME_TABLE:
+		return HOST_FRAME_TABLE;
+	case FRAME_ANON:
+	case FRAME_OBJECT:
+		return HOST_FRAME_DATA;
+	default:
+		return HOST_FRAME_KERNEL;
+	}
+}
+
+/* What tells machines apart; warm: TLBs know the pages already when the run starts. */
+static const struct kind {
+	uint8_t asid_bits;
+	bool access, dirty, range, warm;
+} kinds[WORLD_MACHINES] = {
+	{ 8, false, false, false, false },
+	{ 16, true, true, true, false },
+	{ 4, true, false, false, true },
+	{ 8, false, false, false, true },
+	{ 4, true, true, true, true },
+	{ 16, true, true, false, true },
+};
+static const struct kind *kind;
+
+struct host_machine *world_machine(void) { return world.v.t.m; }
+
+void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
+{
+	struct host_config c = { .ncpus = cpus, .ram = UINT64_C(3) << 20, .junk = true, .seed = 1, .late_stores = true };
+
+	kind = &kinds[variant % WORLD_MACHINES];
+	c.asid_bits = kind->asid_bits;
+	c.hw_access = kind->access;
+	c.hw_dirty = kind->dirty;
+	c.range_tlbi = kind->range;
+	c.ops = (struct host_ops){ .choose = choose, .walked = walked, .user_access = user_access, .barrier = barrier,
+				   .now = now, .frame_kind = frame_kind };
+	memset(&world, 0, sizeof world);
+	world.cpus = world.history.cpus = cpus;
+	world.base = base;
+	test_vm_init(&world.v, &c);
+	CHECK(vm_map_create(world.v.vm, &world.space[0]) == OK);
+	world_enter(0);
+}
+
+void world_object(unsigned pages)
+{
+	CHECK(pages <= MODEL_OBJECT_PAGES);
+	CHECK(object_create(world.v.vm, (struct oid){ 0, 1 }, &pager_zero, NULL, 0, pages * PAGE_SIZE, &world.object) == OK);
+	for (unsigned i = pages; i < MODEL_OBJECT_PAGES; i++)
+		world.model.object_state[i] = OBJECT_BEYOND;
+}
+
+static void become(uint32_t cpu)
+{
+	host_detach();
+	host_attach(world.v.t.m, cpu);
+}
+
+void world_warm(void)
+{
+	for (uint32_t cpu = 0; kind->warm && cpu < world.cpus; cpu++) {
+		become(cpu);
+		world_enter(0);
+		for (unsigned i = 0; i < MODEL_PAGES; i++) {
+			uint64_t value;
+
+			if (model_peek(&world.model, 0, i, &value) == OK)
+				op_load(0, i, 0);
+		}
+		world_leave();
+	}
+	become(0);
+}
+
+static bool may_fail(void *arg)
+{
+	(void)arg;
+	return explore_cpu() >= 0 && explore_choose(CHOOSE_ALLOC, 2);
+}
+
+void world_fail_allocations(void)
+{
+	world.failing = true;
+	frames_fail_by(&world.v.vm->frames, may_fail, NULL);
+}
+
+void world_leave_frames(unsigned n)
+{
+	struct frames *f = &world.v.vm->frames;
+	pfn_t frame;
+
+	world.failing = true;
+	while (world.ballasts < ARRAY_SIZE(world.ballast) && frame_alloc(f, 0, 0, FRAME_WIRED, &frame) == OK)
+		world.ballast[world.ballasts++] = frame;
+	CHECK(world.ballasts < ARRAY_SIZE(world.ballast) && world.ballasts > n);
+	while (n-- > 0)
+		frame_free(f, world.ballast[--world.ballasts], 0);
+}
+
+void world_enter(unsigned space) { pmap_activate(&world.space[space]->pmap); }
+void world_leave(void) { pmap_deactivate(world.v.pmaps); }
+
+/* --- the judge --- */
+
+struct found {
+	enum error result[MODEL_SPACES][MODEL_PAGES];
+	uint64_t value[MODEL_SPACES][MODEL_PAGES];
+	struct model end;   /* the state that fits */
+};
+
+static enum error read_page(unsigned space, unsigned page, uint64_t *value)
+{
+	uint64_t word[MODEL_WORDS] = { 0, 0 }, at = world.base + page * PAGE_SIZE;
+	enum error e = test_load(world.space[space], at, &word[0]);
+
+	if (e == OK)
+		e = test_load(world.space[space], at + PAGE_SIZE / 2 + 64, &word[1]);
+	if (e == OK && (word[0] | word[1]) > UINT8_MAX)
+		explore_fail("in the end space %u page %u holds %lx and %lx", space, page, (unsigned long)word[0],
+			     (unsigned long)word[1]);
+	*value = word[0] | word[1] << 8;
+	return e;
+}
+
+static void read_all(struct found *f)
+{
+	for (unsigned s = 0; s < MODEL_SPACES; s++) {
+		if (!world.space[s])
+			continue;
+		world_enter(s);
+		for (unsigned i = 0; i < MODEL_PAGES; i++)
+			f->result[s][i] = read_page(s, i, &f->value[s][i]);
+	}
+}
+
+/* Is that the state that was read? Everybody's flushes are over by then. */
+static bool fits(const void *state, void *arg)
+{
+	const struct model *m = state;
+	struct found *f = arg;
+
+	for (unsigned s = 0; s < MODEL_SPACES; s++) {
+		for (unsigned i = 0; world.space[s] && i < MODEL_PAGES; i++) {
+			uint64_t value = 0;
+			enum error e = model_peek(m, s, i, &value);
+
+			if (m->page[s][i].busy || e != f->result[s][i] || (e == OK && value != f->value[s][i]))
+				return false;
+		}
+	}
+	f->end = *m;
+	return true;
+}
+
+static void print_found(const struct found *f)
+{
+	for (unsigned s = 0; s < MODEL_SPACES; s++) {
+		for (unsigned i = 0; world.space[s] && i < MODEL_PAGES; i++) {
+			const struct model_page *p = &world.model.page[s][i];
+			uint64_t before = 0;
+			enum error e = model_peek(&world.model, s, i, &before);
+
+			kprintf("  space %u page %u: before %s %lu,%lu prot %u inherit %u%s; in the end %s %lu,%lu\n", s, i,
+				error_name(e), (unsigned long)before % 256, (unsigned long)before / 256, p->prot, p->inherit,
+				p->index == MODEL_ANON ? "" : p->shared ? " shared" : " private",
+				error_name(f->result[s][i]), (unsigned long)f->value[s][i] % 256,
+				(unsigned long)f->value[s][i] / 256);
+		}
+	}
+}
+
+/* What the map says of itself. */
+static void check_map(unsigned space)
+{
+	for (unsigned i = 0; i < MODEL_PAGES; i++) {
+		const struct model_page *p = &world.model.page[space][i];
+		uint64_t at = world.base + i * PAGE_SIZE;
+		struct vm_entry_info info;
+		bool mapped = vm_map_lookup(world.space[space], at, &info) && info.range.start.va <= at;
+
+		if (mapped != p->mapped || (mapped && (info.prot != p->prot || info.inherit != p->inherit ||
+						       info.shared != p->shared || !info.object != (p->index == MODEL_ANON))))
+			explore_fail("space %u page %u: the map says mapped %d prot %d inherit %u shared %d, not %d %d %u %d",
+				     space, i, mapped, mapped ? info.prot : 0, mapped ? info.inherit : 0,
+				     mapped && info.shared, p->mapped, p->prot, p->inherit, p->shared);
+	}
+}
+
+/* Every page of every space is written by its own program; then all are read. The model says what must be seen. */
+static void check_isolation(void)
+{
+	for (unsigned turn = 0; turn < 2; turn++) {
+		for (unsigned s = 0; s < MODEL_SPACES; s++) {
+			if (!world.space[s])
+				continue;
+			world_enter(s);
+			for (unsigned i = 0; i < MODEL_PAGES; i++) {
+				if (turn == 0 && model_may_store(&world.model, s, i) == OK)
+					(void)op_store(s, i, (s + i) % MODEL_WORDS);
+				else if (turn == 1)
+					(void)op_load(s, i, MODEL_BOTH);
+			}
+		}
+	}
+}
+
+static void check_structures(void)
+{
+	for (unsigned s = 0; s < MODEL_SPACES; s++)
+		if (world.space[s])
+			vm_map_check(world.space[s]);
+}
+
+void world_judge(void)
+{
+	struct frames *frames = &world.v.vm->frames;
+	struct found found = { .result = { { OK } } };
+
+	frames_fail_by(frames, NULL, NULL);
+	while (world.ballasts > 0)
+		frame_free(frames, world.ballast[--world.ballasts], 0);
+	check_structures();
+	read_all(&found);
+	if (!history_explained(&world.history, &world.model, sizeof world.model, model_step, fits, &found)) {
+		print_found(&found);
+		explore_fail("no order of the operations explains their results");
+	}
+	world.model = found.end;
+	for (unsigned s = 0; s < MODEL_SPACES; s++)
+		if (world.space[s])
+			check_map(s);
+	check_isolation();
+	check_structures();
+	world_leave();
+	for (unsigned s = 0; s < MODEL_SPACES; s++)
+		if (world.space[s])
+			op_exit(s);
+	if (world.object)
+		object_release(world.object);
+	test_vm_destroy(&world.v);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * explore/scenario_vm.h: the world in which the scenarios of address spaces play: a small machine, up to four spaces with
+ * eight neighbouring pages each, one object. Each op_* does one thing to the real memory subsystem and notes it: in setup
+ * and judge the model goes along at once, during the run it is written to the history. Theory: scenario_vm.c.
+ */
+#ifndef EXPLORE_SCENARIO_VM_H
+#define EXPLORE_SCENARIO_VM_H
+
+#include "model.h"
+#include "test_vm.h"
+#include "vm/entry.h"
+
+#define RW (PROT_R | PROT_W)
+
+/* Page 0 of every space; the pages straddle an amap leaf node and a 2 MiB window, three on the left of it. */
+#define WORLD_STRADDLE (UINT64_C(0x40000000) - 3 * PAGE_SIZE)
+/* All in one node and one window. */
+#define WORLD_TOGETHER UINT64_C(0x40000000)
+
+struct world_cpu {
+	struct history_op sequential; /* outside the run: the operation under way */
+	uint8_t stored;               /* values given out */
+};
+
+struct world {
+	struct test_vm v;
+	uint32_t cpus;
+	uint64_t base;
+	struct vm_map *space[MODEL_SPACES];
+	struct vm_object *object;     /* a reference of the world's own, or NULL */
+	bool failing;                 /* allocations may fail during the run */
+	pfn_t ballast[1024];          /* frames kept away from the run */
+	unsigned ballasts;
+	struct model model;           /* before the run; after judge's search, at its end */
+	struct history history;
+	struct world_cpu cpu[EXPLORE_CPUS];
+	uint8_t stored;               /* values given out by setup and judge */
+};
+extern struct world world;
+
+/* --- setup --- */
+
+/* Kinds of machine: hardware flags, range TLBI, ASID bits, TLBs warm. A scenario has WORLD_MACHINES * parameters variants. */
+#define WORLD_MACHINES 6
+static inline uint32_t world_parameter(uint32_t variant) { return variant / WORLD_MACHINES; }
+
+/* A machine by variant, space 0 with nothing in it. */
+void world_open(uint32_t variant, uint32_t cpus, uint64_t base);
+/* An object of that many pages; shared or private mappings of it by op_map. */
+void world_object(unsigned pages);
+/* In variants with warm TLBs: every CPU loads the pages of space 0 that may be loaded. Last thing in setup. */
+void world_warm(void);
+/* From the run on one allocation in a while fails, by choice. */
+void world_fail_allocations(void);
+/* Takes frames away until so many are left. */
+void world_leave_frames(unsigned n);
+struct host_machine *world_machine(void);
+
+/* --- operations; in the run they belong to the CPU that calls them --- */
+
+/* Says which space this CPU's program is in. Before its accesses; before a space's exit by another one. */
+void world_enter(unsigned space);
+void world_leave(void);
+
+enum error op_load(unsigned space, unsigned page, unsigned word); /* word MODEL_BOTH: first both, as two loads */
+enum error op_store(unsigned space, unsigned page, unsigned word);
+enum error op_map(unsigned space, unsigned page, struct model_range how); /* how.count pages */
+enum error op_unmap(unsigned space, unsigned page, unsigned count);
+enum error op_protect(unsigned space, unsigned page, unsigned count, unsigned prot);
+enum error op_inherit(unsigned space, unsigned page, unsigned count, unsigned inherit);
+enum error op_wire(unsigned space, unsigned page, unsigned count, bool wire);
+enum error op_discard(unsigned space, unsigned page, unsigned count);
+enum error op_fork(unsigned space, unsigned child);
+void op_exit(unsigned space);
+enum error op_move(unsigned space, unsigned page, unsigned count, unsigned to);
+enum error op_resize(unsigned pages);
+enum error op_read(unsigned page, unsigned word);
+enum error op_write(unsigned page, unsigned word);
+/* Lets this CPU free what it has retired. Not in the history. */
+void op_poll(void);
+
+/* Private anonymous pages, read-write. */
+static inline struct model_range world_anon(unsigned count)
+{
+	return (struct model_range){ .count = (uint8_t)count, .prot = RW, .inherit = INHERIT_COPY, .index = MODEL_ANON };
+}
+/* The object's pages from index on. */
+static inline struct model_range world_file(unsigned count, unsigned index, bool shared)
+{
+	return (struct model_range){ .count = (uint8_t)count, .prot = RW, .shared = shared, .index = (uint8_t)index,
+				     .inherit = shared ? INHERIT_SHARE : INHERIT_COPY };
+}
+
+/* --- judge: of every scenario here --- */
+void world_judge(void);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* explore/scenario_vm_fault.c: programs' accesses against each other, and against one change of the same page. */
+#include "scenario_vm.h"
+
+/* What is there before: of page 1; page 0 and 2 are its neighbours in the same entry. */
+enum before { UNTOUCHED, READ_ONCE, WRITTEN, COPIED, SHARED_FILE, PRIVATE_FILE, BEFORES };
+
+static enum before before;
+static uint32_t parameter;
+
+static void prepare(uint32_t variant, enum before what, uint32_t cpus, uint64_t base)
+{
+	before = what;
+	world_open(variant, cpus, base);
+	if (what == SHARED_FILE || what == PRIVATE_FILE) {
+		world_object(3);
+		op_write(1, 0);
+		op_map(0, 0, world_file(3, 0, what == SHARED_FILE));
+	} else {
+		op_map(0, 0, world_anon(3));
+	}
+	if (what == READ_ONCE)
+		op_load(0, 1, 0);
+	if (what == WRITTEN || what == COPIED)
+		op_store(0, 1, 0);
+	if (what == COPIED)
+		op_fork(0, 1);
+	world_leave();
+}
+
+/* --- two faults --- */
+
+static void faults_setup(uint32_t variant)
+{
+	parameter = world_parameter(variant) / BEFORES;
+	prepare(variant, (enum before)(world_parameter(variant) % BEFORES), 2, WORLD_TOGETHER);
+	world_warm();
+}
+
+/* parameter 0: both write; 1: one reads first. */
+static void faults_run(uint32_t cpu)
+{
+	world_enter(0);
+	if (cpu == 1 && parameter == 1)
+		op_load(0, 1, MODEL_BOTH);
+	op_store(0, 1, cpu);
+	op_load(0, 1, MODEL_BOTH);
+	world_leave();
+}
+
+static void three_faults_setup(uint32_t variant)
+{
+	prepare(variant, (enum before)(world_parameter(variant) % BEFORES), 3, WORLD_TOGETHER);
+	world_warm();
+}
+
+/* Two threads write, a third reads the page over and over. */
+static void three_faults_run(uint32_t cpu)
+{
+	world_enter(0);
+	if (cpu < 2) {
+		op_store(0, 1, cpu);
+	} else {
+		op_load(0, 1, MODEL_BOTH);
+		op_load(0, 1, MODEL_BOTH);
+	}
+	world_leave();
+}
+
+/* --- a fault and a change --- */
+
+enum change { UNMAP_PAGE, UNMAP_ALL, DISCARD_PAGE, DISCARD_ALL, READ_ONLY, NO_ACCESS, REPLACE, REPLACE_READ_ONLY, MOVE_AWAY, CHANGES };
+static enum change change;
+
+static void do_change(void)
+{
+	struct model_range how = world_anon(1);
+
+	switch (change) {
+	case UNMAP_PAGE:
+		op_unmap(0, 1, 1);
+		break;
+	case UNMAP_ALL:
+		op_unmap(0, 0, 3);
+		break;
+	case DISCARD_PAGE:
+		op_discard(0, 1, 1);
+		break;
+	case DISCARD_ALL:
+		op_discard(0, 0, 3);
+		break;
+	case READ_ONLY:
+		op_protect(0, 1, 1, PROT_R);
+		break;
+	case NO_ACCESS:
+		op_protect(0, 0, 3, PROT_NONE_);
+		break;
+	case REPLACE_READ_ONLY:
+		how.prot = PROT_R;
+		/* fall through */
+	case REPLACE:
+		how.replace = 1;
+		op_map(0, 1, how);
+		break;
+	case MOVE_AWAY:
+		op_move(0, 1, 1, 5);
+		break;
+	default:
+		explore_fail("no such change");
+	}
+}
+
+static void change_setup(uint32_t variant, enum change what)
+{
+	uint32_t n = world_parameter(variant);
+
+	change = what;
+	parameter = n / BEFORES; /* 1: there is another page in the same table, which stays */
+	prepare(variant, (enum before)(n % BEFORES), 2, WORLD_TOGETHER);
+	if (parameter == 1) {
+		world_enter(0);
+		op_map(0, 6, world_anon(1));
+		op_store(0, 6, 0);
+		world_leave();
+	}
+	world_warm();
+}
+
+static void change_run(uint32_t cpu)
+{
+	world_enter(0);
+	if (cpu == 0) {
+		op_store(0, 1, 1);
+		op_load(0, 1, MODEL_BOTH);
+	} else {
+		do_change();
+		op_load(0, 1, 0);
+	}
+	world_leave();
+}
+
+/* Two programs' threads and the change: one of them writes, one only reads. */
+static void change_three_setup(uint32_t variant)
+{
+	uint32_t n = world_parameter(variant);
+
+	change = (enum change)(n / BEFORES);
+	prepare(variant, (enum before)(n % BEFORES), 3, WORLD_TOGETHER);
+	world_warm();
+}
+
+static void change_three_run(uint32_t cpu)
+{
+	world_enter(0);
+	if (cpu == 0) {
+		op_store(0, 1, 1);
+		op_store(0, 2, 0);
+	} else if (cpu == 1) {
+		op_load(0, 1, 1);
+		op_load(0, 1, MODEL_BOTH);
+	} else {
+		do_change();
+		if (change == MOVE_AWAY)
+			op_store(0, 5, 0);
+		op_poll();
+	}
+	world_leave();
+}
+
+#define CHANGE(word, what) \
+	static void word##_setup(uint32_t variant) { change_setup(variant, what); }
+CHANGE(unmap, UNMAP_PAGE)
+CHANGE(unmap_all, UNMAP_ALL)
+CHANGE(discard, DISCARD_PAGE)
+CHANGE(protect, READ_ONLY)
+CHANGE(no_access, NO_ACCESS)
+CHANGE(replace, REPLACE)
+CHANGE(move, MOVE_AWAY)
+
+#define VARIANTS(parameters) (WORLD_MACHINES * (parameters))
+#define SCENARIO(name, what, cpus, parameters, exhaustive, word, run) \
+	{ name, what, cpus, VARIANTS(parameters), exhaustive, word##_setup, world_machine, run##_run, world_judge }
+
+const struct scenario scenario_vm_fault[] = {
+	SCENARIO("fault-fault", "two threads touch one page: first touch, zero page, copy-on-write, object", 2, 2 * BEFORES, true,
+		 faults, faults),
+	SCENARIO("fault-fault-read", "two threads write a page, a third reads it", 3, BEFORES, false, three_faults, three_faults),
+	SCENARIO("fault-unmap", "a page is unmapped while it is written", 2, 2 * BEFORES, true, unmap, change),
+	SCENARIO("fault-unmap-all", "all that a table maps is unmapped while a page is written", 2, 2 * BEFORES, true, unmap_all,
+		 change),
+	SCENARIO("fault-discard", "a page is discarded while it is written", 2, 2 * BEFORES, true, discard, change),
+	SCENARIO("fault-protect", "a page becomes read-only while it is written", 2, 2 * BEFORES, true, protect, change),
+	SCENARIO("fault-no-access", "pages lose all rights while one is written", 2, 2 * BEFORES, true, no_access, change),
+	SCENARIO("fault-replace", "a page is mapped over while it is written", 2, 2 * BEFORES, true, replace, change),
+	SCENARIO("fault-move", "a page is moved away while it is written", 2, 2 * BEFORES, true, move, change),
+	SCENARIO("fault-change", "two threads use a page that a third changes", 3, CHANGES * BEFORES, false, change_three,
+		 change_three),
+};
+const unsigned scenario_vm_fault_count = sizeof scenario_vm_fault / sizeof scenario_vm_fault[0];
