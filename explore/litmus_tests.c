@@ -144,11 +144,22 @@ P(read_locked, rwlock_read(&rwlock, RANK_FRAME); r[explore_cpu()] = data; rwlock
 OUTCOME(half_written, (r[0] | r[1] | r[2]) & 1)
 P(seq_write, for (uint64_t i = 1; i <= 2; i++) {
 	seq_write_begin(&seq);
+	atomic_store_release(&x, i);
+	atomic_store_release(&y, i);
+	seq_write_end(&seq);
+})
+P(seq_write_rlx, for (uint64_t i = 1; i <= 2; i++) {
+	seq_write_begin(&seq);
 	atomic_store_relaxed(&x, i);
 	atomic_store_relaxed(&y, i);
 	seq_write_end(&seq);
 })
 P(seq_read, unsigned s; do {
+	s = seq_read_begin(&seq);
+	r[0] = atomic_load_acquire(&x);
+	r[1] = atomic_load_acquire(&y);
+} while (seq_read_retry(&seq, s));)
+P(seq_read_rlx, unsigned s; do {
 	s = seq_read_begin(&seq);
 	r[0] = atomic_load_relaxed(&x);
 	r[1] = atomic_load_relaxed(&y);
@@ -201,5 +212,7 @@ const struct litmus litmus_tests[] = {
 	{ "spinlock", F, 3, { locked_add, locked_add, locked_add }, lost_data },
 	{ "rwlock", F, 3, { write_locked, write_locked, read_locked }, half_written },
 	{ "seqcount", F, 2, { seq_write, seq_read }, torn },
+	{ "seqcount+rlx-stores", R, 2, { seq_write_rlx, seq_read }, torn },
+	{ "seqcount+rlx-loads", R, 2, { seq_write, seq_read_rlx }, torn },
 };
 const unsigned litmus_count = ARRAY_SIZE(litmus_tests);

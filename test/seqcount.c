@@ -21,11 +21,11 @@ static void read_and_write(uint32_t cpu, void *arg)
 	if (cpu == 0) {
 		for (uint64_t i = 1; i <= ROUNDS; i++) {
 			seq_write_begin(&s.count);
-			/* relaxed: the count carries the order */
-			atomic_store_relaxed(&s.a, i);
+			/* release, both: pair with the acquire loads below (sync/seqcount.h) */
+			atomic_store_release(&s.a, i);
 			if (i % 32 == 0)
 				cpu_relax();
-			atomic_store_relaxed(&s.b, ~i);
+			atomic_store_release(&s.b, ~i);
 			seq_write_end(&s.count);
 		}
 		return;
@@ -36,8 +36,8 @@ static void read_and_write(uint32_t cpu, void *arg)
 
 		do {
 			start = seq_read_begin(&s.count);
-			a = atomic_load_relaxed(&s.a);
-			b = atomic_load_relaxed(&s.b);
+			a = atomic_load_acquire(&s.a);
+			b = atomic_load_acquire(&s.b);
 		} while (seq_read_retry(&s.count, start));
 		CHECK(a == ~b && a >= last);
 		last = a;

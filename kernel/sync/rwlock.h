@@ -20,6 +20,7 @@ static inline void rwlock_read(struct rwlock *l, enum lock_rank rank)
 #else
 	(void)rank;
 #endif
+	cpu_point();
 	ck_pflock_read_lock(&l->lock);
 }
 
@@ -29,6 +30,7 @@ static inline void rwlock_read_done(struct rwlock *l)
 #if STRATA_CHECKED
 	rank_drop(l);
 #endif
+	cpu_point();
 }
 
 static inline void rwlock_write(struct rwlock *l, enum lock_rank rank)
@@ -38,6 +40,7 @@ static inline void rwlock_write(struct rwlock *l, enum lock_rank rank)
 #else
 	(void)rank;
 #endif
+	cpu_point();
 	ck_pflock_write_lock(&l->lock);
 }
 
@@ -47,6 +50,7 @@ static inline void rwlock_write_done(struct rwlock *l)
 #if STRATA_CHECKED
 	rank_drop(l);
 #endif
+	cpu_point();
 }
 
 #endif
