@@ -60,6 +60,33 @@ static enum error advise_piece(struct vm_map *m, const struct vm_entry_info *inf
 	}
 }
 
+/*
+ * Advice that the map can take for several entries at once, so that lack of memory leaves all of them as they were.
+ * False: not this, or not for these entries; then it goes entry by entry, as far as it comes.
+ */
+static bool advise_whole(struct vm_map *m, struct vrange r, int advice, long *result)
+{
+	struct vm_entry_info info;
+	enum error e;
+
+	switch (advice) {
+	case MADV_DONTNEED:
+		e = vm_map_discard(m, r);
+		*result = e == ERR_NOENT ? -ENOMEM : errno_of(e); /* a hole: the rest is done */
+		return true;
+	case MADV_DONTFORK:
+	case MADV_DOFORK:
+	case MADV_WIPEONFORK:
+		if (!vm_map_lookup(m, r.start.va, &info) || info.range.end.va >= r.end.va)
+			return false;
+		e = advise_piece(m, &info, r, advice);
+		*result = errno_of(e);
+		return e == OK || e == ERR_NOMEM;
+	default:
+		return false;
+	}
+}
+
 static bool advice_known(int advice)
 {
 	return (advice >= MADV_NORMAL && advice <= MADV_DONTNEED) || advice == MADV_FREE ||
@@ -75,6 +102,8 @@ long sys_madvise(struct thread *t, const uint64_t *a)
 
 	if (!advice_known(advice) || !page_aligned(start) || (a[1] && !size) || end < start)
 		return -EINVAL;
+	if (size && in_space(m, start, size) && advise_whole(m, vrange(start, end), advice, &result))
+		return result;
 	for (uint64_t va = start; va < end;) {
 		struct vm_entry_info info;
 		struct vrange piece;
@@ -155,38 +184,25 @@ long sys_mlock2(struct thread *t, const uint64_t *a)
 	return flags_unknown(a[2], MLOCK_ONFAULT) ? -EINVAL : wire(t, a[0], a[1], true);
 }
 
-/* Every entry; one that goes away meanwhile does not matter. PROT_NONE entries stay as they are, as in Linux. */
-static long wire_all(struct vm_map *m, bool on)
-{
-	struct vm_entry_info info;
-
-	for (uint64_t va = m->bounds.start.va; vm_map_lookup(m, va, &info); va = info.range.end.va) {
-		enum error e;
-
-		if (on && info.prot == PROT_NONE_)
-			continue;
-		e = vm_map_wire(m, info.range, on);
-		if (e == ERR_NOMEM)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
 enum { MCL_CURRENT = 1, MCL_FUTURE = 2, MCL_ONFAULT = 4 };
 
 long sys_mlockall(struct thread *t, const uint64_t *a)
 {
 	if ((int)a[0] == 0 || flags_unknown(a[0], 7) || (int)a[0] == MCL_ONFAULT)
 		return -EINVAL;
+	if (a[0] & MCL_CURRENT && vm_map_wire_all(t->proc->map, true) != OK)
+		return -ENOMEM;
 	t->proc->lock_future = a[0] & MCL_FUTURE;
-	return a[0] & MCL_CURRENT ? wire_all(t->proc->map, true) : 0;
+	return 0;
 }
 
 long sys_munlockall(struct thread *t, const uint64_t *a)
 {
 	(void)a;
+	if (vm_map_wire_all(t->proc->map, false) != OK)
+		return -ENOMEM;
 	t->proc->lock_future = false;
-	return wire_all(t->proc->map, false);
+	return 0;
 }
 
 /* -ENOMEM when [start, end) has a hole. */

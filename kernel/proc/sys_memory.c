@@ -260,18 +260,6 @@ long sys_mprotect(struct thread *t, const uint64_t *a)
 
 enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2, MREMAP_DONTUNMAP = 4 };
 
-/*
- * MREMAP_DONTUNMAP: the pages move, and the old range is mapped anew, empty. It
- * is free for a moment in between; a mapping that another thread puts there
- * without asking for the place is then replaced, as MAP_FIXED would.
- */
-static long map_again(struct vm_map *m, const struct vm_entry_info *info, uint64_t start, uint64_t size)
-{
-	struct vm_mapping what = {.prot = info->prot, .max = info->max, .inherit = info->inherit, .name = info->name};
-
-	return errno_of(vm_map_enter(m, &start, size, &what, MAP_AT));
-}
-
 long sys_mremap(struct thread *t, const uint64_t *a)
 {
 	struct vm_map *m = t->proc->map;
@@ -319,22 +307,9 @@ long sys_mremap(struct thread *t, const uint64_t *a)
 	if (keep) {
 		if (info.shared || info.object)
 			return -EINVAL; /* private anonymous memory only */
-		if (!fixed) {           /* it must go elsewhere: find a place first */
-			struct vm_mapping what = {.prot = PROT_NONE_, .max = PROT_ALL};
-
-			addr = 0;
-			e = vm_map_enter(m, &addr, new_size, &what, 0);
-			if (e != OK)
-				return errno_of(e);
-		}
-		fixed = true;
-	}
-	e = vm_map_remap(m, vrange(old, old + old_size), new_size, flags & MREMAP_MAYMOVE, fixed, &addr);
-	if (e == OK && keep) {
-		long again = map_again(m, &info, old, old_size);
-
-		if (again)
-			return again;
+		e = vm_map_move_pages(m, vrange(old, old + old_size), fixed, &addr);
+	} else {
+		e = vm_map_remap(m, vrange(old, old + old_size), new_size, flags & MREMAP_MAYMOVE, fixed, &addr);
 	}
 	return e == OK ? (long)addr : e == ERR_FAULT ? -EFAULT : errno_of(e);
 }

@@ -406,13 +406,65 @@ static void trim_locked(struct trim *t, struct amap_node *parent, unsigned i, st
 		t->stock.node[t->stock.count++] = trash;
 }
 
+static void reserve_put(struct amap_reserve *r, struct amap_node *n)
+{
+	atomic_store_relaxed(&n->slot[0], (void *)r->first); /* the caller's own, here and below */
+	r->first = n;
+}
+
+static struct amap_node *reserve_take(struct amap_reserve *r)
+{
+	struct amap_node *n = r->first;
+
+	if (n) {
+		r->first = atomic_load_relaxed(&n->slot[0]);
+		atomic_store_relaxed(&n->slot[0], NULL);
+	}
+	return n;
+}
+
+void amap_reserve_drop(struct vm *vm, struct amap_reserve *r)
+{
+	for (struct amap_node *n; (n = reserve_take(r));)
+		zone_free(vm->node_zone, n);
+}
+
+enum error amap_reserve_trim(struct amap *a, uint64_t start, uint64_t end, struct amap_reserve *r)
+{
+	uint32_t need;
+
+	spin_lock(&a->lock, RANK_AMAP);
+	need = trim_need(atomic_load_relaxed(&a->root), false, start, end); /* under the lock */
+	spin_unlock(&a->lock);
+	for (; need > 0; need--) {
+		struct amap_node *n = node_alloc(a->vm);
+
+		if (!n)
+			return ERR_NOMEM;
+		reserve_put(r, n);
+	}
+	return OK;
+}
+
 enum error amap_trim(struct amap *a, uint64_t start, uint64_t end, struct amap_trash *trash)
+{
+	struct amap_reserve none = { .first = NULL };
+	enum error e = amap_trim_reserved(a, start, end, &none, trash);
+
+	amap_reserve_drop(a->vm, &none);
+	return e;
+}
+
+enum error amap_trim_reserved(struct amap *a, uint64_t start, uint64_t end, struct amap_reserve *r,
+			      struct amap_trash *trash)
 {
 	struct trim t = { .amap = a, .start = start, .end = end, .trash = trash };
 	struct amap_node *root;
 	enum error e = OK;
 
 	trash->count = 0;
+	while (t.stock.count < AMAP_STOCK_MAX && r->first)
+		t.stock.node[t.stock.count++] = reserve_take(r);
 	for (;;) {
 		uint32_t need;
 
@@ -440,7 +492,8 @@ enum error amap_trim(struct amap *a, uint64_t start, uint64_t end, struct amap_t
 	spin_unlock(&a->lock);
 	while (t.olds > 0)
 		node_put(t.old[--t.olds]);
-	amap_stock_empty(a->vm, &t.stock);
+	while (t.stock.count > 0) /* for the next trim */
+		reserve_put(r, t.stock.node[--t.stock.count]);
 	return OK;
 }
 

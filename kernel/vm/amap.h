@@ -82,6 +82,20 @@ struct amap_trash {
 	uint32_t count;
 };
 enum error amap_trim(struct amap *a, uint64_t start, uint64_t end, struct amap_trash *trash) MUST_CHECK;
+
+/* Nodes set aside, as many as it takes, for several trims of which all or none shall happen. NULL: none. */
+struct amap_reserve {
+	struct amap_node *first; /* linked by slot 0 */
+};
+/* Sets aside what a trim of that range takes now. Context as amap_trim. => ERR_NOMEM: some may have been set aside. */
+enum error amap_reserve_trim(struct amap *a, uint64_t start, uint64_t end, struct amap_reserve *r) MUST_CHECK;
+/*
+ * amap_trim with these nodes; those that are left over stay, or come, in the reserve. => ERR_NOMEM only if faults have
+ * made the tree larger in between; nothing changed then, but the reserve may be gone.
+ */
+enum error amap_trim_reserved(struct amap *a, uint64_t start, uint64_t end, struct amap_reserve *r,
+			      struct amap_trash *trash) MUST_CHECK;
+void amap_reserve_drop(struct vm *vm, struct amap_reserve *r);
 void amap_trash_drop(struct vm *vm, struct amap_trash *trash);
 
 /*

@@ -37,7 +37,9 @@
  * lock only inside publish. Never a leaf or node lock together with them.
  *
  * Failure. ERR_NOMEM before publish only. The one step after it that may want
- * memory, trimming a shared amap, marks the amap untrimmed instead.
+ * memory, trimming a shared amap, has it reserved before; when faults beside the
+ * range have made the tree larger since, and there is no memory for that, it marks
+ * the amap untrimmed instead: those pages stay until the last entry with it goes.
  *
  * Sources: 4.4BSD and UVM for maps of entries; for immutable entries under a
  * lock-free tree and range locks: A. Clements et al., RadixVM (2013), and
@@ -181,6 +183,7 @@ void map_edit_begin(struct map_edit *ed, struct vm_map *m, struct vrange r, bool
 	ed->old = ed->new = NULL;
 	ed->new_tail = &ed->new;
 	ed->keep_lock = outer;
+	ed->reserve.first = NULL;
 	gather_init(&ed->gather, &m->pmap);
 	if (!outer)
 		lock_extent(ed);
@@ -325,6 +328,38 @@ enum error map_edit_publish(struct map_edit *ed)
 	return OK;
 }
 
+/* What o has in r of an amap that others use as well. False: nothing, or it is alone with it: all goes when o does. */
+static bool shared_part(const struct vm_entry *o, struct vrange r, uint64_t *start, uint64_t *end)
+{
+	*start = o->range.start.va > r.start.va ? o->range.start.va : r.start.va;
+	*end = o->range.end.va < r.end.va ? o->range.end.va : r.end.va;
+	return o->amap && ref_count(&o->amap->refs) != 1 && *start < *end;
+}
+
+enum error map_edit_reserve(struct map_edit *ed, struct vrange r)
+{
+	enum error e = OK;
+	uint64_t start, end;
+
+	for (const struct vm_entry *o = ed->old; o && e == OK; o = o->edit_next)
+		if (shared_part(o, r, &start, &end))
+			e = amap_reserve_trim(o->amap, start, end, &ed->reserve);
+	return e;
+}
+
+void map_edit_trim(struct map_edit *ed, struct vm_entry *o, struct vrange r)
+{
+	struct amap_trash trash;
+	uint64_t start, end;
+
+	if (!shared_part(o, r, &start, &end))
+		return;
+	if (amap_trim_reserved(o->amap, start, end, &ed->reserve, &trash) == OK)
+		amap_trash_drop(ed->map->vm, &trash); /* dead entries map nothing since the flush */
+	else
+		atomic_store_relaxed(&o->amap->untrimmed, 1u); /* under the range lock; see entry_mergeable */
+}
+
 void map_edit_empty(struct map_edit *ed)
 {
 	struct vm_map *m = ed->map;
@@ -340,24 +375,8 @@ void map_edit_empty(struct map_edit *ed)
 			pmap_remove(&m->pmap, r, &ed->gather);
 	}
 	map_flush(ed->map->vm, &ed->gather);
-	for (const struct vm_entry *o = ed->old; o; o = o->edit_next) {
-		struct amap_trash trash;
-		uint64_t start = o->range.start.va, end = o->range.end.va;
-
-		/* Alone with its amap: all of it goes when the entry does. */
-		if (!o->amap || ref_count(&o->amap->refs) == 1)
-			continue;
-		if (start < ed->range.start.va)
-			start = ed->range.start.va;
-		if (end > ed->range.end.va)
-			end = ed->range.end.va;
-		if (start >= end)
-			continue;
-		if (amap_trim(o->amap, start, end, &trash) == OK)
-			amap_trash_drop(m->vm, &trash); /* flushed above; dead entries map nothing since */
-		else
-			atomic_store_relaxed(&o->amap->untrimmed, 1u); /* under the range lock; see entry_mergeable */
-	}
+	for (struct vm_entry *o = ed->old; o; o = o->edit_next)
+		map_edit_trim(ed, o, ed->range);
 }
 
 void map_edit_finish(struct map_edit *ed)
@@ -371,6 +390,7 @@ void map_edit_finish(struct map_edit *ed)
 		entry_retire(vm, o);
 	}
 	frame_list_free_by_epoch(&vm->frames, &ed->gather.unlinked);
+	amap_reserve_drop(vm, &ed->reserve);
 	if (!ed->keep_lock)
 		range_lock_drop(&ed->map->ranges, &ed->hold);
 	if (epoch_should_poll(&vm->epoch))
@@ -387,6 +407,7 @@ void map_edit_abort(struct map_edit *ed)
 	}
 	/* A move that failed late has taken PTEs away, and flushed (remap.c). */
 	frame_list_free_by_epoch(&ed->map->vm->frames, &ed->gather.unlinked);
+	amap_reserve_drop(ed->map->vm, &ed->reserve);
 	if (!ed->keep_lock)
 		range_lock_drop(&ed->map->ranges, &ed->hold);
 }

@@ -67,17 +67,30 @@ enum error vm_map_remove(struct vm_map *m, struct vrange r) MUST_CHECK;
 enum error vm_map_protect(struct vm_map *m, struct vrange r, enum prot prot) MUST_CHECK;
 enum error vm_map_inherit(struct vm_map *m, struct vrange r, unsigned inherit) MUST_CHECK;
 enum error vm_map_wire(struct vm_map *m, struct vrange r, bool wire) MUST_CHECK;
+/* mlockall(2), munlockall(2): all that is mapped; what allows no access is left as it is when wiring. ERR_NOMEM: nothing changed. */
+enum error vm_map_wire_all(struct vm_map *m, bool wire) MUST_CHECK;
 
-/* MADV_DONTNEED: private pages are forgotten, the next touch finds zeros or the object's page. ERR_NOENT: hole (the rest is done). */
+/*
+ * MADV_DONTNEED: private pages are forgotten, the next touch finds zeros or the object's page. ERR_NOENT: hole (the
+ * rest is done). ERR_NOMEM: nothing was done; but when others fault in r meanwhile, and r has several entries, those
+ * before one that ran short may have been.
+ */
 enum error vm_map_discard(struct vm_map *m, struct vrange r) MUST_CHECK;
 
 /*
  * mremap(2): the mapping at old becomes new_size long, in place or elsewhere
  * when may_move; at exactly *addr, replacing what is there, when fixed.
- * => *addr. ERR_FAULT: old is not (wholly in one entry) mapped.
+ * => *addr. ERR_FAULT: old is not (wholly in one entry) mapped. ERR_NOMEM:
+ * nothing has changed, what is at *addr included.
  */
 enum error vm_map_remap(struct vm_map *m, struct vrange old, uint64_t new_size, bool may_move, bool fixed,
 			uint64_t *addr) MUST_CHECK;
+
+/*
+ * MREMAP_DONTUNMAP: moves the pages of private anonymous memory, and old stays
+ * mapped, empty. *addr as for vm_map_remap. Errors likewise; ERR_INVAL: it has an object.
+ */
+enum error vm_map_move_pages(struct vm_map *m, struct vrange old, bool fixed, uint64_t *addr) MUST_CHECK;
 
 /*
  * mremap(2) with an old size of 0: what the shared mapping at old shows, from

@@ -6,6 +6,7 @@
 #ifndef VM_MAP_EDIT_H
 #define VM_MAP_EDIT_H
 
+#include "vm/amap.h"
 #include "vm/map.h"
 
 /* One change under way; on the mutator's stack. */
@@ -17,6 +18,7 @@ struct map_edit {
 	struct vm_entry *new;        /* what comes in their place, ascending */
 	struct vm_entry **new_tail;
 	struct tlb_gather gather;
+	struct amap_reserve reserve; /* what taking private pages of old away may need */
 	bool keep_lock;              /* the caller's range lock covers it: none taken here */
 };
 
@@ -35,6 +37,12 @@ void map_edit_merge(struct map_edit *ed);
 
 /* Every private entry of new without an amap gets one. ERR_NOMEM. */
 enum error map_edit_complete(struct map_edit *ed) MUST_CHECK;
+
+/* Memory for map_edit_empty to take private pages out of amaps that go on being used. After the last add. ERR_NOMEM. */
+enum error map_edit_reserve(struct map_edit *ed, struct vrange r) MUST_CHECK;
+
+/* Takes the pages of o, an old entry, in r out of an amap that others of the map go on using; PTEs are gone and flushed. */
+void map_edit_trim(struct map_edit *ed, struct vm_entry *o, struct vrange r);
 
 /* Swaps new for old in the tree and kills old. ERR_NOMEM: nothing changed. */
 enum error map_edit_publish(struct map_edit *ed) MUST_CHECK;

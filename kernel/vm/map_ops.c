@@ -46,6 +46,8 @@ static enum error enter_locked(struct map_edit *ed, const struct vm_mapping *w)
 		map_edit_merge(ed);
 	if (e == OK)
 		e = map_edit_complete(ed);
+	if (e == OK)
+		e = map_edit_reserve(ed, ed->range);
 	return e == OK ? map_edit_publish(ed) : e;
 }
 
@@ -149,6 +151,8 @@ enum error vm_map_remove(struct vm_map *m, struct vrange r)
 			e = map_edit_keep_right(&ed, o);
 	}
 	if (e == OK)
+		e = map_edit_reserve(&ed, r);
+	if (e == OK)
 		e = map_edit_publish(&ed);
 	if (e != OK) {
 		map_edit_abort(&ed);
@@ -166,6 +170,7 @@ struct change {
 	enum error (*allowed)(const struct vm_entry *e, unsigned value); /* before anything is done */
 	void (*apply)(struct vm_entry *e, unsigned value);
 	unsigned value;
+	bool holes; /* do not matter */
 };
 
 /* Replaces the entries of r by changed ones. => OK: published, the caller sees to the PTEs and finishes. */
@@ -178,13 +183,13 @@ static enum error change_begin(struct map_edit *ed, struct vm_map *m, struct vra
 		return e;
 	map_edit_begin(ed, m, r, false);
 	for (const struct vm_entry *o = ed->old; o && e == OK; o = o->edit_next) {
-		if (o->range.start.va > at)
+		if (o->range.start.va > at && !c->holes)
 			e = ERR_NOENT;
 		else
 			e = c->allowed(o, c->value);
 		at = o->range.end.va;
 	}
-	if (e == OK && at < r.end.va)
+	if (e == OK && at < r.end.va && !c->holes)
 		e = ERR_NOENT;
 	for (const struct vm_entry *o = ed->old; o && e == OK; o = o->edit_next) {
 		struct vrange mid = o->range;
@@ -220,7 +225,7 @@ static void protect_apply(struct vm_entry *e, unsigned prot) { e->prot = (enum p
 
 enum error vm_map_protect(struct vm_map *m, struct vrange r, enum prot prot)
 {
-	const struct change c = { protect_allowed, protect_apply, prot };
+	const struct change c = { protect_allowed, protect_apply, prot, false };
 	struct map_edit ed;
 	enum error e = change_begin(&ed, m, r, &c);
 
@@ -250,7 +255,7 @@ static void inherit_apply(struct vm_entry *e, unsigned inherit) { e->inherit = (
 
 enum error vm_map_inherit(struct vm_map *m, struct vrange r, unsigned inherit)
 {
-	const struct change c = { inherit_allowed, inherit_apply, inherit };
+	const struct change c = { inherit_allowed, inherit_apply, inherit, false };
 	struct map_edit ed;
 	enum error e = change_begin(&ed, m, r, &c);
 
@@ -268,22 +273,79 @@ static enum error any_allowed(const struct vm_entry *e, unsigned value)
 
 static void wire_apply(struct vm_entry *e, unsigned wire) { e->wired = wire != 0; }
 
+/*
+ * Pages come first: filling them can fail, and then nothing is locked (POSIX, mlock). What is discarded in between
+ * is filled again when it is touched.
+ */
 enum error vm_map_wire(struct vm_map *m, struct vrange r, bool wire)
 {
-	const struct change c = { any_allowed, wire_apply, wire };
+	const struct change c = { any_allowed, wire_apply, wire, false };
 	struct map_edit ed;
-	enum error e = change_begin(&ed, m, r, &c);
+	enum error e = wire ? vm_map_populate(m, r, PROT_R) : OK;
 
-	if (e != OK)
-		return e;
-	map_edit_finish(&ed);
-	return wire ? vm_map_populate(m, r, PROT_R) : OK;
+	if (e == OK)
+		e = change_begin(&ed, m, r, &c);
+	if (e == OK)
+		map_edit_finish(&ed);
+	return e;
+}
+
+static void wire_accessible(struct vm_entry *e, unsigned wire)
+{
+	if (!wire || e->prot != PROT_NONE_)
+		e->wired = wire != 0;
+}
+
+enum error vm_map_wire_all(struct vm_map *m, bool wire)
+{
+	const struct change c = { any_allowed, wire_accessible, wire, true };
+	struct vm_entry_info info;
+	struct map_edit ed;
+	enum error e;
+
+	/* Pages first, as above. What goes away meanwhile, or lies behind a file's end, does not matter. */
+	for (uint64_t va = m->bounds.start.va; wire && vm_map_lookup(m, va, &info); va = info.range.end.va)
+		if (info.prot != PROT_NONE_ && vm_map_populate(m, info.range, PROT_R) == ERR_NOMEM)
+			return ERR_NOMEM;
+	e = change_begin(&ed, m, m->bounds, &c);
+	if (e == OK)
+		map_edit_finish(&ed);
+	return e;
+}
+
+/* What of e lies in r. */
+static struct vrange clipped(const struct vm_entry *e, struct vrange r)
+{
+	struct vrange part = e->range;
+
+	if (part.start.va < r.start.va)
+		part.start = r.start;
+	if (part.end.va > r.end.va)
+		part.end = r.end;
+	return part;
+}
+
+/* One entry needs nothing set aside: trimming itself does all or nothing. */
+static enum error reserve_discard(struct map_edit *ed)
+{
+	enum error e = OK;
+
+	if (!ed->old || !ed->old->edit_next)
+		return OK;
+	for (const struct vm_entry *o = ed->old; o && e == OK; o = o->edit_next) {
+		struct vrange part = clipped(o, ed->range);
+
+		if (o->amap)
+			e = amap_reserve_trim(o->amap, part.start.va, part.end.va, &ed->reserve);
+	}
+	return e;
 }
 
 /*
  * The entries stay live, so the private pages leave their slots first, then the
  * PTEs go (DESIGN 5.6): a fault in between finds an empty slot, waits for the
- * old PTE to go, and fills afresh.
+ * old PTE to go, and fills afresh. The memory for all entries is there before
+ * the first is touched.
  */
 enum error vm_map_discard(struct vm_map *m, struct vrange r)
 {
@@ -295,19 +357,16 @@ enum error vm_map_discard(struct vm_map *m, struct vrange r)
 	if (e != OK)
 		return e;
 	map_edit_begin(&ed, m, r, false);
+	e = reserve_discard(&ed);
 	for (const struct vm_entry *o = ed.old; o && e == OK; o = o->edit_next) {
 		struct amap_trash trash = { .count = 0 };
-		struct vrange part = o->range;
+		struct vrange part = clipped(o, r);
 
-		if (part.start.va > at)
+		if (o->range.start.va > at)
 			hole = true;
-		at = part.end.va;
-		if (part.start.va < r.start.va)
-			part.start = r.start;
-		if (part.end.va > r.end.va)
-			part.end = r.end;
+		at = o->range.end.va;
 		if (o->amap)
-			e = amap_trim(o->amap, part.start.va, part.end.va, &trash);
+			e = amap_trim_reserved(o->amap, part.start.va, part.end.va, &ed.reserve, &trash);
 		if (e != OK)
 			break;
 		pmap_remove(&m->pmap, part, &ed.gather);

@@ -8,15 +8,17 @@
  * address, so a move hands the anons, by reference, to an amap of their own at
  * the new place; the cost is that of the pages touched. Order:
  *
- *   prepare  new entries; the new version of the tree, unpublished
- *   kill     the old entry, still in the tree: faults on it wait for the lock
- *   remove   its PTEs in the old range; flush
+ *   prepare  new entries; nodes for the trim; the new version of the tree, unpublished
+ *   kill     the old entry, and those in the way at the new place, all still in
+ *            the tree: faults on them wait for the lock
+ *   remove   PTEs in the old and in the new range; flush
  *   hand     the anons to the new amap       -- the last step that can fail
- *   publish, trim the old amap, retire
+ *   publish, trim the old amaps, retire
  *
- * When handing fails the old entry is revived: it is still in the tree, its
- * pages are all there, and only PTEs were lost, which faults bring back. That is
- * the one case in which a dead mark is taken back.
+ * When handing fails the old entries are revived: they are still in the tree,
+ * their pages are all there, and only PTEs were lost, which faults bring back.
+ * That is the one case in which a dead mark is taken back. So a move that fails
+ * has not unmapped what was at its destination, either.
  */
 #include "base/assert.h"
 #include "vm/amap.h"
@@ -96,98 +98,126 @@ static enum error add_moved(struct map_edit *ed, const struct vm_entry *e, struc
 	return err;
 }
 
-static enum error move_locked(struct map_edit *ed, struct vrange to)
+/* Appends what is mapped in to, but for e, to the old entries. The map is locked. */
+static void add_occupants(struct map_edit *ed, struct vrange to, const struct vm_entry *e)
+{
+	struct vm_map *m = ed->map;
+	struct vm_entry *o, *last = ed->old;
+
+	epoch_enter(&m->vm->epoch);
+	for (o = entry_tree_find(&m->tree, to.start.va); o && o->range.start.va < to.end.va;
+	     o = entry_tree_find(&m->tree, o->range.end.va)) {
+		if (o == e)
+			continue;
+		last->edit_next = o;
+		o->edit_next = NULL;
+		last = o;
+	}
+	epoch_leave(&m->vm->epoch);
+}
+
+/* Keeps the parts of o that lie in neither of two ranges: below, between and above them. */
+static enum error keep_rest(struct map_edit *ed, const struct vm_entry *o, struct vrange a, struct vrange b)
+{
+	struct vrange low = a.start.va < b.start.va ? a : b, high = a.start.va < b.start.va ? b : a;
+	const struct vrange rest[3] = { { o->range.start, low.start }, { low.end, high.start }, { high.end, o->range.end } };
+	enum error e = OK;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rest) && e == OK; i++) {
+		struct vrange r = rest[i];
+
+		if (r.start.va < o->range.start.va)
+			r.start = o->range.start;
+		if (r.end.va > o->range.end.va)
+			r.end = o->range.end;
+		if (r.start.va < r.end.va)
+			e = map_edit_add(ed, o, r, NULL);
+	}
+	return e;
+}
+
+/* keep: the old range stays mapped, empty. */
+static enum error move_locked(struct map_edit *ed, struct vrange to, bool keep)
 {
 	struct vm_map *m = ed->map;
 	struct vm_entry *e = whole(ed), *moved;
 	struct vrange from = ed->range;
-	struct amap_trash trash = { .count = 0 };
 	struct tree_txn x;
-	uint64_t keep_end;
-	enum error err;
+	uint64_t keep_end, gone = 0, come = 0;
+	enum error err = OK;
 
 	if (!e)
 		return ERR_FAULT;
-	err = map_edit_keep_left(ed, e);
-	if (err == OK)
-		err = map_edit_keep_right(ed, e);
+	add_occupants(ed, to, e);
+	for (const struct vm_entry *o = ed->old; o && err == OK; o = o->edit_next)
+		err = keep_rest(ed, o, from, to);
 	if (err == OK)
 		err = add_moved(ed, e, to, &moved);
+	if (err == OK && keep)
+		err = add_moved(ed, e, from, NULL);
+	if (err == OK)
+		err = map_edit_reserve(ed, from);
+	if (err == OK)
+		err = map_edit_reserve(ed, to);
 	if (err != OK)
 		return err;
 	entry_tree_begin(&x, &m->tree, false); /* RANGE_ALL is held: nobody else changes the tree */
-	entry_tree_cut(&x, e->range.start.va, e->range.start.va + 1);
-	for (struct vm_entry *n = ed->new; n; n = n->edit_next)
+	for (const struct vm_entry *o = ed->old; o; o = o->edit_next) {
+		entry_tree_cut(&x, o->range.start.va, o->range.start.va + 1);
+		gone += vrange_size(o->range);
+	}
+	for (struct vm_entry *n = ed->new; n; n = n->edit_next) {
 		entry_tree_put(&x, n);
+		come += vrange_size(n->range);
+	}
 	err = entry_tree_ready(&x);
 	if (err == OK) {
-		entry_kill(e);
+		for (struct vm_entry *o = ed->old; o; o = o->edit_next)
+			entry_kill(o);
 		ed->gather.exclusive = true; /* dead until after the flush, and nobody else changes the map */
 		pmap_remove(&m->pmap, from, &ed->gather);
+		pmap_remove(&m->pmap, to, &ed->gather);
 		map_flush(m->vm, &ed->gather);
 		keep_end = vrange_size(to) < vrange_size(from) ? from.start.va + vrange_size(to) : from.end.va;
 		if (e->amap)
 			err = amap_copy_range(moved->amap, e->amap, from.start.va, keep_end,
 					      (int64_t)(to.start.va - from.start.va));
-		if (err != OK)
-			entry_revive(e);
+		for (struct vm_entry *o = ed->old; o && err != OK; o = o->edit_next)
+			entry_revive(o);
 	}
 	if (err != OK) {
 		entry_tree_abort(&x);
 		return err;
 	}
 	entry_tree_commit(&x);
-	atomic_add_relaxed(&m->size, vrange_size(to) - vrange_size(from)); /* a figure */
-	if (e->amap && ref_count(&e->amap->refs) != 1) {
-		if (amap_trim(e->amap, from.start.va, from.end.va, &trash) == OK)
-			amap_trash_drop(m->vm, &trash); /* flushed above */
-		else
-			atomic_store_relaxed(&e->amap->untrimmed, 1u); /* under the range lock */
+	atomic_add_relaxed(&m->size, come - gone); /* a figure */
+	for (struct vm_entry *o = ed->old; o; o = o->edit_next) {
+		map_edit_trim(ed, o, from);
+		map_edit_trim(ed, o, to);
 	}
 	return OK;
 }
 
-static enum error move(struct vm_map *m, struct vrange old, uint64_t size, bool fixed, uint64_t *addr)
+static enum error move(struct vm_map *m, struct vrange old, uint64_t size, bool fixed, bool keep, uint64_t *addr)
 {
 	struct range_hold hold;
 	struct map_edit ed;
 	uint64_t to = *addr;
-	enum error e = OK;
+	bool found = fixed;
+	enum error e = ERR_NOSPACE;
 
 	range_lock_take(&m->ranges, &hold, RANGE_ALL);
-	if (fixed) {
-		struct map_edit there;
-
-		/* What is at the destination goes first, as mremap(2) says. */
-		map_edit_begin(&there, m, vrange(to, to + size), true);
-		for (const struct vm_entry *o = there.old; o && e == OK; o = o->edit_next) {
-			e = map_edit_keep_left(&there, o);
-			if (e == OK)
-				e = map_edit_keep_right(&there, o);
-		}
-		if (e == OK && there.old)
-			e = map_edit_publish(&there);
-		if (e == OK && there.old) {
-			there.gather.exclusive = true; /* all of the map is locked */
-			map_edit_empty(&there);
-			map_edit_finish(&there);
-		} else {
-			map_edit_abort(&there);
-		}
-	} else {
-		bool found;
-
+	if (!fixed) {
 		epoch_enter(&m->vm->epoch);
 		found = m->stack_limit > m->bounds.start.va &&
 			entry_tree_gap(&m->tree, vrange(m->bounds.start.va, m->stack_limit), size, &to);
 		if (!found)
 			found = entry_tree_gap(&m->tree, m->bounds, size, &to);
 		epoch_leave(&m->vm->epoch);
-		e = found ? OK : ERR_NOSPACE;
 	}
-	if (e == OK) {
+	if (found) {
 		map_edit_begin(&ed, m, old, true);
-		e = move_locked(&ed, vrange(to, to + size));
+		e = move_locked(&ed, vrange(to, to + size), keep);
 		if (e == OK)
 			map_edit_finish(&ed);
 		else
@@ -230,7 +260,23 @@ enum error vm_map_remap(struct vm_map *m, struct vrange old, uint64_t new_size, 
 		if (!may_move)
 			return ERR_NOSPACE;
 	}
-	return move(m, old, new_size, fixed, addr);
+	return move(m, old, new_size, fixed, false, addr);
+}
+
+enum error vm_map_move_pages(struct vm_map *m, struct vrange old, bool fixed, uint64_t *addr)
+{
+	uint64_t size = vrange_size(old), to = *addr;
+	struct vm_entry_info info;
+	enum error e = map_check_range(m, old);
+
+	if (e != OK || (fixed && (to & PAGE_MASK || map_check_range(m, vrange(to, to + size)) != OK ||
+				  vrange_overlaps(old, vrange(to, to + size)))))
+		return ERR_INVAL;
+	if (!vm_map_lookup(m, old.start.va, &info) || info.range.start.va > old.start.va || info.range.end.va < old.end.va)
+		return ERR_FAULT;
+	if (info.object)
+		return ERR_INVAL;
+	return move(m, old, size, fixed, true, addr);
 }
 
 enum error vm_map_view(struct vm_map *m, uint64_t old, uint64_t size, bool fixed, uint64_t *addr)
