@@ -104,7 +104,7 @@ void memory_idle(void);                /* every CPU spins: drain everything */
 void memory_drain(uint32_t cpu);       /* a full barrier of cpu (DSB) */
 /*
  * Hardware walked through the descriptor at p and saw value: what was ordered before the store of that value
- * is now before cpu's next accesses.
+ * is now before what programs on cpu do next.
  */
 void memory_walked(uint32_t cpu, const void *p, uint64_t value);
 /* A program on cpu touches bytes of a frame, by relaxed accesses: a race with a plain write of the kernel's is one. */

@@ -66,8 +66,9 @@
  * without multi-copy atomicity, IRIW with acquire loads): Armv8 forbids it. Address, data
  * and control dependencies order nothing here, as in C11: a pointer loaded relaxed
  * leads to old bytes, though Armv8 hardware would not do that. DSB ISHST is
- * taken for DSB ISH. After memory_walked, the whole CPU is ordered after the
- * descriptor, not only the access through it. Plain accesses are sequentially
+ * taken for DSB ISH. Accesses at EL0 are sequentially consistent; they are
+ * after what was before the descriptors that this CPU has walked, all of them, and before
+ * what follows any DSB. Plain accesses are sequentially
  * consistent: that is enough, since race.c proves them ordered.
  *
  * Structure. memory_buffer.c keeps locations and store buffers, race.c judges plain accesses, memory_tsan.c
@@ -80,7 +81,7 @@
 #define OLD_STEPS 400
 #define OLD_LOADS 4
 
-struct clock memory_clock[EXPLORE_CPUS];
+struct clock memory_clock[EXPLORE_CPUS], memory_walk[EXPLORE_CPUS];
 bool memory_on;
 
 static const char *const order_name[] = {"relaxed", "consume", "acquire", "release", "acq_rel", "seq_cst"};
@@ -326,6 +327,7 @@ void memory_begin(uint32_t n)
 {
 	buffer_begin(n);
 	memset(memory_clock, 0, sizeof memory_clock);
+	memset(memory_walk, 0, sizeof memory_walk);
 	for (uint32_t i = 0; i < n; i++)
 		memory_clock[i].c[i] = 1;
 	race_begin();
@@ -340,8 +342,11 @@ void memory_end(void)
 
 void memory_drain(uint32_t cpu)
 {
-	if (memory_on)
-		memory_fence(cpu, __ATOMIC_SEQ_CST, __builtin_return_address(0));
+	if (!memory_on)
+		return;
+	memory_fence(cpu, __ATOMIC_SEQ_CST, __builtin_return_address(0));
+	for (uint32_t i = 0; i < memory_cpus; i++)
+		memory_clock[cpu].c[EXPLORE_CPUS + i] = memory_clock[i].c[i]++;
 }
 
 void memory_walked(uint32_t cpu, const void *p, uint64_t value)
@@ -353,7 +358,7 @@ void memory_walked(uint32_t cpu, const void *p, uint64_t value)
 	for (uint64_t i = value_last(l) + 1; i-- > l->base;)
 		if (l->h[i - l->base].v == value) {
 			value_seen(EXPLORE_CPUS, &l->h[i - l->base]);
-			acquire(cpu, &l->h[i - l->base]);
+			clock_join(&memory_walk[cpu], &l->h[i - l->base].released);
 			return;
 		}
 }
@@ -362,6 +367,6 @@ void memory_user_access(uint32_t cpu, const void *p, size_t n, bool write)
 {
 	if (!memory_on)
 		return;
-	race_access(cpu, p, n, write ? RACE_ATOMIC | RACE_WRITE : RACE_ATOMIC, NULL);
+	race_access(cpu, p, n, RACE_USER | RACE_ATOMIC | (write ? RACE_WRITE : 0), NULL);
 	memory_plain(cpu, p, n, write);
 }

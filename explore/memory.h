@@ -2,9 +2,10 @@
 /*
  * explore/memory.h: what the parts of the memory model know of each other.
  *
- *   memory_tsan.c  what the compiler calls: every access of instrumented code
- *   memory.c   what an atomic access sees and when its store is seen
- *   race.c     whether plain accesses are ordered
+ *   memory_tsan.c    what the compiler calls: every access of instrumented code
+ *   memory.c         what an atomic access sees
+ *   memory_buffer.c  when its store is seen
+ *   race.c           whether plain accesses are ordered
  *
  * One thread runs all of it. cpu is the vCPU whose fiber makes the access.
  */
@@ -13,19 +14,25 @@
 
 #include "explore.h"
 
-/* Vector clocks: c[i] counts the releases of CPU i that are before. */
+/*
+ * Vector clocks: c[i] counts the releases of CPU i that are before; c[EXPLORE_CPUS + i] those up to which CPU i's
+ * accesses at EL0 are before, by a DSB: after an invalidation those through old translations are over.
+ */
+#define CLOCKS (2 * EXPLORE_CPUS)
 struct clock {
-	uint32_t c[EXPLORE_CPUS];
+	uint32_t c[CLOCKS];
 };
 static inline void clock_join(struct clock *to, const struct clock *from)
 {
-	for (unsigned i = 0; i < EXPLORE_CPUS; i++)
+	for (unsigned i = 0; i < CLOCKS; i++)
 		if (to->c[i] < from->c[i])
 			to->c[i] = from->c[i];
 }
 
 /* What is before each CPU's next access. memory.c moves it, race.c compares with it. */
 extern struct clock memory_clock[EXPLORE_CPUS];
+/* What is before its accesses at EL0 in addition: what was before the descriptors that it walked. */
+extern struct clock memory_walk[EXPLORE_CPUS];
 
 /* A run is on: memory_begin to memory_end. */
 extern bool memory_on;
@@ -53,7 +60,7 @@ void memory_fence(uint32_t cpu, int order, const void *pc);
 void memory_plain(uint32_t cpu, const void *p, size_t n, bool write);
 
 /* --- race.c --- */
-enum { RACE_WRITE = 1, RACE_ATOMIC = 2 };
+enum { RACE_WRITE = 1, RACE_ATOMIC = 2, RACE_USER = 4 }; /* user: at EL0, atomic too */
 /* Checks an access against all that are not before it, and notes it. Fails the run on a race. */
 void race_access(uint32_t cpu, const void *p, size_t n, unsigned kind, const void *pc);
 /* Forgets everything: what was done so far is before all that comes. */

@@ -170,22 +170,28 @@ static const char *kind_name(unsigned kind)
 {
 	static const char *const names[] = {"plain read", "plain write", "atomic read", "atomic write"};
 
-	return names[kind];
+	return kind & RACE_USER ? (kind & RACE_WRITE ? "write at EL0" : "read at EL0") : names[kind];
 }
 
 static void __attribute__((noreturn)) report(const void *p, const struct cell *old, const struct cell *new)
 {
 	trace_note(place_pc(old->place), "race: %s by CPU %u", kind_name(old->kind), old->cpu);
 	trace_note(place_pc(new->place), "race: %s by CPU %u, not ordered after it", kind_name(new->kind), new->cpu);
-	explore_fail("data race at %s: %s by CPU %u at %s, then %s by CPU %u at %s", memory_name(p),
-		     kind_name(old->kind), old->cpu, old->place ? memory_name(place_pc(old->place)) : "EL0",
-		     kind_name(new->kind), new->cpu, new->place ? memory_name(place_pc(new->place)) : "EL0");
+	explore_fail("data race at %s: %s by CPU %u at pc:%lx, then %s by CPU %u at pc:%lx", memory_name(p),
+		     kind_name(old->kind), old->cpu, (unsigned long)(uintptr_t)place_pc(old->place),
+		     kind_name(new->kind), new->cpu, (unsigned long)(uintptr_t)place_pc(new->place));
 }
 
 /* old is before what CPU new->cpu does now. */
 static bool is_before(const struct cell *old, const struct cell *new)
 {
-	return old->cpu == new->cpu || old->clock <= memory_clock[new->cpu].c[old->cpu];
+	const struct clock *k = &memory_clock[new->cpu], *w = &memory_walk[new->cpu];
+
+	if (old->cpu == new->cpu || old->clock <= k->c[old->cpu])
+		return true;
+	if (old->kind & RACE_USER && old->clock <= k->c[EXPLORE_CPUS + old->cpu])
+		return true;
+	return new->kind &RACE_USER && old->clock <= w->c[old->cpu];
 }
 
 static void check(const void *p, const struct cell *old, const struct cell *new)
