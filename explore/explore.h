@@ -13,12 +13,15 @@
  *
  *   choice.c    who answers: random, PCT, bounded exhaustive, replay
  *   fiber.c     vCPUs, points, no progress
+ *   thread.c    the same on free-running threads
  *   memory.c    the memory model: the compiler's ThreadSanitizer interface, implemented here
  *   race.c      data races of plain accesses under that model's order
  *   trace.c     what happened, with source lines
  *   history.c   was there a sequential order of the operations that explains their results?
  *   scenario_*  the scenarios
- *   main.c      one process copy per run, workers, progress, table
+ *   worker.c    a scenario set up once, then one process copy per run
+ *   report.c    a failure: replayed, reduced, traced
+ *   main.c      arguments, workers, progress, table
  *
  * The files above but the scenarios are the laboratory: they are compiled plainly and
  * use no kernel atomics. Kernel, test support and scenarios are compiled with
@@ -53,9 +56,15 @@ struct scenario {
 	void (*run)(uint32_t cpu);
 	void (*judge)(void);
 };
-/* All of them, by table; each scenario_*.c defines an array listed in scenarios.c. */
-extern const struct scenario *const scenarios[];
-extern const unsigned scenario_count;
+/*
+ * All of them: each scenario_*.c defines an array NAME and its length NAME_count, and stands in scenarios.c; NULL ends the list.
+ * A scenario whose own name begins with "planted-" has a bug that must be found; it runs only when asked for.
+ */
+struct scenario_table {
+	const struct scenario *scenario;
+	const unsigned *count;
+};
+extern const struct scenario_table scenario_tables[];
 
 /* --- choices --- */
 enum choice {
@@ -79,10 +88,8 @@ unsigned explore_choose(enum choice kind, unsigned n);
 int explore_cpu(void);
 /* Global number of the point just passed; 1, 2, ... The run's clock. */
 uint64_t explore_step(void);
-/* Runs s->run on all CPUs by the current choices until all have ended. Once per process. */
-void explore_run_fibers(const struct scenario *s);
-/* The same on free-running threads. */
-void explore_run_threads(const struct scenario *s);
+/* vCPUs are free-running threads, not fibers: no late_stores, and explore_step only tells before from after. */
+bool explore_parallel(void);
 
 /* --- failure and trace --- */
 /* Ends the run as a failure, with that message. The same happens on a panic or a signal. */

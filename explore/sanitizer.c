@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * explore/sanitizer.c: host-explore-tsan, where the real ThreadSanitizer watches fibers or threads. There is no memory
+ * model then, so its functions are empty.
+ */
+#include <sanitizer/tsan_interface.h>
+
+#include "engine.h"
+
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "halt_on_error=1:exitcode=66:history_size=5:atexit_sleep_ms=0:report_signal_unsafe=0:handle_segv=0:handle_abort=0";
+}
+
+bool sanitizer_here(void) { return true; }
+void *sanitizer_fiber(void) { return __tsan_create_fiber(0); }
+void *sanitizer_self(void) { return __tsan_get_current_fiber(); }
+
+void sanitizer_switch(void *fiber, bool ordered)
+{
+	__tsan_switch_to_fiber(fiber, ordered ? 0 : __tsan_switch_to_fiber_no_sync);
+}
+
+void memory_begin(uint32_t cpus) { (void)cpus; }
+void memory_end(void) {}
+void memory_step(uint32_t cpu) { (void)cpu; }
+void memory_idle(void) {}
+void memory_drain(uint32_t cpu) { (void)cpu; }
+void memory_walked(uint32_t cpu, const void *p, uint64_t value) { (void)cpu, (void)p, (void)value; }
+void memory_user_access(uint32_t cpu, const void *p, size_t n, bool write)
+{
+	(void)cpu, (void)p, (void)n, (void)write;
+}

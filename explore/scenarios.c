@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* explore/scenarios.c: the list of all scenarios. */
+#include "explore.h"
+
+#define TABLES(X) X(scenario_sync) X(scenario_vm_fault) X(scenario_planted)
+
+#define DECLARE(name) \
+	extern const struct scenario name[]; \
+	extern const unsigned name##_count;
+TABLES(DECLARE)
+
+#define ENTRY(name) { name, &name##_count },
+const struct scenario_table scenario_tables[] = { TABLES(ENTRY){ NULL, NULL } };
