@@ -407,20 +407,29 @@ uint64_t vm_map_brk(struct vm_map *m, uint64_t addr)
 
 /* --- page by page --- */
 
+static enum error populate_page(struct vm_map *m, uint64_t va, enum prot access)
+{
+	struct vm_entry_info info;
+	enum prot want;
+	enum error e;
+
+	do {
+		if (!vm_map_lookup(m, va, &info) || info.range.start.va > va)
+			return ERR_NOENT;
+		/* A private writable page is made now, not at the first write. */
+		want = !info.shared && (info.prot & PROT_W) ? PROT_W : access;
+		e = vm_fault(m, vaddr(va), want);
+		/* Refused what nobody asked for: the right to write has gone since the look. */
+	} while (e == ERR_ACCESS && want != access);
+	return e;
+}
+
 enum error vm_map_populate(struct vm_map *m, struct vrange r, unsigned access)
 {
 	enum error e = map_check_range(m, r);
 
 	for (uint64_t va = r.start.va; va < r.end.va && e == OK; va += PAGE_SIZE) {
-		struct vm_entry_info info;
-		enum prot want = (enum prot)access;
-
-		if (!vm_map_lookup(m, va, &info) || info.range.start.va > va)
-			return ERR_NOENT;
-		/* A private writable page is made now, not at the first write. */
-		if (!info.shared && (info.prot & PROT_W))
-			want = PROT_W;
-		e = vm_fault(m, vaddr(va), want);
+		e = populate_page(m, va, (enum prot)access);
 		if ((va & (BLOCK_SIZE - 1)) == 0)
 			sync_ops->yield(); /* long loops let others run */
 	}
