@@ -8,11 +8,10 @@
  * step. The run's operations go to a history (scenario_vm_ops.c). The judge then asks, in this order:
  *
  *   1 structures   vm_map_check of all spaces, with amap_check, entry_tree_check, pmap_check in it; wired and kept pages
- *   2 content      every page of every space is read as a program would
- *   3 history      is there an order of all steps that explains every result and ends in what was read?
- *   4 the map      what vm_map_lookup says of each page, against the model in that end
- *   5 isolation    every page of every space is written once, by its program, and all are read again: who shares what
- *   6 release      spaces and object go; every frame must be back with whom it was before (test_vm_destroy)
+ *   2 content      every page of every space is looked up, and read as a program would
+ *   3 history      is there an order of all steps that explains every result and ends in what was found?
+ *   4 isolation    every page of every space is written once, by its program, and all are read again: who shares what
+ *   5 release      spaces and object go; every frame must be back with whom it was before (test_vm_destroy)
  *
  * The simulated MMU panics at any offence meanwhile, and checked builds at any misuse of locks and epochs.
  *
@@ -192,6 +191,7 @@ void world_leave(void) { pmap_deactivate(world.v.pmaps); }
 struct found {
 	enum error result[MODEL_SPACES][MODEL_PAGES];
 	uint64_t value[MODEL_SPACES][MODEL_PAGES];
+	struct model_page map[MODEL_SPACES][MODEL_PAGES]; /* what the map says of itself; no content */
 	struct model end;   /* the state that fits */
 };
 
@@ -209,15 +209,36 @@ static enum error read_page(unsigned space, unsigned page, uint64_t *value)
 	return e;
 }
 
+static struct model_page look_up(unsigned space, unsigned page)
+{
+	uint64_t at = world.base + page * PAGE_SIZE;
+	struct vm_entry_info info;
+
+	if (!vm_map_lookup(world.space[space], at, &info) || info.range.start.va > at)
+		return (struct model_page){ .mapped = 0 };
+	return (struct model_page){
+		.mapped = 1, .prot = (uint8_t)info.prot, .inherit = (uint8_t)info.inherit, .shared = info.shared,
+		.index = info.object ? (uint8_t)((info.offset + (at - info.range.start.va)) >> PAGE_SHIFT) : MODEL_ANON,
+	};
+}
+
 static void read_all(struct found *f)
 {
 	for (unsigned s = 0; s < MODEL_SPACES; s++) {
 		if (!world.space[s])
 			continue;
 		world_enter(s);
-		for (unsigned i = 0; i < MODEL_PAGES; i++)
+		for (unsigned i = 0; i < MODEL_PAGES; i++) {
+			f->map[s][i] = look_up(s, i);
 			f->result[s][i] = read_page(s, i, &f->value[s][i]);
+		}
 	}
+}
+
+static bool same_mapping(const struct model_page *a, const struct model_page *b)
+{
+	return a->mapped == b->mapped && (!a->mapped || (a->prot == b->prot && a->inherit == b->inherit &&
+							 a->shared == b->shared && a->index == b->index));
 }
 
 /* Is that the state that was read? Everybody's flushes are over by then. */
@@ -231,7 +252,7 @@ static bool fits(const void *state, void *arg)
 			uint64_t value = 0;
 			enum error e = model_peek(m, s, i, &value);
 
-			if (m->page[s][i].busy || e != f->result[s][i] || (e == OK && value != f->value[s][i]))
+			if (m->page[s][i].busy || !same_mapping(&m->page[s][i], &f->map[s][i]) || e != f->result[s][i] || (e == OK && value != f->value[s][i]))
 				return false;
 		}
 	}
@@ -243,33 +264,15 @@ static void print_found(const struct found *f)
 {
 	for (unsigned s = 0; s < MODEL_SPACES; s++) {
 		for (unsigned i = 0; world.space[s] && i < MODEL_PAGES; i++) {
-			const struct model_page *p = &world.model.page[s][i];
-			uint64_t before = 0;
+			const struct model_page *p = &world.model.page[s][i], *q = &f->map[s][i];
+			uint64_t before = 0, value = f->value[s][i];
 			enum error e = model_peek(&world.model, s, i, &before);
 
-			kprintf("  space %u page %u: before %s %lu,%lu prot %u inherit %u%s; in the end %s %lu,%lu\n", s, i,
-				error_name(e), (unsigned long)before % 256, (unsigned long)before / 256, p->prot, p->inherit,
-				p->index == MODEL_ANON ? "" : p->shared ? " shared" : " private",
-				error_name(f->result[s][i]), (unsigned long)f->value[s][i] % 256,
-				(unsigned long)f->value[s][i] / 256);
+			kprintf("  space %u page %u: before: prot %u inherit %u, %s %lu,%lu; in the end: prot %u inherit %u%s, %s %lu,%lu\n",
+				s, i, p->prot, p->inherit, error_name(e), (unsigned long)before % 256,
+				(unsigned long)before / 256, q->prot, q->inherit, q->shared ? " shared" : "",
+				error_name(f->result[s][i]), (unsigned long)value % 256, (unsigned long)value / 256);
 		}
-	}
-}
-
-/* What the map says of itself. */
-static void check_map(unsigned space)
-{
-	for (unsigned i = 0; i < MODEL_PAGES; i++) {
-		const struct model_page *p = &world.model.page[space][i];
-		uint64_t at = world.base + i * PAGE_SIZE;
-		struct vm_entry_info info;
-		bool mapped = vm_map_lookup(world.space[space], at, &info) && info.range.start.va <= at;
-
-		if (mapped != p->mapped || (mapped && (info.prot != p->prot || info.inherit != p->inherit ||
-						       info.shared != p->shared || !info.object != (p->index == MODEL_ANON))))
-			explore_fail("space %u page %u: the map says mapped %d prot %d inherit %u shared %d, not %d %d %u %d",
-				     space, i, mapped, mapped ? info.prot : 0, mapped ? info.inherit : 0,
-				     mapped && info.shared, p->mapped, p->prot, p->inherit, p->shared);
 	}
 }
 
@@ -313,9 +316,6 @@ void world_judge(void)
 		explore_fail("no order of the operations explains their results");
 	}
 	world.model = found.end;
-	for (unsigned s = 0; s < MODEL_SPACES; s++)
-		if (world.space[s])
-			check_map(s);
 	check_isolation();
 	check_structures();
 	world_leave();

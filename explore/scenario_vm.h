@@ -95,4 +95,15 @@ static inline struct model_range world_file(unsigned count, unsigned index, bool
 /* --- judge: of every scenario here --- */
 void world_judge(void);
 
+/* One line of a table: functions word_setup and run_run; parameters beside the kinds of machines. */
+#define WORLD_SCENARIO(name, what, cpus, parameters, exhaustive, word, run) \
+	{ name, what, cpus, WORLD_MACHINES * (parameters), exhaustive, word##_setup, world_machine, run##_run, world_judge }
+
+/* Changes of pages [page, page + count) of a space, for scenarios that take them as a parameter. */
+enum world_change {
+	CHANGE_UNMAP, CHANGE_DISCARD, CHANGE_READ_ONLY, CHANGE_NO_ACCESS, CHANGE_REPLACE, CHANGE_MAP, CHANGE_WIRE,
+	CHANGE_INHERIT, WORLD_CHANGES
+};
+enum error op_change(enum world_change change, unsigned space, unsigned page, unsigned count);
+
 #endif

@@ -69,45 +69,25 @@ static void three_faults_run(uint32_t cpu)
 
 /* --- a fault and a change --- */
 
-enum change { UNMAP_PAGE, UNMAP_ALL, DISCARD_PAGE, DISCARD_ALL, READ_ONLY, NO_ACCESS, REPLACE, REPLACE_READ_ONLY, MOVE_AWAY, CHANGES };
+enum change { UNMAP_PAGE, UNMAP_ALL, DISCARD_PAGE, DISCARD_ALL, READ_ONLY, NO_ACCESS, REPLACE, MOVE_AWAY, CHANGES };
 static enum change change;
 
 static void do_change(void)
 {
-	struct model_range how = world_anon(1);
+	static const struct {
+		enum world_change change;
+		uint8_t page, count;
+	} changes[CHANGES] = {
+		[UNMAP_PAGE] = { CHANGE_UNMAP, 1, 1 },      [UNMAP_ALL] = { CHANGE_UNMAP, 0, 3 },
+		[DISCARD_PAGE] = { CHANGE_DISCARD, 1, 1 },  [DISCARD_ALL] = { CHANGE_DISCARD, 0, 3 },
+		[READ_ONLY] = { CHANGE_READ_ONLY, 1, 1 },   [NO_ACCESS] = { CHANGE_NO_ACCESS, 0, 3 },
+		[REPLACE] = { CHANGE_REPLACE, 1, 1 },
+	};
 
-	switch (change) {
-	case UNMAP_PAGE:
-		op_unmap(0, 1, 1);
-		break;
-	case UNMAP_ALL:
-		op_unmap(0, 0, 3);
-		break;
-	case DISCARD_PAGE:
-		op_discard(0, 1, 1);
-		break;
-	case DISCARD_ALL:
-		op_discard(0, 0, 3);
-		break;
-	case READ_ONLY:
-		op_protect(0, 1, 1, PROT_R);
-		break;
-	case NO_ACCESS:
-		op_protect(0, 0, 3, PROT_NONE_);
-		break;
-	case REPLACE_READ_ONLY:
-		how.prot = PROT_R;
-		/* fall through */
-	case REPLACE:
-		how.replace = 1;
-		op_map(0, 1, how);
-		break;
-	case MOVE_AWAY:
+	if (change == MOVE_AWAY)
 		op_move(0, 1, 1, 5);
-		break;
-	default:
-		explore_fail("no such change");
-	}
+	else
+		op_change(changes[change].change, 0, changes[change].page, changes[change].count);
 }
 
 static void change_setup(uint32_t variant, enum change what)
@@ -177,23 +157,19 @@ CHANGE(no_access, NO_ACCESS)
 CHANGE(replace, REPLACE)
 CHANGE(move, MOVE_AWAY)
 
-#define VARIANTS(parameters) (WORLD_MACHINES * (parameters))
-#define SCENARIO(name, what, cpus, parameters, exhaustive, word, run) \
-	{ name, what, cpus, VARIANTS(parameters), exhaustive, word##_setup, world_machine, run##_run, world_judge }
-
 const struct scenario scenario_vm_fault[] = {
-	SCENARIO("fault-fault", "two threads touch one page: first touch, zero page, copy-on-write, object", 2, 2 * BEFORES, true,
+	WORLD_SCENARIO("fault-fault", "two threads touch one page: first touch, zero page, copy-on-write, object", 2, 2 * BEFORES, true,
 		 faults, faults),
-	SCENARIO("fault-fault-read", "two threads write a page, a third reads it", 3, BEFORES, false, three_faults, three_faults),
-	SCENARIO("fault-unmap", "a page is unmapped while it is written", 2, 2 * BEFORES, true, unmap, change),
-	SCENARIO("fault-unmap-all", "all that a table maps is unmapped while a page is written", 2, 2 * BEFORES, true, unmap_all,
+	WORLD_SCENARIO("fault-fault-read", "two threads write a page, a third reads it", 3, BEFORES, false, three_faults, three_faults),
+	WORLD_SCENARIO("fault-unmap", "a page is unmapped while it is written", 2, 2 * BEFORES, true, unmap, change),
+	WORLD_SCENARIO("fault-unmap-all", "all that a table maps is unmapped while a page is written", 2, 2 * BEFORES, true, unmap_all,
 		 change),
-	SCENARIO("fault-discard", "a page is discarded while it is written", 2, 2 * BEFORES, true, discard, change),
-	SCENARIO("fault-protect", "a page becomes read-only while it is written", 2, 2 * BEFORES, true, protect, change),
-	SCENARIO("fault-no-access", "pages lose all rights while one is written", 2, 2 * BEFORES, true, no_access, change),
-	SCENARIO("fault-replace", "a page is mapped over while it is written", 2, 2 * BEFORES, true, replace, change),
-	SCENARIO("fault-move", "a page is moved away while it is written", 2, 2 * BEFORES, true, move, change),
-	SCENARIO("fault-change", "two threads use a page that a third changes", 3, CHANGES * BEFORES, false, change_three,
+	WORLD_SCENARIO("fault-discard", "a page is discarded while it is written", 2, 2 * BEFORES, true, discard, change),
+	WORLD_SCENARIO("fault-protect", "a page becomes read-only while it is written", 2, 2 * BEFORES, true, protect, change),
+	WORLD_SCENARIO("fault-no-access", "pages lose all rights while one is written", 2, 2 * BEFORES, true, no_access, change),
+	WORLD_SCENARIO("fault-replace", "a page is mapped over while it is written", 2, 2 * BEFORES, true, replace, change),
+	WORLD_SCENARIO("fault-move", "a page is moved away while it is written", 2, 2 * BEFORES, true, move, change),
+	WORLD_SCENARIO("fault-change", "two threads use a page that a third changes", 3, CHANGES * BEFORES, false, change_three,
 		 change_three),
 };
 const unsigned scenario_vm_fault_count = sizeof scenario_vm_fault / sizeof scenario_vm_fault[0];

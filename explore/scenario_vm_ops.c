@@ -64,12 +64,14 @@ static void note_pages(struct history_op *op, enum model_what what, unsigned spa
 }
 
 /* e, when it is among the errors that the operation may end in. */
-static enum error known(const char *name, enum error e, enum error one, enum error two, enum error three)
+static enum error known(const char *name, enum error e, unsigned errors)
 {
-	if (e != OK && e != one && e != two && e != three && !(e == ERR_NOMEM && world.failing))
+	if (e != OK && !(errors & BIT(e)) && !(e == ERR_NOMEM && world.failing))
 		explore_fail("%s gives %s", name, error_name(e));
 	return e;
 }
+
+#define ACCESS_ERRORS (BIT(ERR_FAULT) | BIT(ERR_ACCESS) | BIT(ERR_BUS))
 
 static uint64_t address(unsigned page) { return world.base + page * PAGE_SIZE; }
 static struct vrange range(unsigned page, unsigned n) { return vrange(address(page), address(page + n)); }
@@ -93,7 +95,7 @@ static enum error load_word(unsigned space, unsigned page, unsigned word)
 	struct history_op *op = begin("load");
 	struct history_step *s;
 	uint64_t value = 0;
-	enum error e = known("load", test_load(world.space[space], word_at(page, word), &value), ERR_FAULT, ERR_ACCESS, ERR_BUS);
+	enum error e = known("load", test_load(world.space[space], word_at(page, word), &value), ACCESS_ERRORS);
 
 	if (e == OK && value > UINT8_MAX)
 		explore_fail("space %u page %u word %u holds %lx", space, page, word, (unsigned long)value);
@@ -121,7 +123,7 @@ enum error op_store(unsigned space, unsigned page, unsigned word)
 	struct history_op *op = begin("store");
 	struct history_step *s;
 	uint8_t value = new_value();
-	enum error e = known("store", test_store(world.space[space], word_at(page, word), value), ERR_FAULT, ERR_ACCESS, ERR_BUS);
+	enum error e = known("store", test_store(world.space[space], word_at(page, word), value), ACCESS_ERRORS);
 
 	op->ordered = true;
 	if (e == OK && world.object)
@@ -146,7 +148,7 @@ enum error op_map(unsigned space, unsigned page, struct model_range how)
 	struct history_op *op = begin(how.replace ? "map, replacing" : "map");
 	uint64_t at = address(page);
 	enum error e = known("map", vm_map_enter(world.space[space], &at, how.count * PAGE_SIZE, &what,
-						 how.replace ? MAP_AT : MAP_AT_FREE), ERR_EXISTS, OK, OK);
+						 how.replace ? MAP_AT : MAP_AT_FREE), BIT(ERR_EXISTS));
 
 	if (e != ERR_NOMEM)
 		note(op, STEP_MAP, space, page, e)->value = model_pack(how);
@@ -170,7 +172,7 @@ static enum error changed(struct history_op *op, enum model_what what, unsigned 
 enum error op_unmap(unsigned space, unsigned page, unsigned count)
 {
 	struct history_op *op = begin("unmap");
-	enum error e = known("unmap", vm_map_remove(world.space[space], range(page, count)), OK, OK, OK);
+	enum error e = known("unmap", vm_map_remove(world.space[space], range(page, count)), 0);
 
 	return changed(op, STEP_UNMAP, space, page, (struct model_range){ .count = (uint8_t)count }, e);
 }
@@ -180,7 +182,7 @@ enum error op_protect(unsigned space, unsigned page, unsigned count, unsigned pr
 	struct history_op *op = begin(prot == RW ? "protect rw" : prot == PROT_R ? "protect r" : "protect none");
 	enum error e = vm_map_protect(world.space[space], range(page, count), (enum prot)prot);
 
-	known("protect", e, ERR_NOENT, OK, OK);
+	known("protect", e, BIT(ERR_NOENT));
 	return changed(op, STEP_PROTECT, space, page, (struct model_range){ .count = (uint8_t)count, .prot = (uint8_t)prot }, e);
 }
 
@@ -189,7 +191,7 @@ enum error op_inherit(unsigned space, unsigned page, unsigned count, unsigned in
 	struct history_op *op = begin("inherit");
 	enum error e = vm_map_inherit(world.space[space], range(page, count), inherit);
 
-	known("inherit", e, ERR_NOENT, OK, OK);
+	known("inherit", e, BIT(ERR_NOENT));
 	return changed(op, STEP_INHERIT, space, page,
 		       (struct model_range){ .count = (uint8_t)count, .inherit = (uint8_t)inherit }, e);
 }
@@ -201,7 +203,7 @@ enum error op_wire(unsigned space, unsigned page, unsigned count, bool wire)
 	enum error e = vm_map_wire(world.space[space], range(page, count), wire);
 	struct history_step *s;
 
-	known("wire", e, ERR_NOENT, wire ? ERR_ACCESS : OK, wire ? ERR_FAULT : OK);
+	known("wire", e, BIT(ERR_NOENT) | (wire ? ACCESS_ERRORS : 0));
 	/* Filling comes after the change, page by page, and may end anywhere. */
 	s = note(op, STEP_WIRE, space, page, wire || e == OK ? OK : e);
 	s->value = model_pack(how);
@@ -217,7 +219,7 @@ enum error op_wire(unsigned space, unsigned page, unsigned count, bool wire)
 enum error op_discard(unsigned space, unsigned page, unsigned count)
 {
 	struct history_op *op = begin("discard");
-	enum error e = known("discard", vm_map_discard(world.space[space], range(page, count)), ERR_NOENT, OK, OK);
+	enum error e = known("discard", vm_map_discard(world.space[space], range(page, count)), BIT(ERR_NOENT));
 
 	if (e != ERR_NOMEM)
 		note(op, STEP_HOLD, space, page, e)->value = model_pack((struct model_range){ .count = (uint8_t)count });
@@ -234,7 +236,7 @@ enum error op_move(unsigned space, unsigned page, unsigned count, unsigned to)
 	enum error e = vm_map_remap(world.space[space], range(page, count), count * PAGE_SIZE, true, true, &at);
 	struct history_step *s;
 
-	known("move", e, ERR_FAULT, OK, OK);
+	known("move", e, BIT(ERR_FAULT));
 	/* What was at the destination goes first, and stays gone when the rest fails. */
 	op->ordered = true;
 	s = note(op, STEP_UNMAP, space, to, OK);
@@ -256,7 +258,7 @@ enum error op_fork(unsigned space, unsigned child)
 {
 	struct history_op *op = begin("fork");
 	struct vm_map *map = NULL;
-	enum error e = known("fork", vm_map_fork(world.space[space], &map), OK, OK, OK);
+	enum error e = known("fork", vm_map_fork(world.space[space], &map), 0);
 
 	if (e == OK) {
 		world.space[child] = map;
@@ -281,7 +283,7 @@ void op_exit(unsigned space)
 enum error op_resize(unsigned pages)
 {
 	struct history_op *op = begin("resize");
-	enum error e = known("resize", object_resize(world.object, pages * PAGE_SIZE), OK, OK, OK);
+	enum error e = known("resize", object_resize(world.object, pages * PAGE_SIZE), 0);
 
 	op->ordered = true;
 	note(op, STEP_RESIZE, 0, 0, e)->value = pages;
@@ -299,7 +301,7 @@ static enum error transfer(const char *name, enum model_what what, unsigned page
 	enum error e = what == STEP_READ ? object_read(world.object, at, value, sizeof *value, &done)
 					 : object_write(world.object, at, value, sizeof *value, &done);
 
-	known(name, e, ERR_BUS, OK, OK);
+	known(name, e, BIT(ERR_BUS));
 	if (e == OK && done == 0)
 		e = ERR_NOENT;
 	else if (e == OK && done != sizeof *value)
@@ -325,6 +327,33 @@ enum error op_write(unsigned page, unsigned word)
 	uint64_t value = new_value();
 
 	return transfer("write", STEP_WRITE, page, word, &value);
+}
+
+enum error op_change(enum world_change change, unsigned space, unsigned page, unsigned count)
+{
+	struct model_range how = world_anon(count);
+
+	switch (change) {
+	case CHANGE_UNMAP:
+		return op_unmap(space, page, count);
+	case CHANGE_DISCARD:
+		return op_discard(space, page, count);
+	case CHANGE_READ_ONLY:
+		return op_protect(space, page, count, PROT_R);
+	case CHANGE_NO_ACCESS:
+		return op_protect(space, page, count, PROT_NONE_);
+	case CHANGE_REPLACE:
+		how.replace = 1;
+		return op_map(space, page, how);
+	case CHANGE_MAP:
+		return op_map(space, page, how);
+	case CHANGE_WIRE:
+		return op_wire(space, page, count, true);
+	case CHANGE_INHERIT:
+		return op_inherit(space, page, count, INHERIT_NONE);
+	default:
+		explore_fail("no such change");
+	}
 }
 
 void op_poll(void) { (void)epoch_poll(&world.v.vm->epoch); }

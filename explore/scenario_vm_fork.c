@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* explore/scenario_vm_fork.c: fork against accesses, changes and forks; ends of spaces against those that share with them. */
+#include "scenario_vm.h"
+
+static uint32_t parameter;
+
+/* Space 0 with four pages: 0 and 2 written, 1 and 3 not. */
+static void family(uint32_t variant, uint32_t cpus, uint64_t base)
+{
+	parameter = world_parameter(variant);
+	world_open(variant, cpus, base);
+	op_map(0, 0, world_anon(4));
+	op_store(0, 0, 0);
+	op_store(0, 2, 1);
+}
+
+static void ready(void)
+{
+	world_leave();
+	world_warm();
+}
+
+/* --- fork is one moment --- */
+
+static void write_setup(uint32_t variant)
+{
+	family(variant, 2, world_parameter(variant) ? WORLD_STRADDLE : WORLD_TOGETHER);
+	ready();
+}
+
+/* Who sees the later write in the child sees the earlier one. */
+static void write_run(uint32_t cpu)
+{
+	if (cpu == 0) {
+		op_fork(0, 1);
+		return;
+	}
+	world_enter(0);
+	op_store(0, 1, 0);
+	op_store(0, 0, 0);
+	op_store(0, 0, 1);
+	world_leave();
+}
+
+static void write_three_setup(uint32_t variant)
+{
+	family(variant, 3, world_parameter(variant) ? WORLD_STRADDLE : WORLD_TOGETHER);
+	ready();
+}
+
+static void write_three_run(uint32_t cpu)
+{
+	if (cpu == 0) {
+		op_fork(0, 1);
+		world_enter(1);
+		op_load(1, 0, 1);
+		op_store(1, 0, 0);
+		op_load(1, 1, 0);
+		world_leave();
+		return;
+	}
+	world_enter(0);
+	if (cpu == 1) {
+		op_store(0, 1, 0);
+		op_store(0, 0, 1);
+	} else {
+		op_store(0, 0, 0);
+		op_load(0, 0, 1);
+	}
+	world_leave();
+}
+
+/* The child runs at once, the parent goes on writing. */
+static void use_run(uint32_t cpu)
+{
+	if (cpu == 0) {
+		op_fork(0, 1);
+		world_enter(1);
+		op_store(1, 0, 0);
+		op_load(1, 0, MODEL_BOTH);
+	} else {
+		world_enter(0);
+		op_store(0, 0, 1);
+		op_load(0, 0, MODEL_BOTH);
+	}
+	world_leave();
+}
+
+/* --- fork against a change --- */
+
+static void change_setup(uint32_t variant)
+{
+	family(variant, 2, WORLD_STRADDLE);
+	ready();
+}
+
+static void change_run(uint32_t cpu)
+{
+	if (cpu == 0) {
+		op_fork(0, 1);
+		return;
+	}
+	world_enter(0);
+	if (parameter == WORLD_CHANGES)
+		op_move(0, 2, 1, 6);
+	else
+		op_change((enum world_change)parameter, 0, 1, 2);
+	op_store(0, 2, 0);
+	op_load(0, 0, 0);
+	world_leave();
+}
+
+/* --- what the child does not get --- */
+
+static void inherit_setup(uint32_t variant)
+{
+	family(variant, 2, WORLD_STRADDLE);
+	op_inherit(0, 0, 1, INHERIT_NONE);
+	op_inherit(0, 2, 1, INHERIT_ZERO);
+	ready();
+}
+
+static void inherit_run(uint32_t cpu)
+{
+	if (cpu == 0) {
+		op_fork(0, 1);
+		world_enter(1);
+		op_store(1, 2, 0);
+		op_load(1, 2, 1);
+	} else {
+		world_enter(0);
+		op_store(0, 2, 0);
+		op_store(0, 0, 0);
+		op_load(0, 0, MODEL_BOTH);
+	}
+	world_leave();
+}
+
+/* --- two forks --- */
+
+static void both_run(uint32_t cpu)
+{
+	op_fork(0, 1 + cpu);
+	world_enter(1 + cpu);
+	op_store(1 + cpu, 0, cpu);
+	op_load(1 + cpu, 0, MODEL_BOTH);
+	world_leave();
+}
+
+static void both_three_run(uint32_t cpu)
+{
+	if (cpu < 2) {
+		both_run(cpu);
+		return;
+	}
+	world_enter(0);
+	op_store(0, 1, 0);
+	op_store(0, 0, 0);
+	op_load(0, 2, 1);
+	world_leave();
+}
+
+/* --- sharing, and ends --- */
+
+/*
+ * Space 0, its child 1, that one's child 2, all with page 0 in common. Parameter: what the child did of its own before,
+ * so that paths are shared at other levels: nothing, another page in the same leaf, one in another leaf.
+ */
+static void sharers_setup(uint32_t variant, uint32_t cpus)
+{
+	family(variant, cpus, WORLD_STRADDLE);
+	op_map(0, 4, world_anon(2));
+	op_store(0, 4, 0);
+	op_fork(0, 1);
+	if (parameter > 0) {
+		world_enter(1);
+		op_store(1, parameter == 1 ? 1 : 4, 0);
+	}
+	op_fork(1, 2);
+	ready();
+}
+
+static void sharers_two_setup(uint32_t variant) { sharers_setup(variant, 2); }
+static void sharers_three_setup(uint32_t variant) { sharers_setup(variant, 3); }
+
+static void use_own(unsigned space, unsigned page, unsigned word)
+{
+	world_enter(space);
+	op_store(space, page, word);
+	op_load(space, page, MODEL_BOTH);
+	world_leave();
+	op_poll();
+}
+
+/* Two of three sharers write the page. */
+static void share_run(uint32_t cpu) { use_own(cpu, 0, cpu); }
+/* All of them do. */
+static void share_three_run(uint32_t cpu) { use_own(cpu, 0, cpu % MODEL_WORDS); }
+
+/* One writes, the other goes away. */
+static void exit_child_run(uint32_t cpu)
+{
+	if (cpu == 1) {
+		op_exit(1);
+		op_poll();
+		return;
+	}
+	use_own(0, 0, 0);
+	use_own(0, 4, 1);
+}
+
+static void exit_parent_run(uint32_t cpu)
+{
+	if (cpu == 1) {
+		op_exit(0);
+		op_poll();
+		return;
+	}
+	use_own(1, 0, 0);
+	use_own(1, 4, 1);
+}
+
+/* Two write, and what stands between them goes away. */
+static void exit_middle_run(uint32_t cpu)
+{
+	if (cpu == 1) {
+		op_exit(1);
+		op_poll();
+		return;
+	}
+	use_own(cpu, 0, 0);
+	use_own(cpu, 2, 0);
+}
+
+/* Two threads of one space write two pages of a leaf while the other sharers go away. */
+static void exit_threads_run(uint32_t cpu)
+{
+	if (cpu == 2) {
+		op_exit(2);
+		op_exit(1);
+		op_poll();
+		return;
+	}
+	use_own(0, cpu * 2, 0);
+	use_own(0, 4, cpu);
+}
+
+/* --- the same pages as a file's, shared --- */
+
+static void file_setup(uint32_t variant)
+{
+	parameter = world_parameter(variant);
+	world_open(variant, 2, WORLD_STRADDLE);
+	world_object(4);
+	op_write(0, 0);
+	op_write(2, 0);
+	op_map(0, 0, world_file(2, 0, true));
+	op_map(0, 2, world_file(2, 2, parameter == 0));
+	op_store(0, 1, 0);
+	op_store(0, 3, 0);
+	ready();
+}
+
+static void file_run(uint32_t cpu)
+{
+	if (cpu == 0) {
+		op_fork(0, 1);
+		world_enter(1);
+		op_store(1, 0, 0);
+		op_store(1, 3, 1);
+		op_load(1, 2, 0);
+	} else {
+		world_enter(0);
+		op_store(0, 0, 1);
+		op_store(0, 3, 0);
+		op_load(0, 3, MODEL_BOTH);
+	}
+	world_leave();
+}
+
+const struct scenario scenario_vm_fork[] = {
+	WORLD_SCENARIO("fork-write", "the parent writes during fork: the child is of one moment", 2, 2, true, write, write),
+	WORLD_SCENARIO("fork-write-read", "two threads of the parent during fork, and the child runs", 3, 2, false, write_three,
+		       write_three),
+	WORLD_SCENARIO("fork-use", "the child runs at once while the parent writes", 2, 2, true, write, use),
+	WORLD_SCENARIO("fork-change", "pages are changed during fork", 2, WORLD_CHANGES + 1, true, change, change),
+	WORLD_SCENARIO("fork-inherit", "pages the child does not get, or gets empty", 2, 1, true, inherit, inherit),
+	WORLD_SCENARIO("fork-fork", "two forks of one space at once", 2, 2, true, write, both),
+	WORLD_SCENARIO("fork-fork-write", "two forks and a writer", 3, 2, false, write_three, both_three),
+	WORLD_SCENARIO("fork-file", "fork of shared and private mappings of an object", 2, 2, true, file, file),
+	WORLD_SCENARIO("share-write", "two of three sharers write one page", 2, 3, true, sharers_two, share),
+	WORLD_SCENARIO("share-write-all", "three sharers write one page", 3, 3, false, sharers_three, share_three),
+	WORLD_SCENARIO("exit-child", "a child ends while its parent writes what they share", 2, 3, true, sharers_two, exit_child),
+	WORLD_SCENARIO("exit-parent", "a parent ends while its child writes what they share", 2, 3, true, sharers_two, exit_parent),
+	WORLD_SCENARIO("exit-middle", "a space ends while its parent and its child write", 3, 3, false, sharers_three, exit_middle),
+	WORLD_SCENARIO("exit-threads", "two children end while two threads of the parent write", 3, 3, false, sharers_three,
+		       exit_threads),
+};
+const unsigned scenario_vm_fork_count = sizeof scenario_vm_fork / sizeof scenario_vm_fork[0];

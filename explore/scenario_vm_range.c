@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* explore/scenario_vm_range.c: changes of ranges against each other, same, overlapping or side by side. */
+#include "scenario_vm.h"
+
+/* Pages of the two changes; the entry before has six, so that it is clipped on both sides. */
+static const struct {
+	uint8_t page, count;
+} spans[][2] = {
+	{ { 1, 4 }, { 1, 4 } }, /* the same */
+	{ { 1, 3 }, { 2, 3 } }, /* overlapping */
+	{ { 1, 2 }, { 3, 2 } }, /* side by side */
+	{ { 0, 6 }, { 2, 1 } }, /* one within the other */
+};
+#define SPANS (sizeof spans / sizeof spans[0])
+
+static enum world_change change[2];
+static uint32_t span;
+
+/* pages 0, 2, 4 written; 5 read. map leaves a hole for changes that need one. */
+static void prepare(uint32_t variant, uint32_t cpus, enum world_change one, enum world_change two, uint32_t which)
+{
+	change[0] = one;
+	change[1] = two;
+	span = which;
+	world_open(variant, cpus, WORLD_STRADDLE);
+	op_map(0, 0, world_anon(6));
+	for (unsigned i = 0; i < 6; i += 2)
+		op_store(0, i, 0);
+	op_load(0, 5, 0);
+	if (one == CHANGE_MAP)
+		op_unmap(0, spans[span][0].page, spans[span][0].count);
+	world_leave();
+	world_warm();
+}
+
+static void change_of(uint32_t cpu) { op_change(change[cpu], 0, spans[span][cpu].page, spans[span][cpu].count); }
+
+static void pair_run(uint32_t cpu)
+{
+	world_enter(0);
+	change_of(cpu);
+	op_load(0, spans[span][cpu].page, 0);
+	op_store(0, 2, cpu);
+	world_leave();
+}
+
+/* A third thread uses two of the pages meanwhile. */
+static void triple_run(uint32_t cpu)
+{
+	if (cpu < 2) {
+		world_enter(0);
+		change_of(cpu);
+		world_leave();
+		op_poll();
+		return;
+	}
+	world_enter(0);
+	op_store(0, 2, 1);
+	op_load(0, 3, 0);
+	op_store(0, 4, 1);
+	op_load(0, 2, MODEL_BOTH);
+	world_leave();
+}
+
+#define PAIR(word, one, two) \
+	static void word##_setup(uint32_t variant) \
+	{ \
+		prepare(variant, 2, one, two, world_parameter(variant)); \
+	}
+PAIR(unmaps, CHANGE_UNMAP, CHANGE_UNMAP)
+PAIR(protect_unmap, CHANGE_READ_ONLY, CHANGE_UNMAP)
+PAIR(maps, CHANGE_MAP, CHANGE_MAP)
+PAIR(replaces, CHANGE_REPLACE, CHANGE_REPLACE)
+PAIR(discards, CHANGE_DISCARD, CHANGE_DISCARD)
+PAIR(discard_unmap, CHANGE_DISCARD, CHANGE_UNMAP)
+PAIR(protects, CHANGE_READ_ONLY, CHANGE_NO_ACCESS)
+PAIR(wire_unmap, CHANGE_WIRE, CHANGE_UNMAP)
+
+static void triple_setup(uint32_t variant)
+{
+	uint32_t n = world_parameter(variant);
+
+	prepare(variant, 3, (enum world_change)(n / SPANS % WORLD_CHANGES), (enum world_change)(n / SPANS / WORLD_CHANGES),
+		n % SPANS);
+}
+
+/* --- moves --- */
+
+static void moves_setup(uint32_t variant)
+{
+	world_open(variant, 2, WORLD_STRADDLE);
+	op_map(0, 0, world_anon(2));
+	op_store(0, 0, 0);
+	op_store(0, 1, 1);
+	op_map(0, 4, world_anon(1));
+	op_store(0, 4, 0);
+	world_leave();
+	world_warm();
+	span = world_parameter(variant);
+}
+
+/* Two pages are moved over a third; what stands against it: another move, an unmap, accesses to either place. */
+static void moves_run(uint32_t cpu)
+{
+	world_enter(0);
+	if (cpu == 0) {
+		op_move(0, 0, 2, 4);
+		op_load(0, 5, 1);
+	} else if (span == 0) {
+		op_move(0, 4, 1, 2);
+		op_store(0, 2, 1);
+	} else if (span == 1) {
+		op_unmap(0, 4, 2);
+		op_store(0, 1, 0);
+	} else if (span == 2) {
+		op_store(0, 0, 1);
+		op_load(0, 0, 0);
+		op_load(0, 4, MODEL_BOTH);
+	} else {
+		op_store(0, 4, 1);
+		op_load(0, 5, MODEL_BOTH);
+		op_load(0, 1, 1);
+	}
+	world_leave();
+}
+
+const struct scenario scenario_vm_range[] = {
+	WORLD_SCENARIO("unmap-unmap", "two unmap the same or overlapping pages", 2, SPANS, true, unmaps, pair),
+	WORLD_SCENARIO("protect-unmap", "pages are protected and unmapped", 2, SPANS, true, protect_unmap, pair),
+	WORLD_SCENARIO("map-map", "two map where it is free", 2, SPANS, true, maps, pair),
+	WORLD_SCENARIO("replace-replace", "two map over the same pages", 2, SPANS, true, replaces, pair),
+	WORLD_SCENARIO("discard-discard", "two discard", 2, SPANS, true, discards, pair),
+	WORLD_SCENARIO("discard-unmap", "pages are discarded and unmapped", 2, SPANS, true, discard_unmap, pair),
+	WORLD_SCENARIO("protect-protect", "two protect, read-only and nothing", 2, SPANS, true, protects, pair),
+	WORLD_SCENARIO("wire-unmap", "pages are wired and unmapped", 2, SPANS, true, wire_unmap, pair),
+	WORLD_SCENARIO("change-change-fault", "any two changes and a program", 3, SPANS *WORLD_CHANGES *WORLD_CHANGES, false,
+		       triple, triple),
+	WORLD_SCENARIO("move-move", "a move against a move, an unmap, accesses", 2, 4, true, moves, moves),
+};
+const unsigned scenario_vm_range_count = sizeof scenario_vm_range / sizeof scenario_vm_range[0];
