@@ -8,7 +8,7 @@
  *
  * Invariants
  *  1. slots beyond size do not exist; size is 0 or a power of two >= 64.
- *  2. A slot with a file holds one reference on it.
+ *  2. A slot with a file holds one reference on it, and is not reserved.
  *
  * Locking: lock (spin, RANK_FILES) guards the array, its size and every slot. It
  * is held for a lookup or a swap of one pointer; files are released and arrays
@@ -20,6 +20,7 @@
  */
 #include "proc/fd.h"
 
+#include "base/assert.h"
 #include "proc/errno.h"
 #include "vm/kmalloc.h"
 #include "vm/vm.h"
@@ -30,6 +31,7 @@
 struct slot {
 	struct file *file;
 	bool cloexec;
+	bool reserved; /* taken by an open under way; no file yet */
 };
 
 struct fd_table {
@@ -93,8 +95,10 @@ static struct file *take_locked(struct fd_table *t, uint32_t fd)
 {
 	struct file *f = t->slot[fd].file;
 
-	t->slot[fd] = (struct slot){NULL, false};
-	if (f && fd < t->lowest)
+	if (!f)
+		return NULL; /* nothing there, or reserved: whose it is fills it or gives it back */
+	t->slot[fd] = (struct slot){NULL, false, false};
+	if (fd < t->lowest)
 		t->lowest = fd;
 	return f;
 }
@@ -119,12 +123,15 @@ long fd_table_copy(struct fd_table *from, struct fd_table **out)
 			return e;
 		}
 	}
+	t->lowest = from->lowest;
 	for (uint32_t i = 0; i < want; i++) {
 		t->slot[i] = from->slot[i];
 		if (t->slot[i].file)
 			file_reference(t->slot[i].file);
+		if (t->slot[i].reserved && i < t->lowest)
+			t->lowest = i;
+		t->slot[i].reserved = false; /* the other table's */
 	}
-	t->lowest = from->lowest;
 	spin_unlock(&from->lock);
 	*out = t;
 	return 0;
@@ -181,7 +188,8 @@ struct file *fd_get(struct fd_table *t, uint64_t fd)
 	return f;
 }
 
-long fd_install(struct fd_table *t, struct file *f, uint64_t minimum, uint64_t limit, bool cloexec)
+/* Puts what in the lowest free slot. */
+static long take_slot(struct fd_table *t, struct slot what, uint64_t minimum, uint64_t limit)
 {
 	if (limit > FD_MAX)
 		limit = FD_MAX;
@@ -193,14 +201,14 @@ long fd_install(struct fd_table *t, struct file *f, uint64_t minimum, uint64_t l
 
 		spin_lock(&t->lock, RANK_FILES);
 		fd = minimum > t->lowest ? minimum : t->lowest;
-		while (fd < t->size && t->slot[fd].file)
+		while (fd < t->size && (t->slot[fd].file || t->slot[fd].reserved))
 			fd++;
 		if (fd >= limit) {
 			spin_unlock(&t->lock);
 			return -EMFILE;
 		}
 		if (fd < t->size) {
-			t->slot[fd] = (struct slot){f, cloexec};
+			t->slot[fd] = what;
 			if (minimum <= t->lowest)
 				t->lowest = (uint32_t)fd + 1;
 			spin_unlock(&t->lock);
@@ -211,6 +219,31 @@ long fd_install(struct fd_table *t, struct file *f, uint64_t minimum, uint64_t l
 		if (e)
 			return e;
 	}
+}
+
+long fd_install(struct fd_table *t, struct file *f, uint64_t minimum, uint64_t limit, bool cloexec)
+{
+	return take_slot(t, (struct slot){f, cloexec, false}, minimum, limit);
+}
+
+long fd_reserve(struct fd_table *t, uint64_t limit) { return take_slot(t, (struct slot){NULL, false, true}, 0, limit); }
+
+void fd_fill(struct fd_table *t, uint64_t fd, struct file *f, bool cloexec)
+{
+	spin_lock(&t->lock, RANK_FILES);
+	ASSERT_CHECKED(t->slot[fd].reserved);
+	t->slot[fd] = (struct slot){f, cloexec, false};
+	spin_unlock(&t->lock);
+}
+
+void fd_unreserve(struct fd_table *t, uint64_t fd)
+{
+	spin_lock(&t->lock, RANK_FILES);
+	ASSERT_CHECKED(t->slot[fd].reserved);
+	t->slot[fd].reserved = false;
+	if (fd < t->lowest)
+		t->lowest = (uint32_t)fd;
+	spin_unlock(&t->lock);
 }
 
 long fd_install_at(struct fd_table *t, struct file *f, uint64_t fd, uint64_t limit, bool cloexec)
@@ -229,8 +262,12 @@ long fd_install_at(struct fd_table *t, struct file *f, uint64_t fd, uint64_t lim
 			return e;
 		spin_lock(&t->lock, RANK_FILES);
 	}
+	if (t->slot[fd].reserved) { /* as Linux: an open in another thread is about to put its file there */
+		spin_unlock(&t->lock);
+		return -EBUSY;
+	}
 	old = t->slot[fd].file;
-	t->slot[fd] = (struct slot){f, cloexec};
+	t->slot[fd] = (struct slot){f, cloexec, false};
 	spin_unlock(&t->lock);
 	file_release(old);
 	return (long)fd;

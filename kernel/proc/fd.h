@@ -42,7 +42,15 @@ struct file *fd_get(struct fd_table *t, uint64_t fd) MUST_CHECK;
  */
 long fd_install(struct fd_table *t, struct file *f, uint64_t minimum, uint64_t limit, bool cloexec) MUST_CHECK;
 
-/* dup3: puts f at exactly fd; what was there is closed. => fd or -EBADF, -ENOMEM as above. */
+/*
+ * In two steps, for what must not be done when there is no descriptor for it: takes the lowest free number, which is
+ * nobody's then (EBADF); afterwards one of the others, which cannot fail. Errors as fd_install.
+ */
+long fd_reserve(struct fd_table *t, uint64_t limit) MUST_CHECK;
+void fd_fill(struct fd_table *t, uint64_t fd, struct file *f, bool cloexec);
+void fd_unreserve(struct fd_table *t, uint64_t fd);
+
+/* dup3: puts f at exactly fd; what was there is closed. => fd or -EBADF, -EBUSY (reserved), -ENOMEM as above. */
 long fd_install_at(struct fd_table *t, struct file *f, uint64_t fd, uint64_t limit, bool cloexec) MUST_CHECK;
 
 /* => 0 or -EBADF. May wait. */

@@ -127,20 +127,28 @@ enum error io_get(struct io *io, void *to, size_t n, size_t *moved) { return io_
 
 enum error io_put_zero(struct io *io, size_t n, size_t *moved) { return io_move(io, IO_ZERO, NULL, n, moved); }
 
-long file_create(struct vm *vm, struct fs *fs, struct vnode *v, const struct file_ops *ops, void *data, uint32_t flags,
-		 struct file **out)
-{
-	struct file *f = kmalloc(&vm->kmalloc, sizeof *f);
+struct file *file_alloc(struct vm *vm) { return kmalloc(&vm->kmalloc, sizeof(struct file)); }
 
-	if (!f) {
-		vnode_release(v);
-		return -ENOMEM;
-	}
+void file_init(struct file *f, struct vm *vm, struct fs *fs, struct vnode *v, const struct file_ops *ops, void *data,
+	       uint32_t flags)
+{
 	*f = (struct file){.ops = ops, .vm = vm, .fs = fs, .vnode = v, .data = data};
 	ref_init(&f->refs, 1);
 	/* relaxed: nobody else has the file yet */
 	atomic_store_relaxed(&f->flags, flags);
 	mutex_init(&f->pos_lock);
+}
+
+long file_create(struct vm *vm, struct fs *fs, struct vnode *v, const struct file_ops *ops, void *data, uint32_t flags,
+		 struct file **out)
+{
+	struct file *f = file_alloc(vm);
+
+	if (!f) {
+		vnode_release(v);
+		return -ENOMEM;
+	}
+	file_init(f, vm, fs, v, ops, data, flags);
 	*out = f;
 	return 0;
 }

@@ -232,15 +232,18 @@ long fs_open(struct fs *fs, struct vnode *dir, const char *path, uint32_t flags,
 {
 	bool create = (flags & O_CREAT) && !(flags & O_PATH);
 	unsigned how = flags & O_NOFOLLOW || (create && flags & O_EXCL) ? LOOKUP_NOFOLLOW : 0;
+	struct file *file = file_alloc(fs->vm); /* before anything is made or cut */
 	struct walk w;
-	long e;
+	long e = file ? 0 : -ENOMEM;
 
+	if (e)
+		return e;
 	do {
 		struct vnode *v;
 
 		e = walk(fs, dir, path, how, &w);
 		if (e)
-			return e;
+			break;
 		v = w.node;
 		if (create && v && flags & O_EXCL)
 			e = -EEXIST;
@@ -251,7 +254,7 @@ long fs_open(struct fs *fs, struct vnode *dir, const char *path, uint32_t flags,
 		else if (!v)
 			e = -ENOENT;
 		if (!e) {
-			e = vnode_open(v, flags, out);
+			e = vnode_open_into(v, flags, file);
 			if (v != w.node)
 				vnode_release(v);
 		} else if (e == -EEXIST && create && !w.node && !(flags & O_EXCL)) {
@@ -259,6 +262,10 @@ long fs_open(struct fs *fs, struct vnode *dir, const char *path, uint32_t flags,
 		}
 		walk_done(&w);
 	} while (e == -EAGAIN);
+	if (e)
+		kfree(&fs->vm->kmalloc, file);
+	else
+		*out = file;
 	return e;
 }
 

@@ -17,10 +17,11 @@ static uint32_t masked(struct thread *t, uint64_t mode) { return (uint32_t)mode 
 
 long sys_openat(struct thread *t, const uint64_t *a)
 {
+	struct fd_table *files = t->proc->files; /* stays while a thread of the process runs */
 	uint32_t flags = (uint32_t)a[2] | O_LARGEFILE;
 	struct file *f;
 	struct at at;
-	long e;
+	long e, fd;
 
 	if ((flags & O_TMPFILE) == O_TMPFILE)
 		return -EOPNOTSUPP;
@@ -29,9 +30,17 @@ long sys_openat(struct thread *t, const uint64_t *a)
 	e = at_begin(t, a[0], a[1], &at);
 	if (e)
 		return e;
-	e = fs_open(t->ps->fs, at.dir, at.path, flags, masked(t, a[3]), &f);
+	/* The descriptor first: without one, nothing is made or cut. */
+	fd = fd_reserve(files, limit_soft(t, RLIMIT_NOFILE));
+	e = fd < 0 ? fd : fs_open(t->ps->fs, at.dir, at.path, flags, masked(t, a[3]), &f);
 	at_end(t, &at);
-	return e ? e : file_install(t, f, flags & O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	if (e)
+		fd_unreserve(files, (uint64_t)fd);
+	else
+		fd_fill(files, (uint64_t)fd, f, flags & O_CLOEXEC);
+	return e ? e : fd;
 }
 
 long sys_mkdirat(struct thread *t, const uint64_t *a)

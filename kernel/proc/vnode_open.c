@@ -119,7 +119,7 @@ static long regular_write(struct file *f, struct io *io, uint64_t *pos)
 		total += done;
 		/* A page was missing: the file ends where its bytes end. */
 		if (e != OK && object_size(v->object) > before &&
-		    object_resize(v->object, *pos > before ? *pos : before) != OK)
+		    object_resize(v->object, total > 0 && *pos > before ? *pos : before) != OK)
 			e = ERR_IO;
 		if (e == OK)
 			e = copy;
@@ -182,7 +182,7 @@ static const struct file_ops directory_ops = {
 /* What O_PATH opens: a place, nothing to read. */
 static const struct file_ops path_ops = {.name = "path"};
 
-long vnode_open(struct vnode *v, uint32_t flags, struct file **out)
+long vnode_open_into(struct vnode *v, uint32_t flags, struct file *file)
 {
 	const struct file_ops *ops = v->fops;
 	bool writes = (flags & O_ACCMODE) != O_RDONLY;
@@ -208,11 +208,18 @@ long vnode_open(struct vnode *v, uint32_t flags, struct file **out)
 	if (e)
 		return e;
 	vnode_reference(v);
-	e = file_create(v->fs->vm, v->fs, v, ops, data, flags & ~TRANSIENT_FLAGS, out);
-	if (e && data != v->data && ops->close) {
-		struct file never = {.vm = v->fs->vm, .vnode = v, .data = data};
+	file_init(file, v->fs->vm, v->fs, v, ops, data, flags & ~TRANSIENT_FLAGS);
+	return 0;
+}
 
-		ops->close(&never); /* gives back what open has made */
-	}
+long vnode_open(struct vnode *v, uint32_t flags, struct file **out)
+{
+	struct file *file = file_alloc(v->fs->vm);
+	long e = file ? vnode_open_into(v, flags, file) : -ENOMEM;
+
+	if (e)
+		kfree(&v->fs->vm->kmalloc, file);
+	else
+		*out = file;
 	return e;
 }
