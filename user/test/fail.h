@@ -253,8 +253,10 @@ __attribute__((unused)) static void fail_all(const struct operation *o, size_t c
 	for (size_t i = 0; i < count; i++) {
 		long r;
 
-		if (o[i].flags & CHILD)
+		if (o[i].flags & CHILD) {
+			(void)fail_attempt_in_child(&o[i], 1UL << 40);
 			continue;
+		}
 		if (o[i].prepare)
 			o[i].prepare();
 		r = o[i].run();
