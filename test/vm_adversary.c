@@ -452,6 +452,64 @@ static void crafted_addresses(void **state)
 	vm_map_check(m);
 }
 
+/* --- two threads move the break while a third forks --- */
+
+#define BREAK_ROUNDS 150
+#define BREAK_PAGES 6
+#define BREAK_START UINT64_C(0x50000000)
+
+/* The heap is mapped up to the break, and not beyond. Nobody changes the map. */
+static void check_break(struct vm_map *map)
+{
+	uint64_t at = map->brk_start, end = round_up(map->brk_end, PAGE_SIZE);
+	struct vm_entry_info info;
+
+	while (at < end) {
+		CHECK(vm_map_lookup(map, at, &info) && info.range.start.va <= at);
+		at = info.range.end.va;
+	}
+	CHECK(at == end);
+	CHECK(!vm_map_lookup(map, end, &info));
+}
+
+static void now_and_then(void)
+{
+	static _Thread_local uint32_t points;
+
+	if (++points % 7 == 0)
+		sched_yield();
+}
+
+static void move_or_copy_break(uint32_t cpu, void *arg)
+{
+	(void)arg;
+	host_point = now_and_then;
+	for (unsigned i = 0; i < BREAK_ROUNDS; i++) {
+		uint64_t want = BREAK_START + (i * 5 + cpu * 3) % BREAK_PAGES * PAGE_SIZE + cpu;
+		struct vm_map *child;
+
+		if (cpu > 0) {
+			(void)vm_map_brk(m, want);
+			continue;
+		}
+		CHECK(vm_map_fork(m, &child) == OK);
+		check_break(child);
+		vm_map_release(child);
+		(void)epoch_poll(&v.vm->epoch);
+	}
+	host_point = NULL;
+}
+
+static void break_among_threads(void **state)
+{
+	(void)state;
+	m->brk_start = m->brk_end = BREAK_START;
+	run_on_cpus(v.t.m, 3, move_or_copy_break, NULL);
+	check_break(m);
+	assert_int_equal(vm_map_brk(m, BREAK_START), BREAK_START);
+	check_break(m);
+}
+
 /* --- memory that no resident page tells of --- */
 
 static void tables_go_with_mappings(void **state)
@@ -473,7 +531,7 @@ int main(int argc, char **argv)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(growth_over_kept_pages), T(cut_under_fill), T(crafted_addresses),
-					    T(tables_go_with_mappings),
+					    T(tables_go_with_mappings), T(break_among_threads),
 					    T(map_among_thieves), T(fork_among_mappers), T(failed_move_keeps_tables),
 					    T(fork_is_one_moment), T(owner_leaves_during_fault), T(owner_leaves_during_trim) };
 
