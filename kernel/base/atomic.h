@@ -23,42 +23,44 @@
 	}
 #define ATOMIC_INIT(value) { value }
 
-#define ATOMIC_OP_(op) ({ cpu_point(); op; })
+/* Operands first: what they load in turn is over before the point, so that an explorer can come between. */
+#define ATOMIC_OP_(a, op) ({ __auto_type a_ = (a); cpu_point(); op; })
+#define ATOMIC_OPV_(a, v, op) ({ __auto_type a_ = (a); __auto_type v_ = (v); cpu_point(); op; })
 
-#define atomic_load_relaxed(a) ATOMIC_OP_(__atomic_load_n(&(a)->x, __ATOMIC_RELAXED))
-#define atomic_load_acquire(a) ATOMIC_OP_(__atomic_load_n(&(a)->x, __ATOMIC_ACQUIRE))
-#define atomic_load_seq_cst(a) ATOMIC_OP_(__atomic_load_n(&(a)->x, __ATOMIC_SEQ_CST))
-#define atomic_store_relaxed(a, v) ATOMIC_OP_(__atomic_store_n(&(a)->x, v, __ATOMIC_RELAXED))
-#define atomic_store_release(a, v) ATOMIC_OP_(__atomic_store_n(&(a)->x, v, __ATOMIC_RELEASE))
-#define atomic_store_seq_cst(a, v) ATOMIC_OP_(__atomic_store_n(&(a)->x, v, __ATOMIC_SEQ_CST))
+#define atomic_load_relaxed(a) ATOMIC_OP_(a, __atomic_load_n(&a_->x, __ATOMIC_RELAXED))
+#define atomic_load_acquire(a) ATOMIC_OP_(a, __atomic_load_n(&a_->x, __ATOMIC_ACQUIRE))
+#define atomic_load_seq_cst(a) ATOMIC_OP_(a, __atomic_load_n(&a_->x, __ATOMIC_SEQ_CST))
+#define atomic_store_relaxed(a, v) ATOMIC_OPV_(a, v, __atomic_store_n(&a_->x, v_, __ATOMIC_RELAXED))
+#define atomic_store_release(a, v) ATOMIC_OPV_(a, v, __atomic_store_n(&a_->x, v_, __ATOMIC_RELEASE))
+#define atomic_store_seq_cst(a, v) ATOMIC_OPV_(a, v, __atomic_store_n(&a_->x, v_, __ATOMIC_SEQ_CST))
 
-#define atomic_swap_acquire(a, v) ATOMIC_OP_(__atomic_exchange_n(&(a)->x, v, __ATOMIC_ACQUIRE))
-#define atomic_swap_acq_rel(a, v) ATOMIC_OP_(__atomic_exchange_n(&(a)->x, v, __ATOMIC_ACQ_REL))
-#define atomic_swap_seq_cst(a, v) ATOMIC_OP_(__atomic_exchange_n(&(a)->x, v, __ATOMIC_SEQ_CST))
+#define atomic_swap_acquire(a, v) ATOMIC_OPV_(a, v, __atomic_exchange_n(&a_->x, v_, __ATOMIC_ACQUIRE))
+#define atomic_swap_acq_rel(a, v) ATOMIC_OPV_(a, v, __atomic_exchange_n(&a_->x, v_, __ATOMIC_ACQ_REL))
+#define atomic_swap_seq_cst(a, v) ATOMIC_OPV_(a, v, __atomic_exchange_n(&a_->x, v_, __ATOMIC_SEQ_CST))
 
 /* Compare and swap: true if *a was *expected and is now v; else *expected holds what was found. */
 #define atomic_cas_relaxed(a, expected, v) \
-	ATOMIC_OP_(__atomic_compare_exchange_n(&(a)->x, expected, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	ATOMIC_OPV_(a, v, __atomic_compare_exchange_n(&a_->x, expected, v_, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 #define atomic_cas_acquire(a, expected, v) \
-	ATOMIC_OP_(__atomic_compare_exchange_n(&(a)->x, expected, v, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+	ATOMIC_OPV_(a, v, __atomic_compare_exchange_n(&a_->x, expected, v_, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 #define atomic_cas_release(a, expected, v) \
-	ATOMIC_OP_(__atomic_compare_exchange_n(&(a)->x, expected, v, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+	ATOMIC_OPV_(a, v, __atomic_compare_exchange_n(&a_->x, expected, v_, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 #define atomic_cas_acq_rel(a, expected, v) \
-	ATOMIC_OP_(__atomic_compare_exchange_n(&(a)->x, expected, v, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+	ATOMIC_OPV_(a, v, __atomic_compare_exchange_n(&a_->x, expected, v_, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 #define atomic_cas_seq_cst(a, expected, v) \
-	ATOMIC_OP_(__atomic_compare_exchange_n(&(a)->x, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+	ATOMIC_OPV_(a, v, __atomic_compare_exchange_n(&a_->x, expected, v_, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 
 /* Arithmetic returns the value before. */
-#define atomic_add_relaxed(a, v) ATOMIC_OP_(__atomic_fetch_add(&(a)->x, v, __ATOMIC_RELAXED))
-#define atomic_add_acq_rel(a, v) ATOMIC_OP_(__atomic_fetch_add(&(a)->x, v, __ATOMIC_ACQ_REL))
-#define atomic_sub_relaxed(a, v) ATOMIC_OP_(__atomic_fetch_sub(&(a)->x, v, __ATOMIC_RELAXED))
-#define atomic_sub_acq_rel(a, v) ATOMIC_OP_(__atomic_fetch_sub(&(a)->x, v, __ATOMIC_ACQ_REL))
-#define atomic_or_relaxed(a, v) ATOMIC_OP_(__atomic_fetch_or(&(a)->x, v, __ATOMIC_RELAXED))
-#define atomic_or_acq_rel(a, v) ATOMIC_OP_(__atomic_fetch_or(&(a)->x, v, __ATOMIC_ACQ_REL))
-#define atomic_or_seq_cst(a, v) ATOMIC_OP_(__atomic_fetch_or(&(a)->x, v, __ATOMIC_SEQ_CST))
-#define atomic_and_relaxed(a, v) ATOMIC_OP_(__atomic_fetch_and(&(a)->x, v, __ATOMIC_RELAXED))
-#define atomic_and_acq_rel(a, v) ATOMIC_OP_(__atomic_fetch_and(&(a)->x, v, __ATOMIC_ACQ_REL))
-#define atomic_and_seq_cst(a, v) ATOMIC_OP_(__atomic_fetch_and(&(a)->x, v, __ATOMIC_SEQ_CST))
+#define atomic_add_relaxed(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_add(&a_->x, v_, __ATOMIC_RELAXED))
+#define atomic_add_acq_rel(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_add(&a_->x, v_, __ATOMIC_ACQ_REL))
+#define atomic_sub_relaxed(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_sub(&a_->x, v_, __ATOMIC_RELAXED))
+#define atomic_sub_acq_rel(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_sub(&a_->x, v_, __ATOMIC_ACQ_REL))
+#define atomic_or_relaxed(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_or(&a_->x, v_, __ATOMIC_RELAXED))
+#define atomic_or_acq_rel(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_or(&a_->x, v_, __ATOMIC_ACQ_REL))
+#define atomic_or_seq_cst(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_or(&a_->x, v_, __ATOMIC_SEQ_CST))
+#define atomic_and_relaxed(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_and(&a_->x, v_, __ATOMIC_RELAXED))
+#define atomic_and_acq_rel(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_and(&a_->x, v_, __ATOMIC_ACQ_REL))
+#define atomic_and_seq_cst(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_and(&a_->x, v_, __ATOMIC_SEQ_CST))
 
 /* A counter that one CPU writes and others read: no read-modify-write, may be read a little late. */
 #define atomic_bump(a, v) atomic_store_relaxed(a, atomic_load_relaxed(a) + (v))
