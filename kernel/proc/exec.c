@@ -5,13 +5,11 @@
  *	find      path, or through #! lines the interpreter's; strings into kernel memory
  *	decode    the ELF file, and its PT_INTERP if it names one (elf.c); nothing changed yet
  *	build     a new address space: segments, break, stack, sigreturn page; then the
- *	          thread runs in it for a moment to clear bss tails and write the stack
+ *	          thread runs in it for a moment to clear bss tails and write the stack;
+ *	          a descriptor table, if others may share this one
  *	---------------------------------------- up to here, an error leaves all as it was
  *	alone     the process's other threads leave
  *	commit    files, futexes, address space, signals, registers: nothing can fail
- *
- * (A descriptor table that others share is copied between alone and commit; without
- * memory for that, the program goes on, but without its other threads.)
  *
  * Source: execve(2).
  */
@@ -170,31 +168,36 @@ static void commit(struct exec *x, struct trap_frame *tf)
 	tf->syscall = UINT64_MAX;
 }
 
+/* Whether others may share the descriptor table by the time the process has one thread left. */
+static bool files_may_be_shared(struct process *p)
+{
+	bool threads;
+
+	spin_lock(&p->lock, RANK_PROC);
+	threads = p->nthreads > 1; /* one of them may clone with CLONE_FILES before it leaves */
+	spin_unlock(&p->lock);
+	return p->files && (threads || fd_table_sharers(p->files) > 1);
+}
+
 /* Descriptors of the process's own, without those that close on exec. ps->lock guards the pointer against /proc's
  * readers. */
-static long own_files(struct process *p)
+static void own_files(struct process *p, struct fd_table *spare)
 {
-	struct fd_table *old = p->files, *files = old;
-	long r = 0;
+	struct fd_table *old = p->files, *files = old ? fd_table_exec(old, spare) : NULL;
 
-	if (!old)
-		return 0;
-	if (fd_table_sharers(old) > 1)
-		r = fd_table_copy(old, &files);
-	if (r == 0)
-		r = fd_table_exec(&files);
-	if (files == old || r < 0)
-		return r;
-	spin_lock(&p->ps->lock, RANK_PROC_TABLE);
-	p->files = files;
-	spin_unlock(&p->ps->lock);
-	fd_table_release(old);
-	return 0;
+	if (files != old) {
+		spin_lock(&p->ps->lock, RANK_PROC_TABLE);
+		p->files = files;
+		spin_unlock(&p->ps->lock);
+		spare = old;
+	}
+	fd_table_release(spare); /* the one that is not used */
 }
 
 /* From strings in x->args to a running program. */
 static long run(struct exec *x, struct trap_frame *tf, struct vnode *dir)
 {
+	struct fd_table *spare = NULL;
 	long r = find(x, dir, x->path);
 
 	if (r == 0)
@@ -205,12 +208,17 @@ static long run(struct exec *x, struct trap_frame *tf, struct vnode *dir)
 		return r;
 	if (vnode_path(x->file, x->exe_path, sizeof x->exe_path) < 0)
 		x->exe_path[0] = '\0';
-	if (process_single_thread(x->t) != OK)
+	if (files_may_be_shared(x->t->proc))
+		r = fd_table_spare(x->t->ps->vm, &spare);
+	if (r < 0)
+		return r;
+	if (process_single_thread(x->t) != OK) {
+		fd_table_release(spare);
 		return -ERESTARTNOINTR; /* it is about to be killed, by another exec or for good */
-	r = own_files(x->t->proc);
-	if (r == 0)
-		commit(x, tf);
-	return r;
+	}
+	own_files(x->t->proc, spare);
+	commit(x, tf);
+	return 0;
 }
 
 static struct exec *begin(struct thread *t, const char *path)

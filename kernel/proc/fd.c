@@ -103,6 +103,21 @@ static struct file *take_locked(struct fd_table *t, uint32_t fd)
 	return f;
 }
 
+/* from's files, and their references, into t, which is empty, is nobody else's and has room. */
+static void copy_locked(struct fd_table *t, const struct fd_table *from)
+{
+	ASSERT(t->size >= from->size);
+	t->lowest = from->lowest;
+	for (uint32_t i = 0; i < from->size; i++) {
+		t->slot[i] = from->slot[i];
+		if (t->slot[i].file)
+			file_reference(t->slot[i].file);
+		if (t->slot[i].reserved && i < t->lowest)
+			t->lowest = i;
+		t->slot[i].reserved = false; /* the other table's */
+	}
+}
+
 long fd_table_copy(struct fd_table *from, struct fd_table **out)
 {
 	struct fd_table *t;
@@ -123,18 +138,25 @@ long fd_table_copy(struct fd_table *from, struct fd_table **out)
 			return e;
 		}
 	}
-	t->lowest = from->lowest;
-	for (uint32_t i = 0; i < want; i++) {
-		t->slot[i] = from->slot[i];
-		if (t->slot[i].file)
-			file_reference(t->slot[i].file);
-		if (t->slot[i].reserved && i < t->lowest)
-			t->lowest = i;
-		t->slot[i].reserved = false; /* the other table's */
-	}
+	copy_locked(t, from);
 	spin_unlock(&from->lock);
 	*out = t;
 	return 0;
+}
+
+long fd_table_spare(struct vm *vm, struct fd_table **out)
+{
+	struct fd_table *t;
+	long e = fd_table_create(vm, &t);
+
+	if (e)
+		return e;
+	e = grow(t, FD_MAX);
+	if (e)
+		fd_table_release(t);
+	else
+		*out = t;
+	return e;
 }
 
 void fd_table_release(struct fd_table *t)
@@ -148,17 +170,16 @@ void fd_table_release(struct fd_table *t)
 	kfree(&t->vm->kmalloc, t);
 }
 
-long fd_table_exec(struct fd_table **t)
+struct fd_table *fd_table_exec(struct fd_table *shared, struct fd_table *spare)
 {
-	struct fd_table *own = *t;
+	struct fd_table *own = shared;
 
-	if (ref_count(&own->refs) > 1) {
-		long e = fd_table_copy(*t, &own);
-
-		if (e)
-			return e;
-		fd_table_release(*t);
-		*t = own;
+	if (ref_count(&shared->refs) > 1) {
+		ASSERT(spare);
+		spin_lock(&shared->lock, RANK_FILES);
+		copy_locked(spare, shared);
+		spin_unlock(&shared->lock);
+		own = spare;
 	}
 	for (uint32_t i = 0;; i++) {
 		struct file *f = NULL;
@@ -166,7 +187,7 @@ long fd_table_exec(struct fd_table **t)
 		spin_lock(&own->lock, RANK_FILES);
 		if (i >= own->size) {
 			spin_unlock(&own->lock);
-			return 0;
+			return own;
 		}
 		if (own->slot[i].cloexec)
 			f = take_locked(own, i);

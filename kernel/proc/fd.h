@@ -23,11 +23,14 @@ void fd_table_reference(struct fd_table *t);
 /* Drops a reference; the last one closes every descriptor. Thread context, no lock, may wait. */
 void fd_table_release(struct fd_table *t);
 
+/* An empty table with room for every descriptor, for fd_table_exec. => -ENOMEM. */
+long fd_table_spare(struct vm *vm, struct fd_table **out) MUST_CHECK;
+
 /*
- * exec: makes *t the caller's own (a copy if others share it) and closes what is
- * close-on-exec. => -ENOMEM: *t unchanged and nothing closed.
+ * exec, which cannot fail any more: the table to go on with, without what is close-on-exec. That is t if nobody shares
+ * it, else spare, a copy of it (which must be there then). The other one stays the caller's to release.
  */
-long fd_table_exec(struct fd_table **t) MUST_CHECK;
+struct fd_table *fd_table_exec(struct fd_table *t, struct fd_table *spare) MUST_CHECK;
 
 /* How many references it has; a snapshot. */
 uint32_t fd_table_sharers(const struct fd_table *t);
