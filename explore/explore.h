@@ -132,6 +132,7 @@ struct history_step {
 	uint8_t page, space;      /* on what */
 	uint8_t argument;
 	bool optional;            /* may be left out: part of an operation that failed half-way */
+	bool looks;               /* changes no state whatever: taken as soon as it fits, which makes long histories easy */
 	uint64_t value;           /* stored, or seen */
 	int result;               /* as returned */
 };

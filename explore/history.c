@@ -18,8 +18,9 @@
  * remembered, by a 128-bit hash, and not tried again. A collision would call a right run wrong once in about 2^90 runs,
  * and never a wrong one right.
  *
- * A step that leaves the state as it is (a load, say) is taken as soon as it fits, without trying the others: whatever
- * order has it later has it as well now, since nothing before it needs to change and it only lets more steps be next.
+ * A step that only looks (a load, say) is taken as soon as it fits, without trying the others: whatever order has it
+ * later has it as well now, since nothing follows from it, and it only lets more steps be next. That a step happens to
+ * leave this state as it is would not do: later it may not (a fork of a space in which nothing is mapped yet).
  *
  * Invariants.
  *  1. Steps of an ordered operation are taken by rising index; an optional one that is passed over is not taken later.
@@ -34,6 +35,7 @@
  * (2017), for remembering positions with their state.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -236,8 +238,8 @@ static void note_progress(struct search *s, const struct position *p)
 
 /* --- the search --- */
 
-/* Takes one step that fits and leaves the state alone, if there is one. */
-static bool take_neutral(struct search *s, struct position *p, const void *state)
+/* Takes one step that only looks, if there is one that fits. */
+static bool take_look(struct search *s, struct position *p, const void *state)
 {
 	unsigned char copy[HISTORY_STATE];
 
@@ -249,11 +251,11 @@ static bool take_neutral(struct search *s, struct position *p, const void *state
 		for (uint32_t i = 0; i < op->steps; i++) {
 			uint8_t done = after(op, p->done[c], i);
 
-			/* One that passes over optional steps is no neutral move. */
-			if (!done || done != (p->done[c] | 1u << i))
+			/* Passing over optional steps is a choice. */
+			if (!op->step[i].looks || !done || done != (p->done[c] | 1u << i))
 				continue;
 			memcpy(copy, state, s->size);
-			if (s->model(copy, c, &op->step[i]) && !memcmp(copy, state, s->size)) {
+			if (s->model(copy, c, &op->step[i])) {
 				p->done[c] = done;
 				return true;
 			}
@@ -271,7 +273,7 @@ static bool explained(struct search *s, struct position p, const void *state)
 			s->ended = true;
 			return !s->final || s->final(state, s->arg);
 		}
-	} while (take_neutral(s, &p, state));
+	} while (take_look(s, &p, state));
 	note_progress(s, &p);
 	if (!is_new(s, &p, state))
 		return false;
@@ -303,17 +305,21 @@ static bool explained(struct search *s, struct position p, const void *state)
 	return false;
 }
 
+/* One line: when, what, and each step as what:space.page,argument=value, its result unless that is OK, ? if it may be left out. */
 static void print_op(const struct history_op *op)
 {
-	kprintf("    %6" PRIu64 " .. %6" PRIu64 "  %s%s\n", op->called, op->returned, op->name ? op->name : "?",
-		op->ordered && op->steps > 1 ? " (in order)" : "");
+	char line[1024];
+	int n = snprintf(line, sizeof line, "    %6" PRIu64 " .. %6" PRIu64 "  %s%s", op->called, op->returned,
+			 op->name ? op->name : "?", op->ordered && op->steps > 1 ? ", in order" : "");
+
 	for (uint32_t i = 0; i < op->steps; i++) {
 		const struct history_step *t = &op->step[i];
 
-		kprintf("        step %u: what %u space %u page %u argument %u value %" PRIu64 " => %s%s\n", i, t->what,
-			t->space, t->page, t->argument, t->value, error_name((enum error)t->result),
-			t->optional ? " (or left out)" : "");
+		n += snprintf(line + n, sizeof line - (size_t)n, "  %u:%u.%u,%u=%" PRIx64 "%s%s%s", t->what, t->space, t->page,
+			      t->argument, t->value, t->result ? " " : "", t->result ? error_name((enum error)t->result) : "",
+			      t->optional ? "?" : "");
 	}
+	kprintf("%s\n", line);
 }
 
 void history_print(const struct history *h)

@@ -268,8 +268,9 @@ static void print_found(const struct found *f)
 			uint64_t before = 0, value = f->value[s][i];
 			enum error e = model_peek(&world.model, s, i, &before);
 
-			kprintf("  space %u page %u: before: prot %u inherit %u, %s %lu,%lu; in the end: prot %u inherit %u%s, %s %lu,%lu\n",
-				s, i, p->prot, p->inherit, error_name(e), (unsigned long)before % 256,
+			if (!p->mapped && !q->mapped && f->result[s][i] == e)
+				continue;
+			kprintf("  %u.%u: before prot %u inherit %u, %s %lx,%lx; in the end prot %u inherit %u%s, %s %lx,%lx\n", s, i, p->prot, p->inherit, error_name(e), (unsigned long)before % 256,
 				(unsigned long)before / 256, q->prot, q->inherit, q->shared ? " shared" : "",
 				error_name(f->result[s][i]), (unsigned long)value % 256, (unsigned long)value / 256);
 		}

@@ -45,13 +45,34 @@ static void end(struct history_op *op)
 	}
 }
 
+static bool only_looks(enum model_what what, enum error e)
+{
+	switch (what) {
+	case STEP_LOAD:
+	case STEP_READ:
+		return true;
+	case STEP_STORE:
+	case STEP_WRITE:
+	case STEP_MAP:
+	case STEP_PROTECT:
+	case STEP_INHERIT:
+	case STEP_WIRE:
+	case STEP_POPULATE:
+	case STEP_MOVE:
+		return e != OK;
+	default:
+		return false;
+	}
+}
+
 static struct history_step *note(struct history_op *op, enum model_what what, unsigned space, unsigned page, enum error e)
 {
 	struct history_step *s = &op->step[op->steps++];
 
 	if (op->steps > HISTORY_STEPS)
 		explore_fail("%s has too many steps", op->name);
-	*s = (struct history_step){ .what = (uint8_t)what, .space = (uint8_t)space, .page = (uint8_t)page, .result = e };
+	*s = (struct history_step){ .what = (uint8_t)what, .space = (uint8_t)space, .page = (uint8_t)page,
+				    .looks = only_looks(what, e), .result = e };
 	return s;
 }
 

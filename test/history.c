@@ -14,7 +14,7 @@ void explore_fail(const char *format, ...) { panic("explore_fail: %s", format); 
 
 /* --- the model: four registers, and a counter of all that was written --- */
 
-enum { READ, WRITE, ADD, SWAP_IF };
+enum { READ, WRITE, ADD, SWAP_IF, COPY };
 
 struct registers {
 	uint64_t r[4];
@@ -33,6 +33,9 @@ static bool registers(void *state, uint32_t cpu, const struct history_step *s)
 		return m->r[s->page] == s->value;
 	case WRITE:
 		m->r[s->page] = s->value;
+		return true;
+	case COPY: /* register 0 to page */
+		m->r[s->page] = m->r[0];
 		return true;
 	case ADD: /* value is what was there before */
 		return m->r[s->page]++ == s->value;
@@ -58,7 +61,7 @@ static struct history_op *op(uint32_t cpu, uint64_t called, uint64_t returned, u
 	now = called;
 	o = history_begin(&h, cpu, "op");
 	o->steps = 1;
-	o->step[0] = (struct history_step){ .what = what, .page = page, .value = value };
+	o->step[0] = (struct history_step){ .what = what, .page = page, .looks = what == READ, .value = value };
 	if (returned) {
 		now = returned;
 		history_end(o);
@@ -68,7 +71,7 @@ static struct history_op *op(uint32_t cpu, uint64_t called, uint64_t returned, u
 
 static void more(struct history_op *o, uint8_t what, uint8_t page, uint64_t value)
 {
-	o->step[o->steps++] = (struct history_step){ .what = what, .page = page, .value = value };
+	o->step[o->steps++] = (struct history_step){ .what = what, .page = page, .looks = what == READ, .value = value };
 }
 
 static void clear(uint32_t cpus)
@@ -305,6 +308,21 @@ static void final_state(void **state)
 	assert_false(history_explained(&h, &zero, sizeof zero, registers, last_is, &last));
 }
 
+/* What changes nothing now may change something later. */
+static void copy_of_nothing(void **state)
+{
+	(void)state;
+	clear(2);
+	op(0, 1, 9, COPY, 1, 0);
+	op(1, 1, 5, WRITE, 0, 7);
+	op(1, 10, 11, READ, 1, 7);
+	assert_true(good());
+	h.op[1][1].step[0].value = 0;
+	assert_true(good());
+	h.op[0][0].called = 6;
+	assert_false(good());
+}
+
 /* Wrong in its last operation only: without memory of what was tried, four CPUs' orders would never end. */
 static void hard_and_wrong(void **state)
 {
@@ -344,6 +362,7 @@ static void made_and_spoilt(void **state)
 			o = history_begin(&h, c, "made");
 			o->steps = 1;
 			o->step[0] = (struct history_step){ .what = (seed >> 40) % 2 ? ADD : READ, .page = (seed >> 50) % 2 };
+			o->step[0].looks = o->step[0].what == READ;
 			o->step[0].value = m.r[o->step[0].page];
 			(void)registers(&m, c, &o->step[0]);
 			/* Called a while before it takes effect, returned a while after. */
@@ -370,7 +389,7 @@ int main(void)
 		cmocka_unit_test(lost_update),	      cmocka_unit_test(results),	    cmocka_unit_test(steps_in_any_order),
 		cmocka_unit_test(steps_interleave),   cmocka_unit_test(optional_steps),	    cmocka_unit_test(never_returned),
 		cmocka_unit_test(no_steps),	      cmocka_unit_test(final_state),	    cmocka_unit_test(hard_and_wrong),
-		cmocka_unit_test(made_and_spoilt),
+		cmocka_unit_test(made_and_spoilt),    cmocka_unit_test(copy_of_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
