@@ -7,6 +7,7 @@
  * generation, reads another number; the simulator sees freed frames and shared
  * ASIDs besides.
  */
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "pmap_machine.h"
@@ -38,7 +39,7 @@ static void begin(struct world *w, const struct host_config *config)
 {
 	pm_init(&w->m, config);
 	for (unsigned i = 0; i < PMAPS; i++) {
-		pmap_init(w->m.ps, &w->p[i], pm_alloc(&w->m));
+		pmap_init(w->m.ps, &w->p[i], pm_alloc_table(&w->m));
 		CHECK(!pthread_mutex_init(&w->lock[i], NULL));
 		map_tagged(w, i);
 	}

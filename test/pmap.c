@@ -79,12 +79,12 @@ static void test_stock(void **state)
 	epoch_enter(&w.m.epoch);
 	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), &stock, &leaf), ERR_STOCK);
 	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), NULL, &leaf), ERR_STOCK);
-	stock.table[stock.tables++] = pm_alloc(&w.m);
-	stock.table[stock.tables++] = pm_alloc(&w.m);
+	stock.table[stock.tables++] = pm_alloc_table(&w.m);
+	stock.table[stock.tables++] = pm_alloc_table(&w.m);
 	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), &stock, &leaf), ERR_STOCK);
 	assert_int_equal(stock.tables, 0); /* two are linked and stay */
 	assert_int_equal(atomic_load_relaxed(&w.p.tables), 2);
-	stock.table[stock.tables++] = pm_alloc(&w.m);
+	stock.table[stock.tables++] = pm_alloc_table(&w.m);
 	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), &stock, &leaf), OK);
 	pmap_leaf_unlock(&leaf);
 	/* and now none is needed */
@@ -395,7 +395,7 @@ static void test_flush_is_small(void **state)
 	pm_remove(&w.m, &w.p, VA, VA + 65 * PAGE_SIZE, true);
 	assert_int_equal(invalidations(&w) - before, 1); /* the ASID */
 	/* nobody ever ran it: no TLB can know it */
-	pmap_init(w.m.ps, &idle, pm_alloc(&w.m));
+	pmap_init(w.m.ps, &idle, pm_alloc_table(&w.m));
 	assert_int_equal(pm_enter(&w.m, &idle, VA, f, PROT_R, PMAP_UNTRACKED), OK);
 	before = invalidations(&w);
 	pm_exit(&w.m, &idle);

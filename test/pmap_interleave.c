@@ -15,6 +15,7 @@
  *
  * What is checked is in pmap_world.h, after every schedule.
  */
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "pmap_world.h"

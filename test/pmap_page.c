@@ -47,7 +47,7 @@ static void test_reverse_map(void **state)
 
 	(void)state;
 	begin(&w);
-	pmap_init(w.m.ps, &other, pm_alloc(&w.m));
+	pmap_init(w.m.ps, &other, pm_alloc_table(&w.m));
 	f = pm_alloc(&w.m);
 	g = pm_alloc(&w.m);
 	before = pm_free_count(&w.m);

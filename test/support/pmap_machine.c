@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "pmap_machine.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 void *pm_zalloc(size_t size)
@@ -11,13 +12,13 @@ void *pm_zalloc(size_t size)
 	return memset(p, 0, size);
 }
 
-static bool frame_is_free(void *context, pfn_t f)
+static enum host_frame frame_kind(void *context, pfn_t f)
 {
 	struct pmap_machine *pm = context;
 
 	if (f.fn - pm->first.fn >= pm->count)
-		return false;
-	return !atomic_load_relaxed(&pm->pages[f.fn - pm->first.fn].used);
+		return HOST_FRAME_UNKNOWN;
+	return (enum host_frame)atomic_load_relaxed(&pm->pages[f.fn - pm->first.fn].used);
 }
 
 void pm_init(struct pmap_machine *pm, const struct host_config *config)
@@ -28,7 +29,7 @@ void pm_init(struct pmap_machine *pm, const struct host_config *config)
 	memset(pm, 0, sizeof *pm);
 	if (config)
 		c = *config;
-	c.ops.frame_free = frame_is_free;
+	c.ops.frame_kind = frame_kind;
 	c.ops.context = pm;
 	test_machine_init(&pm->t, &c);
 	info = machine_info();
@@ -41,9 +42,9 @@ void pm_init(struct pmap_machine *pm, const struct host_config *config)
 	for (uint64_t i = 0; i < pm->count; i++) {
 		pm->free[i] = pfn(pm->first.fn + i);
 		pm->pages[i].home = pm;
+		atomic_store_relaxed(&pm->pages[i].used, (uint32_t)HOST_FRAME_FREE);
 	}
 	pm->nfree = pm->count;
-	CHECK(!pthread_mutex_init(&pm->lock, NULL));
 	epoch_init(&pm->epoch, info->ncpus);
 	pmap_system_init(pm->ps, &(struct pmap_config){ .pages = pm->pages, .page_stride = sizeof *pm->pages,
 							.first = pm->first, .count = pm->count, .ncpus = info->ncpus,
@@ -58,7 +59,6 @@ void pm_destroy(struct pmap_machine *pm)
 	CHECK(host_offences(pm->t.m, HOST_OFFENCES) == 0);
 	CHECK(pm->nfree == pm->count); /* the audit */
 	test_machine_destroy(&pm->t);
-	pthread_mutex_destroy(&pm->lock);
 	free(pm->pages);
 	free(pm->free);
 	free(pm->ps);
@@ -66,38 +66,49 @@ void pm_destroy(struct pmap_machine *pm)
 
 static struct test_page *page_of(struct pmap_machine *pm, pfn_t f) { return &pm->pages[f.fn - pm->first.fn]; }
 
-pfn_t pm_alloc(struct pmap_machine *pm)
+static void frames_lock(struct pmap_machine *pm)
+{
+	while (__atomic_exchange_n(&pm->lock, 1, __ATOMIC_ACQUIRE)) /* pairs with frames_unlock */
+		sched_yield();
+}
+
+static void frames_unlock(struct pmap_machine *pm) { __atomic_store_n(&pm->lock, 0, __ATOMIC_RELEASE); }
+
+static pfn_t alloc(struct pmap_machine *pm, enum host_frame kind)
 {
 	pfn_t f;
 
-	pthread_mutex_lock(&pm->lock);
+	frames_lock(pm);
 	if (pm->nfree == 0)
 		panic("test: out of frames");
 	f = pm->free[pm->head];
 	pm->head = (pm->head + 1) % pm->count;
 	pm->nfree--;
-	pthread_mutex_unlock(&pm->lock);
-	CHECK(!atomic_load_relaxed(&page_of(pm, f)->used));
-	atomic_store_relaxed(&page_of(pm, f)->used, 1u);
+	frames_unlock(pm);
+	CHECK(atomic_load_relaxed(&page_of(pm, f)->used) == HOST_FRAME_FREE);
+	atomic_store_relaxed(&page_of(pm, f)->used, (uint32_t)kind);
 	pmap_page_reset(pm->ps, f);
 	machine_zero_frame(pfn_to_paddr(f));
 	return f;
 }
 
+pfn_t pm_alloc(struct pmap_machine *pm) { return alloc(pm, HOST_FRAME_DATA); }
+pfn_t pm_alloc_table(struct pmap_machine *pm) { return alloc(pm, HOST_FRAME_TABLE); }
+
 void pm_free(struct pmap_machine *pm, pfn_t f)
 {
 	uint64_t *word = pm_bytes(f);
 
-	CHECK(atomic_load_relaxed(&page_of(pm, f)->used));
+	CHECK(atomic_load_relaxed(&page_of(pm, f)->used) != HOST_FRAME_FREE);
 	pmap_page_reset(pm->ps, f);
-	atomic_store_relaxed(&page_of(pm, f)->used, 0u);
+	atomic_store_relaxed(&page_of(pm, f)->used, (uint32_t)HOST_FRAME_FREE);
 	host_frame_freed(pfn_to_paddr(f), 0);
 	/* Atomic, so that a stale access is the simulator's to report and not a data race. */
 	for (unsigned i = 0; i < PAGE_SIZE / 8; i += 64)
 		__atomic_store_n(&word[i], JUNK, __ATOMIC_RELAXED);
-	pthread_mutex_lock(&pm->lock);
+	frames_lock(pm);
 	pm->free[(pm->head + pm->nfree++) % pm->count] = f;
-	pthread_mutex_unlock(&pm->lock);
+	frames_unlock(pm);
 }
 
 static void free_late(struct epoch_item *item)
@@ -126,27 +137,30 @@ void pm_poll(struct pmap_machine *pm)
 		(void)epoch_poll(&pm->epoch);
 }
 
-static void drain_cpu(uint32_t cpu, void *arg)
+/* Every CPU runs its own; one thread plays each in turn. */
+void pm_drain(struct pmap_machine *pm)
 {
-	struct pmap_machine *pm = arg;
+	struct host_machine *m = pm->t.m;
+	uint32_t self = cpu_id();
 
-	(void)cpu;
-	while (epoch_pending(&pm->epoch)) {
-		(void)epoch_poll(&pm->epoch);
-		cpu_relax();
+	for (unsigned turn = 0; turn < 4 || epoch_pending(&pm->epoch); turn++) {
+		CHECK(turn < 64);
+		for (uint32_t i = 0; i < machine_info()->ncpus; i++) {
+			host_become(m, i);
+			(void)epoch_poll(&pm->epoch);
+		}
+		host_become(m, self);
 	}
 }
-
-void pm_drain(struct pmap_machine *pm) { run_on_cpus(pm->t.m, machine_info()->ncpus, drain_cpu, pm); }
 
 uint64_t pm_free_count(struct pmap_machine *pm) { return pm->nfree; }
 
 void pm_fill(struct pmap_machine *pm, struct pmap_stock *stock)
 {
 	while (stock->tables < PMAP_STOCK_TABLES)
-		stock->table[stock->tables++] = pm_alloc(pm);
+		stock->table[stock->tables++] = pm_alloc_table(pm);
 	if (pfn_is_none(stock->chunk))
-		stock->chunk = pm_alloc(pm);
+		stock->chunk = pm_alloc_table(pm);
 }
 
 void pm_empty(struct pmap_machine *pm, struct pmap_stock *stock)

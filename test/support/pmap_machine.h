@@ -7,16 +7,31 @@
 #ifndef TEST_PMAP_MACHINE_H
 #define TEST_PMAP_MACHINE_H
 
-#include <pthread.h>
-
 #include "hal/armv8/pmap_private.h"
 #include "test_machine.h"
+
+/* Spins in the open, so that a harness that forces schedules sees the wait. */
+struct test_lock {
+	ATOMIC(uint32_t) held;
+};
+
+static inline void test_lock(struct test_lock *l)
+{
+	uint32_t free = 0;
+
+	while (!atomic_cas_acquire(&l->held, &free, 1u)) { /* pairs with test_unlock */
+		free = 0;
+		cpu_relax();
+	}
+}
+
+static inline void test_unlock(struct test_lock *l) { atomic_store_release(&l->held, 0u); }
 
 struct test_page {
 	struct pmap_page pmap;
 	struct epoch_item retire;
 	struct pmap_machine *home;
-	ATOMIC(uint32_t) used;
+	ATOMIC(uint32_t) used; /* enum host_frame: HOST_FRAME_FREE, TABLE or DATA */
 	uint32_t pad;
 };
 
@@ -27,7 +42,7 @@ struct pmap_machine {
 	struct test_page *pages;
 	pfn_t first;
 	uint64_t count;
-	pthread_mutex_t lock;  /* of the free frames */
+	uint32_t lock;         /* of the free frames; held for no point, so that no schedule stops its holder */
 	pfn_t *free;           /* a queue, so that a freed frame is reused late and a stale use has time to show */
 	uint64_t head, nfree;
 };
@@ -42,12 +57,13 @@ void pm_init(struct pmap_machine *pm, const struct host_config *config);
 /* Every frame but those in use by the caller must be back. */
 void pm_destroy(struct pmap_machine *pm);
 
-/* A frame, zeroed. Ends the process when there is none. */
+/* A frame, zeroed: for programs' data, or for what the pmap keeps. Ends the process when there is none. */
 pfn_t pm_alloc(struct pmap_machine *pm);
+pfn_t pm_alloc_table(struct pmap_machine *pm);
 void pm_free(struct pmap_machine *pm, pfn_t f);
 /* Frees by epoch what pmap gave back. */
 void pm_free_late(struct pmap_machine *pm, struct frame_list *l);
-/* Runs all destructors of this CPU that can run; on all CPUs (from CPU 0 alone). */
+/* Runs all destructors of this CPU that can run; of all CPUs (nobody else is one meanwhile). */
 void pm_poll(struct pmap_machine *pm);
 void pm_drain(struct pmap_machine *pm);
 uint64_t pm_free_count(struct pmap_machine *pm);

@@ -16,7 +16,7 @@ struct world {
 static inline void begin_with(struct world *w, const struct host_config *config)
 {
 	pm_init(&w->m, config);
-	pmap_init(w->m.ps, &w->p, pm_alloc(&w->m));
+	pmap_init(w->m.ps, &w->p, pm_alloc_table(&w->m));
 	pmap_activate(&w->p);
 }
 

@@ -1,21 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "pmap_world.h"
 
-#include <stdlib.h>
-
-/* Spins in the open, so that a test that forces schedules sees the wait. */
-static void test_lock(struct word *l)
-{
-	uint64_t free = 0;
-
-	while (!atomic_cas_acquire(&l->fn, &free, UINT64_C(1))) { /* pairs with test_unlock */
-		free = 0;
-		cpu_relax();
-	}
-}
-
-static void test_unlock(struct word *l) { atomic_store_release(&l->fn, UINT64_C(0)); }
-
 uint64_t cpu_random(struct cpu *c)
 {
 	c->seed = c->seed * 6364136223846793005u + 1442695040888963407u;
@@ -31,12 +16,28 @@ static uint64_t tag_of(struct world *w, struct space *s, unsigned window, unsign
 	return is_object(window) ? OBJECT_TAG | page : (uint64_t)(s - w->space) << 48 | world_va(window, page);
 }
 
-static uint64_t *words(pfn_t f) { return pm_bytes(f); }
+/*
+ * The words that programs see too. Relaxed, as programs' own accesses are: what orders them is the mapping that comes
+ * after, and the flush that went before, of which a checker of races knows nothing.
+ */
+static uint64_t word_get(pfn_t f, unsigned i)
+{
+	const uint64_t *w = pm_bytes(f);
+
+	return __atomic_load_n(&w[i], __ATOMIC_RELAXED);
+}
+
+static void word_set(pfn_t f, unsigned i, uint64_t v)
+{
+	uint64_t *w = pm_bytes(f);
+
+	__atomic_store_n(&w[i], v, __ATOMIC_RELAXED);
+}
 
 /* Nobody can reach the frame any more: counts what was written to it, and frees it. */
 static void retire(struct world *w, pfn_t f)
 {
-	uint64_t n = __atomic_load_n(&words(f)[1], __ATOMIC_RELAXED);
+	uint64_t n = word_get(f, 1);
 
 	CHECK(pmap_page_mappings(w->m.ps, f) == 0);
 	CHECK(n == 0 || pmap_page_modified(w->m.ps, f, true));
@@ -77,7 +78,7 @@ void world_fault(struct cpu *c, struct space *s, unsigned window, unsigned page,
 		spin_lock(&win->node, RANK_NODE);
 		look.want = atomic_load_relaxed(&look.word->fn);
 		if (look.want == 0 && atomic_load_seq_cst(&win->live)) {
-			words(c->spare)[0] = tag_of(w, s, window, page);
+			word_set(c->spare, 0, tag_of(w, s, window, page));
 			atomic_store_seq_cst(&look.word->fn, c->spare.fn);
 			look.want = c->spare.fn;
 			c->spare = PFN_NONE;
@@ -232,7 +233,7 @@ void world_copy(struct cpu *c, struct space *s, unsigned window, unsigned page)
 	spin_unlock(&win->node);
 	epoch_leave(&w->m.epoch);
 	if (used)
-		words(pte.frame)[1] = 0; /* counted in the copy */
+		word_set(pte.frame, 1, 0); /* counted in the copy */
 	if (used)
 		retire(w, pte.frame);
 	else
@@ -266,7 +267,7 @@ static void fill_object(struct world *w, unsigned page)
 {
 	pfn_t f = pm_alloc(&w->m);
 
-	words(f)[0] = OBJECT_TAG | page;
+	word_set(f, 0, OBJECT_TAG | page);
 	atomic_store_seq_cst(&w->object[page].fn, f.fn);
 }
 
@@ -291,20 +292,36 @@ void world_ask(struct cpu *c, unsigned page)
 	test_lock(&w->object_lock);
 	f = pfn(atomic_load_relaxed(&w->object[page].fn));
 	(void)pmap_page_referenced(w->m.ps, f, true);
-	CHECK(__atomic_load_n(&words(f)[1], __ATOMIC_RELAXED) == 0 || pmap_page_modified(w->m.ps, f, false));
+	CHECK(word_get(f, 1) == 0 || pmap_page_modified(w->m.ps, f, false));
 	test_unlock(&w->object_lock);
 }
 
-static void space_gone(struct epoch_item *item) { free(CONTAINER_OF(item, struct space, gone)); }
+/* release: pairs with the acquire of whoever takes it next */
+static void space_gone(struct epoch_item *item)
+{
+	atomic_store_release(&CONTAINER_OF(item, struct space, gone)->taken, 0u);
+}
+
+static struct space *space_take(struct world *w)
+{
+	for (unsigned i = 0;; i = (i + 1) % PASSING) {
+		if (atomic_cas_acquire(&w->passing[i].taken, &(uint32_t){ 0 }, 1u))
+			return &w->passing[i];
+		if (i == PASSING - 1) {
+			(void)epoch_poll(&w->m.epoch);
+			cpu_relax();
+		}
+	}
+}
 
 void world_live_and_exit(struct cpu *c, unsigned first, unsigned n)
 {
-	struct space *s = calloc(1, sizeof *s);
-	struct frame_list tables = { PFN_NONE, 0 };
 	struct world *w = c->w;
+	struct space *s = space_take(w);
+	struct frame_list tables = { PFN_NONE, 0 };
 
-	CHECK(s);
-	pmap_init(w->m.ps, &s->p, pm_alloc(&w->m));
+	pmap_init(w->m.ps, &s->p, pm_alloc_table(&w->m));
+	spin_init(&s->window[1].node);
 	atomic_store_relaxed(&s->window[1].live, 1u);
 	for (unsigned i = first; i < first + n; i++)
 		world_touch(c, s, 1, i);
@@ -338,7 +355,7 @@ void world_begin(struct world *w, const struct host_config *config)
 	for (unsigned i = 0; i < PAGES; i++)
 		fill_object(w, i);
 	for (unsigned i = 0; i < SPACES; i++) {
-		pmap_init(w->m.ps, &w->space[i].p, pm_alloc(&w->m));
+		pmap_init(w->m.ps, &w->space[i].p, pm_alloc_table(&w->m));
 		for (unsigned j = 0; j < WINDOWS; j++) {
 			spin_init(&w->space[i].window[j].node);
 			atomic_store_relaxed(&w->space[i].window[j].live, 1u);
@@ -367,8 +384,8 @@ void world_clear(struct world *w, bool check)
 		pfn_t f = pfn(atomic_load_relaxed(&w->object[i].fn));
 
 		CHECK(pmap_page_mappings(w->m.ps, f) == 0);
-		CHECK(words(f)[1] == 0 || pmap_page_modified(w->m.ps, f, false));
-		kept += words(f)[1];
+		CHECK(word_get(f, 1) == 0 || pmap_page_modified(w->m.ps, f, false));
+		kept += word_get(f, 1);
 	}
 	CHECK(atomic_load_relaxed(&w->retired) + kept == atomic_load_relaxed(&w->added));
 }

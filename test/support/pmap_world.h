@@ -25,6 +25,7 @@
 #define SPACES 2u
 #define WINDOWS 6u
 #define PAGES 12u
+#define PASSING 32u
 #define BASE UINT64_C(0x7f0000000000)
 #define OBJECT_TAG UINT64_C(0x0b1ec70000000000)
 
@@ -35,13 +36,14 @@ struct word {
 struct window {
 	ATOMIC(uint32_t) live;
 	struct spinlock node;
-	struct word range; /* test_lock: one mutator at a time */
+	struct test_lock range; /* one mutator at a time */
 	struct word slot[PAGES]; /* anon */
 };
 
 struct space {
 	struct pmap p;
 	struct epoch_item gone;
+	ATOMIC(uint32_t) taken; /* of those that pass */
 	struct window window[WINDOWS];
 };
 
@@ -49,7 +51,8 @@ struct world {
 	struct pmap_machine m;
 	struct space space[SPACES];
 	struct word object[PAGES];      /* 0: withdrawn */
-	struct word object_lock;        /* test_lock: of whoever withdraws and fills */
+	struct test_lock object_lock;   /* of whoever withdraws and fills */
+	struct space passing[PASSING];  /* for world_live_and_exit */
 	ATOMIC(uint64_t) added, retired, faults, stale;
 	unsigned rounds; /* for the test */
 };
