@@ -12,8 +12,14 @@ static bool must_fail(void *arg)
 	struct proc_system *ps = arg;
 	struct thread *t = thread_current();
 
-	if (!t || t->fail_nth == 0 || --t->fail_nth > 0)
+	if (!t || t->fail_times == 0)
 		return false;
+	if (t->fail_nth > 1) {
+		t->fail_nth--;
+		return false;
+	}
+	t->fail_nth = 0;
+	t->fail_times--;
 	fail_sites_note(ps->fail_sites);
 	return true;
 }
@@ -24,7 +30,7 @@ static long arm(struct thread *t, bool on)
 	struct proc_system *ps = t->ps;
 	long r = 0;
 
-	t->fail_nth = 0; /* what follows must not fail itself */
+	t->fail_nth = t->fail_times = 0; /* what follows must not fail itself */
 	if (t->fail_armed == on)
 		return 0;
 	mutex_lock(&ps->fail_lock);
@@ -65,13 +71,23 @@ static long read(struct file *f, struct io *io, uint64_t *pos)
 	return moved ? (long)moved : errno_of(e);
 }
 
-/* One decimal number, a line feed behind it or not. */
+/* A decimal number of at most 18 digits, or none. *at: behind it. */
+static bool number(const char *line, size_t length, size_t *at, uint64_t *n)
+{
+	size_t first = *at;
+
+	for (*n = 0; *at < length && line[*at] >= '0' && line[*at] <= '9'; ++*at)
+		*n = *n * 10 + (unsigned)(line[*at] - '0');
+	return *at > first && *at - first <= 18;
+}
+
+/* One or two numbers, a line feed behind them or not. */
 static long write(struct file *f, struct io *io, uint64_t *pos)
 {
 	struct thread *t = thread_current();
-	size_t length = io->left, moved, digits;
-	char line[DECIMAL_BYTES];
-	uint64_t n = 0;
+	size_t length = io->left, moved, at = 0;
+	char line[2 * DECIMAL_BYTES];
+	uint64_t n, times = 1;
 	long r;
 
 	(void)pos;
@@ -81,18 +97,18 @@ static long write(struct file *f, struct io *io, uint64_t *pos)
 		return -EINVAL;
 	if (io_get(io, line, length, &moved) != OK)
 		return -EFAULT;
-	digits = line[length - 1] == '\n' ? length - 1 : length;
-	if (digits == 0 || digits > 18)
+	if (!number(line, length, &at, &n))
 		return -EINVAL;
-	for (size_t i = 0; i < digits; i++) {
-		if (line[i] < '0' || line[i] > '9')
-			return -EINVAL;
-		n = n * 10 + (unsigned)(line[i] - '0');
-	}
+	if (at < length && line[at] == ' ' && (++at, !number(line, length, &at, &times) || times == 0))
+		return -EINVAL;
+	if (at + (at < length && line[at] == '\n') != length)
+		return -EINVAL;
 	/* Once armed it stays so while it lives: a thread that writes 0 is about to write another number. */
 	r = arm(t, true);
-	if (r == 0)
+	if (r == 0) {
+		t->fail_times = n ? times : 0;
 		t->fail_nth = n;
+	}
 	return r ? r : (long)length;
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * proc/fail_nth.h: a thread's n-th allocation from now on fails, once: the file
+ * proc/fail_nth.h: a thread's n-th allocation from now on fails: the file
  * /proc/self/fail-nth, as Linux has it with CONFIG_FAULT_INJECTION.
  *
- *	write N  the N-th frame or zone object that this thread asks for is refused (0: none)
- *	read     what is left to count down; 0: it has happened, or none was asked for
+ *	write N    the N-th frame or zone object that this thread asks for is refused (0: none)
+ *	write N M  and so are the M-1 after it
+ *	read       what is left to count down; 0: it has happened, or none was asked for
  *
  * Writing and reading allocate nothing. Another thread's count cannot be
  * reached. A thread begins with 0, and keeps its count over exec. Where

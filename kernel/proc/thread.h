@@ -94,7 +94,8 @@ struct thread {
 	uint64_t set_child_tid;   /* o: user address to be given the tid when it starts, 0: none */
 	uint64_t clear_child_tid; /* o: likewise 0, when it ends */
 	uint64_t robust_list;     /* o: user address, 0: none */
-	uint64_t fail_nth;        /* o: which of its allocations from now on fails, 0: none; fail_nth.c */
+	uint64_t fail_nth;        /* o: which of its allocations from now on fails, 0: the next, if any; fail_nth.c */
+	uint64_t fail_times;      /* o: how many from that one on; 0: none */
 	bool fail_armed;          /* o: counted in ps->fail_armed */
 	bool leaving;             /* p: on its way through thread_exit */
 	bool stop_taken;          /* p: took a stop signal that no SIGCONT has overtaken yet */
