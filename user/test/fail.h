@@ -5,7 +5,7 @@
  *
  *	prepare; what there is: mappings, descriptors
  *	the call, its n-th allocation refused
- *	  it failed:    with one of its errors, and what there is has not changed; now the same call works
+ *	  it failed:    with ENOMEM or EAGAIN, and what there is has not changed; now the same call works
  *	  it worked:    it did without, or nothing was refused any more: then this was the last number
  *	the result is right; undo
  *
@@ -40,16 +40,16 @@ struct operation {
 	void (*same)(void);        /* after a failure: more that must not have changed */
 	void (*undo)(long result);
 	unsigned flags;
-	int error; /* one more that is right, besides ENOMEM and EAGAIN */
+	int times; /* so many in a row are refused, 0 as 1: for what tries a second time by itself */
 };
 
 static int fail_control = -1;
 static long fail_operations, fail_refused;
 
-static void fail_arm(unsigned long n)
+static void fail_arm(unsigned long n, int times)
 {
-	char text[24];
-	int length = snprintf(text, sizeof text, "%lu", n);
+	char text[40];
+	int length = snprintf(text, sizeof text, "%lu %d", n, times);
 
 	REQUIRE(pwrite(fail_control, text, (size_t)length, 0) == length);
 }
@@ -141,15 +141,15 @@ static bool fail_attempt_once(const struct operation *o, unsigned long n)
 	if (o->prepare)
 		o->prepare();
 	fail_look(&before);
-	fail_arm(n);
+	fail_arm(n, o->times ? o->times : 1);
 	r = o->run();
 	refused = fail_left() == 0;
-	fail_arm(0);
+	fail_arm(0, 1);
 	if (r >= 0 || r < -4095) {
 		fail_finish(o, r);
 		return refused;
 	}
-	if (!refused || (o->flags & NEVER_FAILS) || (r != -ENOMEM && r != -EAGAIN && r != -o->error))
+	if (!refused || (o->flags & NEVER_FAILS) || (r != -ENOMEM && r != -EAGAIN))
 		check_failed(__FILE__, __LINE__, "%s without its allocation %lu%s: %s", o->name, n,
 			     refused ? "" : ", which it does not make", strerrorname_np((int)-r));
 	fail_look(&after);
@@ -217,7 +217,7 @@ __attribute__((unused)) static bool fail_begin(void)
 		return false;
 	}
 	fail_open();
-	fail_arm(0); /* the kernel's own table is there from now on */
+	fail_arm(0, 1); /* the kernel's own table is there from now on */
 	frames_touch_program();
 	return true;
 }

@@ -257,7 +257,7 @@ static long end_child(void)
 
 	if (pid == 0) {
 		fail_open();
-		fail_arm(1); /* what ending takes */
+		fail_arm(1, 1); /* what ending takes */
 		_exit(3);
 	}
 	return pid < 0 ? pid : waitpid((pid_t)pid, &status, 0) == pid && status == W_EXIT(3) ? 0 : -EINVAL;
@@ -308,11 +308,27 @@ static int executed(void)
 	return strtoul(text, NULL, 10) == 0 ? FAIL_REFUSED : 0;
 }
 
+/*
+ * What the program is given. Strings that just fit into the kernel's first page, so that the interpreter's name of a
+ * script does not; or more than its largest zone object.
+ */
+static char string_250[250], string_60[60], string_256[256];
+static char *arguments[300] = {NULL, "executed"}, *environment[] = {"A=1", string_60, string_256, NULL};
+
+static void give(size_t strings)
+{
+	memset(string_250, 'a', sizeof string_250 - 1);
+	memset(string_60, 'b', sizeof string_60 - 1);
+	memset(string_256, 'c', sizeof string_256 - 1);
+	for (size_t i = 0; i < strings; i++)
+		arguments[2 + i] = string_250;
+	arguments[2 + strings] = NULL;
+}
+
 /* With company: a thread of the process, and another process with the same descriptors. */
 static void exec_child(const char *path, unsigned long n, bool company)
 {
 	static struct fail_state before, after;
-	char *arguments[] = {(char *)path, "executed", NULL}, *environment[] = {"A=1", "B=2", NULL};
 	pid_t sharer = 0;
 	int control = open("/proc/self/fail-nth", O_RDWR), null = open("/dev/null", O_WRONLY), e;
 
@@ -330,12 +346,13 @@ static void exec_child(const char *path, unsigned long n, bool company)
 		REQUIRE(sharer == 0 || fcntl(EXEC_CONTROL, F_GETFD) == 0);
 	}
 	fill();
+	arguments[0] = (char *)path;
 	fail_look(&before);
-	fail_arm(n);
+	fail_arm(n, 1);
 	execve(path, arguments, environment);
 	e = errno;
 	CHECK_EQ(0, fail_left());
-	fail_arm(0);
+	fail_arm(0, 1);
 	if (e != ENOMEM)
 		check_failed(__FILE__, __LINE__, "execve of %s without its allocation %lu: %s", path, n, strerrorname_np(e));
 	fail_look(&after);
@@ -427,7 +444,11 @@ int main(int argc, char **argv)
 	REQUIRE(region != MAP_FAILED && readlink("/proc/self/exe", self, sizeof self - 1) > 0);
 	write_script();
 	exec_each(self, false);
+	give(15);
 	exec_each(SCRIPT, false);
+	give(200);
+	exec_each(self, false);
+	give(0);
 	exec_each(self, true);
 	fail_all(operations, sizeof operations / sizeof *operations);
 	return check_end();
