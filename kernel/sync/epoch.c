@@ -21,12 +21,13 @@
  *
  * Memory order. Four accesses are seq_cst: the reader's store of active and its
  * first load of a shared pointer after it; the mutator's unlink and the
- * advancing CPU's load of active. The reader re-reads now after storing active
- * until both agree, so that it never publishes an epoch older than now; the
- * seq_cst store is ordered before every later seq_cst load, and an acquire
- * pointer load that follows it in program order is made seq_cst-ordered by the
- * seq_cst re-read of now in between. active = 0 is a release: it pairs with the
- * acquire side of the advancing CPU's seq_cst load, so that the section's
+ * advancing CPU's load of active. An unlink by a release store, or under a lock, will do
+ * too: epoch_retire's own seq_cst store comes between it and the load of the item's epoch.
+ * The reader re-reads now after storing active until both agree, so that it never
+ * publishes an epoch older than now; the seq_cst store is ordered before every later
+ * seq_cst load, and an acquire pointer load that follows it in program order is made
+ * seq_cst-ordered by the seq_cst re-read of now in between. active = 0 is a release: it
+ * pairs with the acquire side of the advancing CPU's seq_cst load, so that the section's
  * accesses are over before the memory is reused.
  *
  * Failure. A CPU that stays in a section holds reclamation up, never safety.
@@ -100,10 +101,16 @@ static bool can_advance(struct epoch *e, uint64_t now)
 void epoch_retire(struct epoch *e, struct epoch_item *item, epoch_free_fn *free)
 {
 	struct epoch_cpu *c = &e->cpu[cpu_id()];
-	/* seq_cst: not before the unlink, so that the item's epoch is not too old */
-	uint64_t now = atomic_load_seq_cst(&e->now);
-	unsigned i = now % EPOCH_LISTS;
+	uint64_t now;
+	unsigned i;
 
+	/*
+	 * seq_cst, both: the load is not before the unlink, so that the item's epoch is not too old. An unlink
+	 * by a release store, or under a lock, is before the store here, and the store before the load.
+	 */
+	atomic_store_seq_cst(&c->pending, atomic_load_relaxed(&c->pending) + 1); /* relaxed: our own */
+	now = atomic_load_seq_cst(&e->now);
+	i = now % EPOCH_LISTS;
 	item->free = free;
 	/*
 	 * A list that still holds items of epoch now-3 holds items that are free by
@@ -114,7 +121,6 @@ void epoch_retire(struct epoch *e, struct epoch_item *item, epoch_free_fn *free)
 	item->next = c->list[i];
 	c->list[i] = item;
 	c->since_advance++;
-	atomic_bump(&c->pending, 1);
 }
 
 uint64_t epoch_poll(struct epoch *e)
