@@ -100,7 +100,7 @@ unsigned trace_render(int fd, FILE *out);
 
 /* --- worker.c --- */
 enum task_kind {
-	TASK_RANDOM,     /* runs of seeds [from, to) that fall on this variant */
+	TASK_RANDOM,     /* runs of seeds [from, to), which all fall on this variant */
 	TASK_EXHAUSTIVE, /* part of parts of all schedules up to bound */
 	TASK_REPLAY,     /* the plan, count times */
 	TASK_REDUCE,     /* the plan's answers as deviations, then fewer of them */
@@ -143,6 +143,7 @@ struct options {
 	uint64_t seed, runs;
 	uint32_t depth, bound, cpus, jobs;
 	uint32_t variant;             /* UINT32_MAX: by the seed */
+	uint32_t variants;            /* exhaustive runs: of so many variants of a scenario, at most */
 	const char *scenario, *build;
 	struct deviation schedule[DEVIATIONS_MAX];
 	uint32_t deviations;

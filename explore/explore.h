@@ -88,8 +88,10 @@ unsigned explore_choose(enum choice kind, unsigned n);
 int explore_cpu(void);
 /* Global number of the point just passed; 1, 2, ... The run's clock. */
 uint64_t explore_step(void);
-/* vCPUs are free-running threads, not fibers: no late_stores, and explore_step only tells before from after. */
+/* vCPUs are free-running threads, not fibers: explore_step only tells before from after. */
 bool explore_parallel(void);
+/* The memory model is there, and late_stores belong to it; else the real ThreadSanitizer watches. */
+bool explore_modelled(void);
 
 /* --- failure and trace --- */
 /* Ends the run as a failure, with that message. The same happens on a panic or a signal. */

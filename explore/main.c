@@ -34,8 +34,7 @@
 
 #define SCENARIOS_MAX 128
 #define JOBS_MAX 256
-#define CHUNK 250        /* runs of a task, about */
-#define PARTS 8          /* of the schedules of a variant */
+#define CHUNK 256        /* runs of a task, at most */
 #define PROGRESS_SECONDS 10
 #define STACK_ROUND 65536u
 
@@ -43,8 +42,7 @@ struct job {
 	const struct scenario *s;
 	bool *stop;              /* shared: it has failed */
 	uint64_t next, end;      /* seeds to go */
-	uint32_t variant;        /* the next task's */
-	uint32_t part, part_variant; /* the next exhaustive task's */
+	uint32_t part, variants; /* the next exhaustive task's; variants that are done */
 	uint64_t runs, schedules, steps, tame_steps, tame_choices, failures;
 	unsigned same;           /* of REPLAYS */
 	double seconds;
@@ -134,63 +132,47 @@ static void select_scenarios(void)
 		job[i].stop = &stop[i];
 		job[i].next = options.seed;
 		job[i].end = options.seed + each;
-		job[i].variant = job[i].part_variant = options.variant == UINT32_MAX ? 0 : options.variant;
 	}
 }
 
 /* --- tasks --- */
 
-/* The variant behind that one; false: it was the last. */
-static bool next_variant(const struct job *j, uint32_t *variant)
-{
-	if (options.variant != UINT32_MAX)
-		return false;
-	if (++*variant < variants_of(j->s))
-		return true;
-	*variant = 0;
-	return false;
-}
-
-static bool any_run(const struct slot *slot)
-{
-	for (uint64_t seed = slot->from; seed < slot->to; seed++)
-		if (run_variant(slot->scenario, seed) == slot->variant)
-			return true;
-	return false;
-}
-
+/* The next seeds that share a variant. */
 static bool random_task(struct job *j, struct slot *slot)
 {
-	while (j->next < j->end) {
-		uint64_t chunk = (uint64_t)CHUNK * (options.variant == UINT32_MAX ? variants_of(j->s) : 1);
-		uint64_t to = j->end - j->next > chunk ? j->next + chunk : j->end;
-
-		slot->kind = TASK_RANDOM;
-		slot->scenario = j->s;
-		slot->variant = j->variant;
-		slot->from = j->next;
-		slot->to = to;
-		if (!next_variant(j, &j->variant))
-			j->next = to;
-		if (any_run(slot))
-			return true;
-	}
-	return false;
+	if (j->next == j->end)
+		return false;
+	slot->kind = TASK_RANDOM;
+	slot->scenario = j->s;
+	slot->variant = run_variant(j->s, j->next);
+	slot->from = j->next;
+	while (j->next < j->end && j->next - slot->from < CHUNK && run_variant(j->s, j->next) == slot->variant)
+		j->next++;
+	slot->to = j->next;
+	return true;
 }
 
+/* Variants are taken from one on that the seed picks, so that a few of them are others each time. */
 static bool exhaustive_task(struct job *j, struct slot *slot)
 {
-	if (!j->s->exhaustive || !options.bound || j->part == PARTS)
+	uint32_t n = options.variant != UINT32_MAX ? 1 : variants_of(j->s);
+	uint32_t most = n < options.variants ? n : options.variants;
+	uint32_t parts = most < 2 * options.jobs ? 2 * options.jobs : 1;
+
+	if (!j->s->exhaustive || !options.bound || j->variants == most)
 		return false;
 	slot->kind = TASK_EXHAUSTIVE;
 	slot->scenario = j->s;
-	slot->variant = j->part_variant;
+	slot->variant = options.variant != UINT32_MAX ? options.variant :
+							(uint32_t)((run_hash(j->s, options.seed) + j->variants) % n);
 	slot->part = j->part;
-	slot->parts = PARTS;
+	slot->parts = parts;
 	slot->bound = options.bound;
 	slot->plan = (struct plan){ .mode = MODE_LIST, .seed = options.seed, .random = run_hash(j->s, options.seed) };
-	if (!next_variant(j, &j->part_variant))
-		j->part++;
+	if (++j->part == parts) {
+		j->part = 0;
+		j->variants++;
+	}
 	return true;
 }
 

@@ -84,6 +84,8 @@ static void set(const char *name, const char *value)
 		options.jobs = (uint32_t)number(name, value, 1, 256);
 	} else if (!strcmp(name, "VARIANT")) {
 		options.variant = (uint32_t)number(name, value, 0, UINT32_MAX - 1);
+	} else if (!strcmp(name, "VARIANTS")) {
+		options.variants = (uint32_t)number(name, value, 1, UINT32_MAX - 1);
 	} else if (!strcmp(name, "TRACE")) {
 		options.trace = number(name, value, 0, 1);
 	} else if (!strcmp(name, "SCENARIO")) {
@@ -95,7 +97,7 @@ static void set(const char *name, const char *value)
 	} else if (!strcmp(name, "BUILD")) {
 		options.build = value;
 	} else {
-		errx(2, "%s is not known: SEED, RUNS, DEPTH, EXHAUSTIVE, CPUS, SCENARIO, VARIANT, SCHEDULE, ENGINE, TRACE, JOBS, BUILD",
+		errx(2, "%s is not known: SEED, RUNS, DEPTH, EXHAUSTIVE, CPUS, SCENARIO, VARIANT, VARIANTS, SCHEDULE, ENGINE, TRACE, JOBS, BUILD",
 		     name);
 	}
 }
@@ -110,7 +112,7 @@ void options_read(int argc, char **argv)
 	options.depth = DEPTH_DEFAULT;
 	options.bound = 1;
 	options.cpus = EXPLORE_CPUS;
-	options.variant = UINT32_MAX;
+	options.variant = options.variants = UINT32_MAX;
 	options.jobs = cores < 1 ? 1 : cores > 256 ? 256 : (uint32_t)cores;
 	for (int i = 1; i < argc; i++) {
 		const char *equals = strchr(argv[i], '=');

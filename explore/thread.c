@@ -25,6 +25,7 @@ static _Thread_local uint64_t jitter;
 static uint32_t one_in;
 
 bool explore_parallel(void) { return options.engine == ENGINE_THREADS; }
+bool explore_modelled(void) { return !sanitizer_here(); }
 int explore_cpu(void) { return explore_parallel() ? thread_cpu : fiber_cpu(); }
 
 uint64_t explore_step(void)

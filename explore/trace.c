@@ -178,7 +178,9 @@ static void discard(struct symbols *t)
 /* Frames of a stack that are the explorer's own or outside the program. */
 static bool lab_frame(const char *symbol)
 {
-	static const char *const lab[] = { " worker.c:", " main.c:", " report.c:", " fiber.c:", " thread.c:", " host_print.c:", "_start" };
+	static const char *const lab[] = { " worker.c:", " main.c:", " report.c:", " fiber.c:", " thread.c:",
+					   " race.c:", " memory.c:", " memory_buffer.c:", " memory_tsan.c:", " host_print.c:",
+					   "_start" };
 
 	for (unsigned i = 0; i < sizeof lab / sizeof *lab; i++)
 		if (strstr(symbol, lab[i]))

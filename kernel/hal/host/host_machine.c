@@ -239,7 +239,7 @@ void host_detach(void)
 	__atomic_store_n(&v->attached, false, __ATOMIC_RELEASE);
 }
 
-void host_become(struct host_machine *m, uint32_t cpu)
+void HOST_UNSEEN host_become(struct host_machine *m, uint32_t cpu)
 {
 	ASSERT(!m || cpu < m->config.ncpus);
 	host_self = m ? &m->vcpu[cpu].cpu : NULL;

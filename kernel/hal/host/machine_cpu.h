@@ -12,6 +12,9 @@
 
 struct host_machine;
 
+/* For what knows which vCPU a thread is: with fibers, one thread is several, and a sanitizer sees each as a thread of its own. */
+#define HOST_UNSEEN __attribute__((no_sanitize_thread))
+
 /* The part of a vCPU that the functions below need; owned by the attached thread, constant but for debug. */
 struct host_cpu {
 	struct host_machine *machine;
@@ -33,7 +36,7 @@ extern _Thread_local void (*host_relax)(void);
 void NORETURN host_not_attached(void);
 void NORETURN host_not_ram(uint64_t address);
 
-static inline struct host_cpu *host_cpu_self(void)
+static inline HOST_UNSEEN struct host_cpu *host_cpu_self(void)
 {
 	if (UNLIKELY(!host_self))
 		host_not_attached();
