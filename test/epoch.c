@@ -159,6 +159,66 @@ static void sections_nest(void **state)
 	teardown(&t);
 }
 
+/* An inner section says nothing about the outer one's age. */
+static void inner_sections_are_as_old_as_the_outer(void **state)
+{
+	struct object o = { .value = 1 };
+	struct test_machine t;
+
+	(void)state;
+	setup(&t);
+	be(&t, 1);
+	epoch_enter(&e); /* has it in hand */
+	be(&t, 0);
+	retire(&o);
+	epoch_poll(&e);
+	be(&t, 1);
+	epoch_enter(&e);
+	epoch_leave(&e);
+	epoch_enter(&e);
+	be(&t, 0);
+	for (unsigned i = 0; i < 6; i++)
+		epoch_poll(&e);
+	assert_int_equal(o.freed, 0);
+	be(&t, 1);
+	epoch_leave(&e);
+	be(&t, 0);
+	for (unsigned i = 0; i < 6; i++)
+		epoch_poll(&e);
+	assert_int_equal(o.freed, 0);
+	be(&t, 1);
+	epoch_leave(&e);
+	poll_all(&t, 4);
+	assert_int_equal(o.freed, 1);
+	teardown(&t);
+}
+
+/* A CPU that has not polled for long has items of one remainder modulo 3 on one list, the new with the old. */
+static void new_items_do_not_go_with_old_ones(void **state)
+{
+	struct object old = { .value = 1 }, new = { .value = 2 };
+	struct test_machine t;
+
+	(void)state;
+	setup(&t);
+	retire(&old);
+	be(&t, 1);
+	for (unsigned i = 0; i < EPOCH_LISTS; i++)
+		epoch_poll(&e);
+	epoch_enter(&e); /* has the new one in hand */
+	be(&t, 0);
+	retire(&new);
+	for (unsigned i = 0; i < 6; i++)
+		epoch_poll(&e);
+	assert_int_equal(new.freed, 0);
+	be(&t, 1);
+	epoch_leave(&e);
+	poll_all(&t, 4);
+	assert_int_equal(old.freed, 1);
+	assert_int_equal(new.freed, 1);
+	teardown(&t);
+}
+
 static void destructors_may_retire(void **state)
 {
 	struct object second = { .value = 1 }, first = { .value = 2, .again = &second };
@@ -341,6 +401,7 @@ int main(void)
 		cmocka_unit_test(sections_nest),          cmocka_unit_test(destructors_may_retire),
 		cmocka_unit_test(says_when_to_poll),      cmocka_unit_test(a_section_is_over_before_reuse),
 		cmocka_unit_test(nothing_is_freed_in_a_readers_hands),
+		cmocka_unit_test(inner_sections_are_as_old_as_the_outer), cmocka_unit_test(new_items_do_not_go_with_old_ones),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,6 +28,8 @@ static void contend(uint32_t cpu, void *arg)
 			a = 0, b = SLOTS;
 		for (unsigned k = a; k < b; k++)
 			CHECK(atomic_swap_acq_rel(&user[k], cpu + 1) == 0);
+		if (i % 4 == 0)
+			cpu_relax(); /* the others meet us inside */
 		for (unsigned k = a; k < b; k++)
 			CHECK(atomic_swap_acq_rel(&user[k], 0u) == cpu + 1);
 		range_lock_drop(&lock, &h);
