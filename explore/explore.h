@@ -111,6 +111,9 @@ void memory_end(void);                 /* all ended: buffers drain, everything i
 void memory_step(uint32_t cpu);        /* called at each point of cpu before it goes on: drains what has waited too long */
 void memory_idle(void);                /* every CPU spins: drain everything */
 void memory_drain(uint32_t cpu);       /* a full barrier of cpu (DSB) */
+/* What cpu does now, and whether what by did at that stamp is before what cpu does now. */
+uint64_t memory_stamp(uint32_t cpu);
+bool memory_before(uint32_t by, uint64_t stamp, uint32_t cpu);
 /*
  * Hardware walked through the descriptor at p and saw value: what was ordered before the store of that value
  * is now before what programs on cpu do next.

@@ -27,6 +27,16 @@ void memory_end(void) {}
 void memory_step(uint32_t cpu) { (void)cpu; }
 void memory_idle(void) {}
 void memory_drain(uint32_t cpu) { (void)cpu; }
+uint64_t memory_stamp(uint32_t cpu) 
+{
+	(void)cpu;
+	return 0;
+}
+bool memory_before(uint32_t by, uint64_t stamp, uint32_t cpu)
+{
+	(void)by, (void)stamp, (void)cpu;
+	return true;
+}
 void memory_walked(uint32_t cpu, const void *p, uint64_t value) { (void)cpu, (void)p, (void)value; }
 void memory_user_access(uint32_t cpu, const void *p, size_t n, bool write)
 {

@@ -64,6 +64,22 @@ static void barrier(void *context)
 		memory_drain((uint32_t)cpu);
 }
 
+static uint64_t stamp(void *context)
+{
+	int cpu = explore_cpu();
+
+	(void)context;
+	return cpu >= 0 ? memory_stamp((uint32_t)cpu) : 0;
+}
+
+static bool before(void *context, uint32_t by, uint64_t when)
+{
+	int cpu = explore_cpu();
+
+	(void)context;
+	return cpu < 0 || memory_before(by, when, (uint32_t)cpu);
+}
+
 static uint64_t now(void *context)
 {
 	(void)context;
@@ -118,7 +134,7 @@ void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
 	c.hw_access = kind->access;
 	c.hw_dirty = kind->dirty;
 	c.range_tlbi = kind->range;
-	c.ops = (struct host_ops){ .choose = choose, .walked = walked, .user_access = user_access, .barrier = barrier,
+	c.ops = (struct host_ops){ .choose = choose, .walked = walked, .user_access = user_access, .barrier = barrier, .stamp = stamp, .before = before,
 				   .now = now, .frame_kind = frame_kind };
 	memset(&world, 0, sizeof world);
 	world.cpus = world.history.cpus = cpus;

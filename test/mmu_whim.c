@@ -50,6 +50,22 @@ static void on_barrier(void *context)
 	barriers++;
 }
 
+/* The order that the kernel would have made: everything up to this stamp is before. */
+static uint64_t clock_now, known;
+
+static uint64_t on_stamp(void *context)
+{
+	(void)context;
+	return ++clock_now;
+}
+
+static bool on_before(void *context, uint32_t by, uint64_t stamp)
+{
+	(void)context;
+	(void)by;
+	return stamp <= known;
+}
+
 static uint64_t on_now(void *context) { return *(uint64_t *)context; }
 
 static void report(void *context, enum host_offence what, const char *text)
@@ -76,10 +92,11 @@ static void scene_open(struct scene *s, struct host_config c)
 	c.seed = TEST_SEED;
 	c.late_stores = true;
 	c.ops = (struct host_ops){ .choose = choose, .walked = on_walk, .user_access = on_access,
-				   .barrier = on_barrier, .now = on_now, .report = report, .context = &the_time };
+				   .barrier = on_barrier, .stamp = on_stamp, .before = on_before, .now = on_now, .report = report, .context = &the_time };
 	memset(answer, 0, sizeof answer);
 	memset(asked, 0, sizeof asked);
 	walked.count = accessed.count = barriers = 0;
+	known = 0;
 	test_machine_init(&s->t, &c);
 	s->root = test_frame(&s->t);
 	for (uint32_t cpu = 2; cpu-- > 0;) {
@@ -195,6 +212,32 @@ static void a_reader_pushes_what_it_read(void **state)
 	mmu_tlbi_local_all();
 	assert_int_equal(load(VA), HOST_FAULT_TRANSLATION);
 	assert_int_equal(host_offences(s.t.m, HOST_OFFENCES), 0);
+	scene_close(&s);
+}
+
+/* A lock that another vCPU has released tells of its stores: a DSB after that covers them. */
+static void a_barrier_covers_what_is_before_it(void **state)
+{
+	struct scene s;
+	struct pte *p;
+
+	(void)state;
+	scene_open(&s, (struct host_config){ 0 });
+	p = table_slot(&s.t, s.root, VA, 3);
+	mmu_pte_store(p, test_frame(&s.t).pa | D_DATA | D_RO | D_PAGE);
+	known = clock_now;
+	(void)mmu_pte_and(p, ~D_RO);
+	be(&s, 1);
+	mmu_dsb_ish();
+	answer[HOST_WHIM_WALKER] = 9; /* out of range: the newest */
+	assert_int_equal(load(VA), HOST_FAULT_NONE);
+	assert_int_equal(choices[HOST_WHIM_WALKER], 2); /* the empty one is gone, the second store is still late */
+	mmu_tlbi_local_all();
+	known = clock_now;
+	mmu_dsb_ish();
+	asked[HOST_WHIM_WALKER] = 0;
+	assert_int_equal(store(VA), HOST_FAULT_NONE);
+	assert_int_equal(asked[HOST_WHIM_WALKER], 0);
 	scene_close(&s);
 }
 
@@ -400,6 +443,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stores_are_late_until_a_barrier), cmocka_unit_test(a_reader_pushes_what_it_read),
+		cmocka_unit_test(a_barrier_covers_what_is_before_it),
 		cmocka_unit_test(hardware_updates_the_newest), cmocka_unit_test(invalidations_arrive_as_wanted),
 		cmocka_unit_test(any_vcpu_speculates), cmocka_unit_test(entries_go_and_accesses_fault),
 		cmocka_unit_test(the_harness_is_told), cmocka_unit_test(asks_nobody_without_a_harness),

@@ -85,6 +85,9 @@ enum host_whim {
  * Called under hardware locks too: gives no other vCPU its turn.
  * walked: a walker of that vCPU read value from the descriptor at p (a host address) and goes on by it.
  * barrier: the attached vCPU executes a DSB.
+ * stamp, before: with both, the DSB also covers what other vCPUs stored in descriptors before it, in the order that the
+ * kernel's synchronization makes: stamp is what the attached vCPU does now, before says whether what vCPU by did
+ * at a stamp is before what the attached one does now. Without: what it has read itself.
  * user_access: a program, or a user copy, touches n bytes of a frame at that host address.
  * now: what machine_now() is, for runs that must replay.
  * frame_free: is that frame free (owned by nobody) right now? Called by any
@@ -103,6 +106,8 @@ struct host_ops {
 	unsigned (*choose)(void *context, enum host_whim whim, unsigned n);
 	void (*walked)(void *context, uint32_t cpu, const void *p, uint64_t value);
 	void (*barrier)(void *context);
+	uint64_t (*stamp)(void *context);
+	bool (*before)(void *context, uint32_t by, uint64_t stamp);
 	void (*user_access)(void *context, const void *bytes, size_t n, bool write);
 	uint64_t (*now)(void *context);
 	void *context;
@@ -127,7 +132,7 @@ struct host_config {
 	uint32_t prefetch;       /* one TLB miss in so many also fetches a neighbour; 4. UINT32_MAX: never */
 	uint32_t break_check;    /* one TLB fill in so many is compared with the other vCPUs' TLBs; 4 */
 	/*
-	 * Walkers see a store to a descriptor only after its CPU's DSB (or that of a CPU that has read it), or earlier
+	 * Walkers see a store to a descriptor only after its CPU's DSB (or that of a CPU that it is before), or earlier
 	 * by HOST_WHIM_WALKER. For machines whose vCPUs are fibers of one thread only.
 	 */
 	bool late_stores;

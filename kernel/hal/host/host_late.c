@@ -15,10 +15,11 @@
  *      everyone    CPU 1       CPU 0, 2        a DSB of CPU 2: value[2] stays alone, the record goes
  *         \____________\___________\____ a walker may read any of the three
  *
- * A DSB of a vCPU makes the newest value that it stored or read the oldest that
- * walkers see: its own stores by the DSB's definition; what it read, since that was
- * there for all, and its later walks, and those of whoever it tells, come after
- * the read. Hardware's own updates work on what memory holds, and so end the
+ * A DSB of a vCPU makes the newest value that was stored before it the oldest that
+ * walkers see: its own stores by the DSB's definition, and those of others
+ * that are before it in the architecture's order, which the DSB continues: what it
+ * has read, and with a harness that knows (ops.before) what it is ordered after by
+ * locks and releases. Without any DSB in that order an invalidation may come too early. Hardware's own updates work on what memory holds, and so end the
  * older values.
  *
  * Under a memory model memory itself may lag behind what was stored. A walker
@@ -54,6 +55,8 @@ struct record {
 	uint32_t n;               /* 0: free */
 	uint64_t value[VALUES];   /* oldest first */
 	uint64_t cpus[VALUES];    /* bit c: vCPU c stored or read it */
+	uint32_t by[VALUES];      /* who stored it, and when by ops.stamp */
+	uint64_t stamp[VALUES];
 };
 
 struct late_stores {
@@ -97,6 +100,8 @@ static struct record *create(struct late_stores *l, uint64_t pa, uint64_t old)
 	r->n = 1;
 	r->value[0] = old;
 	r->cpus[0] = 0;
+	r->by[0] = 0;
+	r->stamp[0] = 0;
 	r->next = *chain(l, pa);
 	*chain(l, pa) = (uint32_t)(r - l->record);
 	return r;
@@ -107,6 +112,8 @@ static void forget(struct record *r, uint32_t n)
 {
 	memmove(r->value, r->value + n, (r->n - n) * sizeof *r->value);
 	memmove(r->cpus, r->cpus + n, (r->n - n) * sizeof *r->cpus);
+	memmove(r->by, r->by + n, (r->n - n) * sizeof *r->by);
+	memmove(r->stamp, r->stamp + n, (r->n - n) * sizeof *r->stamp);
 	r->n -= n;
 }
 
@@ -139,6 +146,7 @@ void late_destroy(struct host_machine *m) { free(m->late); }
 
 void late_stored(struct host_machine *m, uint32_t cpu, uint64_t pa, uint64_t old, uint64_t v)
 {
+	const struct host_ops *ops = &m->config.ops;
 	struct record *r = find(m->late, pa);
 
 	if (!r)
@@ -146,6 +154,8 @@ void late_stored(struct host_machine *m, uint32_t cpu, uint64_t pa, uint64_t old
 	if (r->n == VALUES)
 		forget(r, 1);
 	r->value[r->n] = v;
+	r->by[r->n] = cpu;
+	r->stamp[r->n] = ops->stamp ? ops->stamp(ops->context) : 0;
 	r->cpus[r->n++] = BIT(cpu);
 }
 
@@ -158,13 +168,19 @@ void late_read(struct host_machine *m, uint32_t cpu, uint64_t pa, uint64_t v)
 		r->cpus[i] |= BIT(cpu);
 }
 
+/* Is that store before what the vCPU does now? */
+static bool is_before(const struct host_ops *ops, const struct record *r, uint32_t i, uint32_t cpu)
+{
+	return r->cpus[i] & BIT(cpu) || (i > 0 && ops->before && ops->before(ops->context, r->by[i], r->stamp[i]));
+}
+
 void late_pushed(struct host_machine *m, uint32_t cpu)
 {
 	for (uint32_t i = 0; i < RECORDS && m->late->used; i++) {
 		struct record *r = &m->late->record[i];
 		uint32_t n = r->n;
 
-		while (n > 0 && !(r->cpus[n - 1] & BIT(cpu)))
+		while (n > 0 && !is_before(&m->config.ops, r, n - 1, cpu))
 			n--;
 		if (n > 1)
 			forget(r, n - 1);
