@@ -27,7 +27,7 @@
  *     the last store to that place up to the CPU's floor; if it is seq_cst,
  *     the last seq_cst store to the place that has left its buffer.
  *  3. An acquire load (or read-modify-write) raises the floor to the moment of the
- *     store that it read. So what happens-before a load is never hidden from
+ *     store that it read, unless that is its CPU's own. So what happens-before a load is never hidden from
  *     it: whatever is before a release store left its buffer before it.
  *  4. A seq_cst load first empties its CPU's buffer up to the last seq_cst store.
  *     Not a release store, though Armv8's LDAR would wait for STLR: by
@@ -88,13 +88,19 @@ static const char *const order_name[] = {"relaxed", "consume", "acquire", "relea
 
 /* --- clocks --- */
 
+/*
+ * The moment before which nothing is hidden from who acquires v. A CPU's own store says nothing about others';
+ * its own read-modify-write only what it read.
+ */
+static uint64_t acquired(uint32_t cpu, const struct value *v) { return v->cpu == cpu ? v->inherited : v->moment; }
+
 static void acquire(uint32_t cpu, const struct value *v)
 {
 	struct cpu *c = &memory_cpu[cpu];
 
 	clock_join(&memory_clock[cpu], &v->released);
-	if (v->moment != NEVER && c->floor < v->moment)
-		c->floor = v->moment;
+	if (c->floor < acquired(cpu, v))
+		c->floor = acquired(cpu, v);
 }
 
 /* What was read may be acquired by a fence later. */
@@ -103,8 +109,8 @@ static void note_read(uint32_t cpu, const struct value *v)
 	struct cpu *c = &memory_cpu[cpu];
 
 	clock_join(&c->read, &v->released);
-	if (v->moment != NEVER && c->read_moment < v->moment)
-		c->read_moment = v->moment;
+	if (c->read_moment < acquired(cpu, v))
+		c->read_moment = acquired(cpu, v);
 }
 
 /* The clock that a store of that order carries. */
@@ -237,15 +243,18 @@ static void replace(uint32_t cpu, struct location *l, uint64_t value, int order,
 {
 	struct clock inherited, k;
 	struct value *v;
+	uint64_t moment;
 
 	if (order_releases(order))
 		buffer_force_all(cpu);
 	read_done(cpu, l, value_last(l), order);
 	inherited = value_newest(l)->released;
+	moment = acquired(cpu, value_newest(l));
 	k = release(cpu, order);
 	v = location_push(l, value_cut(value, l->size), cpu, order);
 	clock_join(&k, &inherited);
 	v->released = k;
+	v->inherited = moment;
 	if (!order_releases(order)) {
 		struct entry e = {.settle = true, .number = value_last(l), .order = (uint8_t)order, .pc = pc};
 
@@ -347,13 +356,6 @@ void memory_drain(uint32_t cpu)
 	memory_fence(cpu, __ATOMIC_SEQ_CST, __builtin_return_address(0));
 	for (uint32_t i = 0; i < memory_cpus; i++)
 		memory_clock[cpu].c[EXPLORE_CPUS + i] = memory_clock[i].c[i]++;
-}
-
-uint64_t memory_stamp(uint32_t cpu) { return memory_on ? memory_clock[cpu].c[cpu] : 0; }
-
-bool memory_before(uint32_t by, uint64_t stamp, uint32_t cpu)
-{
-	return !memory_on || by == cpu || memory_clock[cpu].c[by] >= stamp;
 }
 
 void memory_walked(uint32_t cpu, const void *p, uint64_t value)

@@ -15,6 +15,7 @@ struct value {
 	uint64_t v;
 	uint64_t moment;       /* when it left the buffer; NEVER: an unsettled read-modify-write */
 	uint64_t step;         /* point of the run then */
+	uint64_t inherited;    /* of a read-modify-write: the moment that its own CPU acquires by reading it */
 	struct clock released; /* what is before, for who acquires it */
 	uint8_t cpu;           /* whose */
 };
