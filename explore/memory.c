@@ -358,6 +358,13 @@ void memory_drain(uint32_t cpu)
 		memory_clock[cpu].c[EXPLORE_CPUS + i] = memory_clock[i].c[i]++;
 }
 
+uint64_t memory_stamp(uint32_t cpu) { return memory_on ? memory_clock[cpu].c[cpu] : 0; }
+
+bool memory_before(uint32_t by, uint64_t stamp, uint32_t cpu)
+{
+	return !memory_on || by == cpu || memory_clock[cpu].c[by] >= stamp;
+}
+
 void memory_walked(uint32_t cpu, const void *p, uint64_t value)
 {
 	struct location *l = memory_on ? location_find(p, sizeof value, false) : NULL;
