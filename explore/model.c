@@ -425,14 +425,3 @@ enum error model_peek(const struct model *m, unsigned space, unsigned page, uint
 	*value = both(content(m, p));
 	return OK;
 }
-
-enum error model_may_store(const struct model *m, unsigned space, unsigned page)
-{
-	const struct model_page *p = &m->page[space][page];
-
-	if (!p->mapped)
-		return ERR_FAULT;
-	if (!allows(p->prot, PROT_W))
-		return ERR_ACCESS;
-	return may_be_there(m, p) ? OK : ERR_BUS;
-}

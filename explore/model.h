@@ -79,7 +79,4 @@ bool model_step(void *state, uint32_t cpu, const struct history_step *step);
 /* What a load of both words gives with nobody else about: OK and *value, or the error. */
 enum error model_peek(const struct model *m, unsigned space, unsigned page, uint64_t *value);
 
-/* What a store gives then. */
-enum error model_may_store(const struct model *m, unsigned space, unsigned page);
-
 #endif

@@ -9,8 +9,8 @@
  *
  *   1 structures   vm_map_check of all spaces, with amap_check, entry_tree_check, pmap_check in it; wired and kept pages
  *   2 content      every page of every space is looked up, and read as a program would
- *   3 history      is there an order of all steps that explains every result and ends in what was found?
- *   4 isolation    every page of every space is written once, by its program, and all are read again: who shares what
+ *   3 sharing      every page of every space is written once, by its program, and then all are read: who sees whose
+ *   4 history      is there an order of all steps that explains every result and ends in what 2 and 3 found?
  *   5 release      spaces and object go; every frame must be back with whom it was before (test_vm_destroy)
  *
  * The simulated MMU panics at any offence meanwhile, and checked builds at any misuse of locks and epochs.
@@ -64,62 +64,26 @@ static void barrier(void *context)
 		memory_drain((uint32_t)cpu);
 }
 
-static uint64_t stamp(void *context)
-{
-	int cpu = explore_cpu();
-
-	(void)context;
-	return cpu >= 0 ? memory_stamp((uint32_t)cpu) : 0;
-}
-
-static bool before(void *context, uint32_t by, uint64_t when)
-{
-	int cpu = explore_cpu();
-
-	(void)context;
-	return cpu < 0 || memory_before(by, when, (uint32_t)cpu);
-}
-
 static uint64_t now(void *context)
 {
 	(void)context;
 	return explore_step() * 1000;
 }
 
-static enum host_frame frame_kind(void *context, pfn_t f)
-{
-	const struct test_vm *v = context;
-	struct frames *frames = &v->vm->frames;
-
-	if (!frame_is_ram(frames, f))
-		return HOST_FRAME_FREE;
-	if (pfn_is_none(v->vm->zero_page) || f.fn == v->vm->zero_page.fn)
-		return HOST_FRAME_DATA;
-	switch (page_owner(frame_page(frames, f))) {
-	case FRAME_FREE:
-	case FRAME_CACHED:
-		return HOST_FRAME_FREE;
-	case FRAME_TABLE:
-		return HOST_FRAME_TABLE;
-	case FRAME_ANON:
-	case FRAME_OBJECT:
-		return HOST_FRAME_DATA;
-	default:
-		return HOST_FRAME_KERNEL;
-	}
-}
-
 /* What tells machines apart; warm: TLBs know the pages already when the run starts. */
 static const struct kind {
 	uint8_t asid_bits;
 	bool access, dirty, range, warm;
+	uint16_t stride;
 } kinds[WORLD_MACHINES] = {
-	{ 8, false, false, false, false },
-	{ 16, true, true, true, false },
-	{ 4, true, false, false, true },
-	{ 8, false, false, false, true },
-	{ 4, true, true, true, true },
-	{ 16, true, true, false, true },
+	{ 8, false, false, false, false, 1 },
+	{ 16, true, true, true, false, 1 },
+	{ 4, true, false, false, true, 1 },
+	{ 8, false, false, false, true, 64 },
+	{ 4, true, true, true, true, 512 },
+	{ 8, false, false, false, true, 1 },
+	{ 16, true, true, false, true, 1 },
+	{ 8, false, false, false, false, 512 },
 };
 static const struct kind *kind;
 
@@ -127,18 +91,19 @@ struct host_machine *world_machine(void) { return world.v.t.m; }
 
 void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
 {
-	struct host_config c = { .ncpus = cpus, .ram = UINT64_C(3) << 20, .junk = true, .seed = 1, .late_stores = explore_modelled() };
+	struct host_config c = { .ncpus = cpus, .ram = UINT64_C(3) << 20, .junk = true, .seed = 1, .late_stores = !explore_parallel() };
 
 	kind = &kinds[variant % WORLD_MACHINES];
 	c.asid_bits = kind->asid_bits;
 	c.hw_access = kind->access;
 	c.hw_dirty = kind->dirty;
 	c.range_tlbi = kind->range;
-	c.ops = (struct host_ops){ .choose = choose, .walked = walked, .user_access = user_access, .barrier = barrier, .stamp = stamp, .before = before,
-				   .now = now, .frame_kind = frame_kind };
+	c.ops = (struct host_ops){ .choose = choose, .walked = walked, .user_access = user_access, .barrier = barrier,
+				   .now = now };
 	memset(&world, 0, sizeof world);
 	world.cpus = world.history.cpus = cpus;
-	world.base = base;
+	world.stride = kind->stride;
+	world.base = world.stride == 1 ? base : WORLD_TOGETHER;
 	test_vm_init(&world.v, &c);
 	CHECK(vm_map_create(world.v.vm, &world.space[0]) == OK);
 	world_enter(0);
@@ -147,7 +112,8 @@ void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
 void world_object(unsigned pages)
 {
 	CHECK(pages <= MODEL_OBJECT_PAGES);
-	CHECK(object_create(world.v.vm, (struct oid){ 0, 1 }, &pager_zero, NULL, 0, pages * PAGE_SIZE, &world.object) == OK);
+	CHECK(object_create(world.v.vm, (struct oid){ 0, 1 }, &pager_zero, NULL, 0, world_address(pages) - world_address(0),
+			    &world.object) == OK);
 	for (unsigned i = pages; i < MODEL_OBJECT_PAGES; i++)
 		world.model.object_state[i] = OBJECT_BEYOND;
 }
@@ -208,12 +174,11 @@ struct found {
 	enum error result[MODEL_SPACES][MODEL_PAGES];
 	uint64_t value[MODEL_SPACES][MODEL_PAGES];
 	struct model_page map[MODEL_SPACES][MODEL_PAGES]; /* what the map says of itself; no content */
-	struct model end;   /* the state that fits */
 };
 
 static enum error read_page(unsigned space, unsigned page, uint64_t *value)
 {
-	uint64_t word[MODEL_WORDS] = { 0, 0 }, at = world.base + page * PAGE_SIZE;
+	uint64_t word[MODEL_WORDS] = { 0, 0 }, at = world_address(page);
 	enum error e = test_load(world.space[space], at, &word[0]);
 
 	if (e == OK)
@@ -227,14 +192,15 @@ static enum error read_page(unsigned space, unsigned page, uint64_t *value)
 
 static struct model_page look_up(unsigned space, unsigned page)
 {
-	uint64_t at = world.base + page * PAGE_SIZE;
+	uint64_t at = world_address(page);
 	struct vm_entry_info info;
 
 	if (!vm_map_lookup(world.space[space], at, &info) || info.range.start.va > at)
 		return (struct model_page){ .mapped = 0 };
 	return (struct model_page){
 		.mapped = 1, .prot = (uint8_t)info.prot, .inherit = (uint8_t)info.inherit, .shared = info.shared,
-		.index = info.object ? (uint8_t)((info.offset + (at - info.range.start.va)) >> PAGE_SHIFT) : MODEL_ANON,
+		.index = info.object ? (uint8_t)((info.offset + at - info.range.start.va) / world.stride >> PAGE_SHIFT)
+				     : MODEL_ANON,
 	};
 }
 
@@ -257,11 +223,12 @@ static bool same_mapping(const struct model_page *a, const struct model_page *b)
 							 a->shared == b->shared && a->index == b->index));
 }
 
-/* Is that the state that was read? Everybody's flushes are over by then. */
+/* Is that the state that was found, and does it account for what the judge did afterwards? Everybody's flushes are over. */
 static bool fits(const void *state, void *arg)
 {
+	const struct found *f = arg;
+	struct model end = *(const struct model *)state;
 	const struct model *m = state;
-	struct found *f = arg;
 
 	for (unsigned s = 0; s < MODEL_SPACES; s++) {
 		for (unsigned i = 0; world.space[s] && i < MODEL_PAGES; i++) {
@@ -272,7 +239,9 @@ static bool fits(const void *state, void *arg)
 				return false;
 		}
 	}
-	f->end = *m;
+	for (unsigned i = 0; i < world.afters; i++)
+		if (!model_step(&end, 0, &world.after[i]) && !world.after[i].optional)
+			return false;
 	return true;
 }
 
@@ -293,22 +262,24 @@ static void print_found(const struct found *f)
 	}
 }
 
-/* Every page of every space is written by its own program; then all are read. The model says what must be seen. */
-static void check_isolation(void)
+/* Every page of every space is written by its own program; then all are read: who sees whose? */
+static void use_all(void)
 {
+	world.judging = true;
 	for (unsigned turn = 0; turn < 2; turn++) {
 		for (unsigned s = 0; s < MODEL_SPACES; s++) {
 			if (!world.space[s])
 				continue;
 			world_enter(s);
 			for (unsigned i = 0; i < MODEL_PAGES; i++) {
-				if (turn == 0 && model_may_store(&world.model, s, i) == OK)
+				if (turn == 0)
 					(void)op_store(s, i, (s + i) % MODEL_WORDS);
-				else if (turn == 1)
+				else
 					(void)op_load(s, i, MODEL_BOTH);
 			}
 		}
 	}
+	world.judging = false;
 }
 
 static void check_structures(void)
@@ -328,17 +299,16 @@ void world_judge(void)
 		frame_free(frames, world.ballast[--world.ballasts], 0);
 	check_structures();
 	read_all(&found);
+	use_all();
+	check_structures();
 	if (!history_explained(&world.history, &world.model, sizeof world.model, model_step, fits, &found)) {
 		print_found(&found);
 		explore_fail("no order of the operations explains their results");
 	}
-	world.model = found.end;
-	check_isolation();
-	check_structures();
 	world_leave();
 	for (unsigned s = 0; s < MODEL_SPACES; s++)
 		if (world.space[s])
-			op_exit(s);
+			vm_map_release(world.space[s]);
 	if (world.object)
 		object_release(world.object);
 	test_vm_destroy(&world.v);

@@ -13,7 +13,10 @@
 
 #define RW (PROT_R | PROT_W)
 
-/* Page 0 of every space; the pages straddle an amap leaf node and a 2 MiB window, three on the left of it. */
+/*
+ * Page 0 of every space. What the model calls a page is a slot of world.stride pages of which the first is used: 1, or 64, so
+ * that one slot is a leaf node of an amap, or 512, so that it is a window with a table of its own. With stride 1 the pages straddle a leaf node and a window, three on the left.
+ */
 #define WORLD_STRADDLE (UINT64_C(0x40000000) - 3 * PAGE_SIZE)
 /* All in one node and one window. */
 #define WORLD_TOGETHER UINT64_C(0x40000000)
@@ -27,22 +30,26 @@ struct world {
 	struct test_vm v;
 	uint32_t cpus;
 	uint64_t base;
+	uint32_t stride;
 	struct vm_map *space[MODEL_SPACES];
 	struct vm_object *object;     /* a reference of the world's own, or NULL */
 	bool failing;                 /* allocations may fail during the run */
 	pfn_t ballast[1024];          /* frames kept away from the run */
 	unsigned ballasts;
-	struct model model;           /* before the run; after judge's search, at its end */
+	struct model model;           /* before the run */
 	struct history history;
 	struct world_cpu cpu[EXPLORE_CPUS];
 	uint8_t stored;               /* values given out by setup and judge */
+	bool judging;                 /* what is done now is noted, for the search to account for it */
+	struct history_step after[4 * MODEL_SPACES * MODEL_PAGES];
+	unsigned afters;
 };
 extern struct world world;
 
 /* --- setup --- */
 
-/* Kinds of machine: hardware flags, range TLBI, ASID bits, TLBs warm. A scenario has WORLD_MACHINES * parameters variants. */
-#define WORLD_MACHINES 6
+/* Kinds of machine: hardware flags, range TLBI, ASID bits, TLBs warm, stride. A scenario has WORLD_MACHINES * parameters variants. */
+#define WORLD_MACHINES 8
 static inline uint32_t world_parameter(uint32_t variant) { return variant / WORLD_MACHINES; }
 
 /* A machine by variant, space 0 with nothing in it. */
@@ -56,6 +63,8 @@ void world_fail_allocations(void);
 /* Takes frames away until so many are left. */
 void world_leave_frames(unsigned n);
 struct host_machine *world_machine(void);
+
+static inline uint64_t world_address(unsigned page) { return world.base + page * world.stride * PAGE_SIZE; }
 
 /* --- operations; in the run they belong to the CPU that calls them --- */
 

@@ -245,6 +245,33 @@ static void exit_threads_run(uint32_t cpu)
 	use_own(0, 4, cpu);
 }
 
+/*
+ * A leaf of which the child is the only other owner; all above it is the parent's own, since it has written page 4. The
+ * child goes away, and then the same thread uses another page of the leaf, while the first still copies it.
+ */
+static void last_sharer_setup(uint32_t variant)
+{
+	family(variant, 2, WORLD_STRADDLE);
+	op_map(0, 4, world_anon(2));
+	op_store(0, 4, 0);
+	op_fork(0, 1);
+	op_store(0, 4, 1);
+	ready();
+}
+
+static void last_sharer_run(uint32_t cpu)
+{
+	if (cpu == 1)
+		op_exit(1);
+	world_enter(0);
+	if (parameter == 1 && cpu == 0)
+		op_discard(0, 0, 1);
+	else
+		op_store(0, cpu, 0);
+	op_load(0, 2, 1);
+	world_leave();
+}
+
 /* --- the same pages as a file's, shared --- */
 
 static void file_setup(uint32_t variant)
@@ -292,6 +319,8 @@ const struct scenario scenario_vm_fork[] = {
 	WORLD_SCENARIO("share-write-all", "three sharers write one page", 3, 3, false, sharers_three, share_three),
 	WORLD_SCENARIO("exit-child", "a child ends while its parent writes what they share", 2, 3, true, sharers_two, exit_child),
 	WORLD_SCENARIO("exit-parent", "a parent ends while its child writes what they share", 2, 3, true, sharers_two, exit_parent),
+	WORLD_SCENARIO("exit-write", "the last other owner of a leaf ends while it is copied, and the leaf is written", 2, 2, true,
+		       last_sharer, last_sharer),
 	WORLD_SCENARIO("exit-middle", "a space ends while its parent and its child write", 3, 3, false, sharers_three, exit_middle),
 	WORLD_SCENARIO("exit-threads", "two children end while two threads of the parent write", 3, 3, false, sharers_three,
 		       exit_threads),

@@ -38,7 +38,10 @@ static void end(struct history_op *op)
 		return;
 	}
 	for (uint32_t i = 0; i < op->steps; i++) {
-		if (!model_step(&world.model, 0, &op->step[i]) && !op->step[i].optional)
+		if (world.judging) {
+			CHECK(world.afters < ARRAY_SIZE(world.after));
+			world.after[world.afters++] = op->step[i];
+		} else if (!model_step(&world.model, 0, &op->step[i]) && !op->step[i].optional)
 			explore_fail("%s outside the run: step %u, space %u page %u argument %u, gave %s, value %lx",
 				     op->name, i, op->step[i].space, op->step[i].page, op->step[i].argument,
 				     error_name((enum error)op->step[i].result), (unsigned long)op->step[i].value);
@@ -94,10 +97,10 @@ static enum error known(const char *name, enum error e, unsigned errors)
 
 #define ACCESS_ERRORS (BIT(ERR_FAULT) | BIT(ERR_ACCESS) | BIT(ERR_BUS))
 
-static uint64_t address(unsigned page) { return world.base + page * PAGE_SIZE; }
-static struct vrange range(unsigned page, unsigned n) { return vrange(address(page), address(page + n)); }
+static uint64_t bytes(unsigned pages) { return (uint64_t)pages * world.stride * PAGE_SIZE; }
+static struct vrange range(unsigned page, unsigned n) { return vrange(world_address(page), world_address(page + n)); }
 /* The two words of a page, far from each other. */
-static uint64_t word_at(unsigned page, unsigned word) { return address(page) + word * (PAGE_SIZE / 2 + 64); }
+static uint64_t word_at(unsigned page, unsigned word) { return world_address(page) + word * (PAGE_SIZE / 2 + 64); }
 
 static uint8_t new_value(void)
 {
@@ -163,12 +166,12 @@ enum error op_store(unsigned space, unsigned page, unsigned word)
 enum error op_map(unsigned space, unsigned page, struct model_range how)
 {
 	const struct vm_mapping what = { .object = how.index == MODEL_ANON ? NULL : world.object,
-					 .offset = how.index == MODEL_ANON ? 0 : how.index * PAGE_SIZE,
+					 .offset = how.index == MODEL_ANON ? 0 : bytes(how.index),
 					 .shared = how.shared, .prot = (enum prot)how.prot, .max = PROT_ALL,
 					 .inherit = how.inherit };
 	struct history_op *op = begin(how.replace ? "map, replacing" : "map");
-	uint64_t at = address(page);
-	enum error e = known("map", vm_map_enter(world.space[space], &at, how.count * PAGE_SIZE, &what,
+	uint64_t at = world_address(page);
+	enum error e = known("map", vm_map_enter(world.space[space], &at, bytes(how.count), &what,
 						 how.replace ? MAP_AT : MAP_AT_FREE), BIT(ERR_EXISTS));
 
 	if (e != ERR_NOMEM)
@@ -217,7 +220,7 @@ enum error op_inherit(unsigned space, unsigned page, unsigned count, unsigned in
 		       (struct model_range){ .count = (uint8_t)count, .inherit = (uint8_t)inherit }, e);
 }
 
-enum error op_wire(unsigned space, unsigned page, unsigned count, bool wire)
+static enum error wire_pages(unsigned space, unsigned page, unsigned count, bool wire)
 {
 	struct model_range how = { .count = (uint8_t)count, .wired = wire };
 	struct history_op *op = begin(wire ? "wire" : "unwire");
@@ -249,12 +252,18 @@ enum error op_discard(unsigned space, unsigned page, unsigned count)
 	return e;
 }
 
+/* To fill all of a large slot is too much for this machine: it is emptied instead. */
+enum error op_wire(unsigned space, unsigned page, unsigned count, bool wire)
+{
+	return world.stride == 1 ? wire_pages(space, page, count, wire) : op_discard(space, page, count);
+}
+
 enum error op_move(unsigned space, unsigned page, unsigned count, unsigned to)
 {
 	struct model_range how = { .count = (uint8_t)count };
 	struct history_op *op = begin("move");
-	uint64_t at = address(to);
-	enum error e = vm_map_remap(world.space[space], range(page, count), count * PAGE_SIZE, true, true, &at);
+	uint64_t at = world_address(to);
+	enum error e = vm_map_remap(world.space[space], range(page, count), bytes(count), true, true, &at);
 	struct history_step *s;
 
 	known("move", e, BIT(ERR_FAULT));
@@ -304,7 +313,7 @@ void op_exit(unsigned space)
 enum error op_resize(unsigned pages)
 {
 	struct history_op *op = begin("resize");
-	enum error e = known("resize", object_resize(world.object, pages * PAGE_SIZE), 0);
+	enum error e = known("resize", object_resize(world.object, bytes(pages)), 0);
 
 	op->ordered = true;
 	note(op, STEP_RESIZE, 0, 0, e)->value = pages;
@@ -316,7 +325,7 @@ enum error op_resize(unsigned pages)
 static enum error transfer(const char *name, enum model_what what, unsigned page, unsigned word, uint64_t *value)
 {
 	struct history_op *op = begin(name);
-	uint64_t at = page * PAGE_SIZE + (word_at(0, word) - address(0));
+	uint64_t at = bytes(page) + (word_at(0, word) - world_address(0));
 	struct history_step *s;
 	size_t done;
 	enum error e = what == STEP_READ ? object_read(world.object, at, value, sizeof *value, &done)
