@@ -37,7 +37,7 @@ X_ENGINE_host-explore-tsan := explore/sanitizer.c
 
 define explore_config
 $(1)_LIB := $$(LIB_$(1):%.c=$(B)/$(1)/obj/%.o)
-$(1)_EXP := $$(patsubst %.c,$(B)/$(1)/obj/%.o,$(X_LAB) $(X_SCENARIO) $$(X_ENGINE_$(1)))
+$(1)_EXP := $$(patsubst %.c,$(B)/$(1)/obj/%.o,$(X_LAB) $(X_SCENARIO) explore/litmus_tests.c $$(X_ENGINE_$(1)))
 
 $(B)/$(1)/obj/%.o: %.c $$(HEADERS) mk/host.mk mk/explore.mk | setup
 	$$(call say,CC,$(1) $$<)
