@@ -194,6 +194,7 @@ USE(0) USE(1) USE(2) USE(3) USE(13) USE(14) USE(15)
 
 static void remap_0(struct cpu *c) { (void)c, remap(0); }
 static void remap_1(struct cpu *c) { (void)c, remap(1); }
+static void remap_14(struct cpu *c) { (void)c, remap(14); }
 
 /* Fourteen of fifteen numbers are given out; CPU n runs space n, CPU 0 the last of them. */
 static void numbers(struct cpu *c)
@@ -205,6 +206,14 @@ static void numbers(struct cpu *c)
 			use(i);
 	else
 		use(self);
+}
+
+/* All have had numbers, a rollover is over, and space 0's old number is another's. */
+static void rolled(struct cpu *c)
+{
+	if (c == cpus)
+		for (unsigned i = 0; i < SPARES; i++)
+			use(i);
 }
 
 /* --- steps on page 1 of the first anon and object windows of space 0 --- */
@@ -237,6 +246,9 @@ static void fault_object_2(struct cpu *c) { world_fault(c, space(c), OBJECT, 2, 
 static void unmap_anon(struct cpu *c) { world_unmap(c, space(c), ANON, true); }
 static void unmap_object(struct cpu *c) { world_unmap(c, space(c), OBJECT, true); }
 static void discard(struct cpu *c) { world_discard(c, space(c), ANON, 0, 2); }
+static void write_anon_10(struct cpu *c) { add(c, ANON, PAGES - 2); }
+static void discard_two(struct cpu *c) { world_discard(c, space(c), ANON, 2, 3); }
+static void write_anon_3(struct cpu *c) { add(c, ANON, 3); }
 static void discard_one(struct cpu *c) { world_discard(c, space(c), ANON, 1, 1); }
 static void copy(struct cpu *c) { world_copy(c, space(c), ANON, 1); }
 static void protect_anon(struct cpu *c) { world_protect(c, space(c), ANON, PAGES - 2); }
@@ -277,6 +289,26 @@ static void unmap_pages(struct cpu *c, unsigned first, unsigned last)
 
 static void unmap_page(struct cpu *c) { unmap_pages(c, 1, 1); }
 static void unmap_two(struct cpu *c) { unmap_pages(c, 1, 2); }
+
+/* Neighbours, the higher one first. */
+static void unmap_down(struct cpu *c)
+{
+	struct space *s = space(c);
+	struct window *win = &s->window[OBJECT];
+	struct tlb_gather g;
+
+	test_lock(&win->range);
+	atomic_store_seq_cst(&win->live, 0u);
+	gather_init(&g, &s->p);
+	g.exclusive = true;
+	for (unsigned i = 3; i >= 2; i--)
+		pmap_remove(&s->p, vrange(world_va(OBJECT, i), world_va(OBJECT, i) + PAGE_SIZE), &g);
+	gather_flush(&g);
+	pm_free_late(&c->w->m, &g.unlinked);
+	host_returned();
+	atomic_store_seq_cst(&win->live, 1u);
+	test_unlock(&win->range);
+}
 
 /* --- a space that several CPUs use, and the last one takes down --- */
 
@@ -322,8 +354,11 @@ static void warm(struct cpu *c)
 static void warm_more(struct cpu *c)
 {
 	warm(c);
-	add(c, ANON, 2);
-	world_touch(c, space(c), OBJECT, 2);
+	for (unsigned i = 2; i <= 3; i++) {
+		add(c, ANON, i);
+		world_touch(c, space(c), OBJECT, i);
+	}
+	add(c, ANON, PAGES - 1);
 }
 
 /* Mapped writable, and clean. */
@@ -331,6 +366,12 @@ static void clean(struct cpu *c)
 {
 	world_fault(c, space(c), ANON, 1, PROT_R);
 	world_fault(c, space(c), OBJECT, 1, PROT_R);
+	pmap_activate(&space(c)->p);
+}
+
+static void clean_10(struct cpu *c)
+{
+	world_fault(c, space(c), ANON, PAGES - 2, PROT_R);
 	pmap_activate(&space(c)->p);
 }
 
@@ -362,6 +403,7 @@ static void any(struct cpu *c)
 		touch_anon, touch_object, touch_object_2, write_anon, write_anon_2, write_object, unmap_anon, unmap_object,
 		discard, copy, protect_anon, protect_window, withdraw, withdraw_2, ask, leave, leave_two, touch_other, poll,
 		unmap_page, unmap_two,
+		unmap_down, discard_two, write_anon_3,
 	};
 
 	all[explore_choose(CHOOSE_SCENARIO, ARRAY_SIZE(all))](c);
@@ -436,17 +478,22 @@ PLAN(write_discard, .cpus = 2, .prepare = clean, .part = { { write_anon }, { dis
 PLAN(write_withdraw, .cpus = 2, .prepare = clean, .part = { { write_object }, { withdraw } })
 PLAN(write_ask, .cpus = 2, .prepare = clean, .part = { { write_object }, { ask } })
 PLAN(write_copy, .cpus = 2, .prepare = warm, .part = { { write_anon }, { copy } })
+PLAN(write_protect, .cpus = 2, .prepare = clean_10, .part = { { write_anon_10 }, { protect_anon } })
 PLAN(switch_unmap, .cpus = 2, .prepare = numbers, .asids = true, .part = { { use_14, use_15 }, { remap_1, use_1 } })
+PLAN(asid_renew, .cpus = 2, .prepare = rolled, .asids = true, .part = { { use_0 }, { remap_0 } })
+PLAN(asid_first, .cpus = 2, .prepare = numbers, .asids = true, .part = { { use_14 }, { remap_14 } })
 PLAN(owed, .cpus = 2, .prepare = shared, .part = { { unmap_page }, { withdraw } })
 
 PLAN(table_walk, .cpus = 3, .prepare = warm_more,
      .part = { { unmap_object, poll, touch_object }, { write_object, touch_object_2, poll },
 	       { touch_object_2, poll, write_object } })
 PLAN(table_twice, .cpus = 3, .prepare = warm, .part = { { unmap_object, poll }, { unmap_object, poll }, { touch_object, poll, touch_object } })
+PLAN(neighbours, .cpus = 3, .prepare = warm_more,
+     .part = { { discard_two, unmap_down }, { write_anon_2, write_anon_3 }, { touch_object_2, write_anon_3, touch_object_2 } })
 PLAN(unmap_range, .cpus = 2, .prepare = warm_more, .part = { { unmap_two, touch_object_2 }, { write_object, touch_object_2 } })
 PLAN(protect_push, .cpus = 3, .prepare = warm_more, .part = { { protect_window, write_anon }, { write_anon, write_anon_2 }, { write_anon_2, write_anon } })
 PLAN(protect_clean, .cpus = 2, .prepare = clean, .part = { { protect_window, write_anon }, { write_anon, write_anon } })
-PLAN(protect_part, .cpus = 2, .prepare = warm_more, .part = { { protect_anon, write_anon }, { write_anon, touch_anon } })
+PLAN(protect_part, .cpus = 2, .prepare = warm_more, .part = { { protect_anon, write_anon_10 }, { write_anon_10, touch_anon } })
 PLAN(protect_discard, .cpus = 3, .prepare = warm_more, .part = { { protect_window, write_anon }, { discard, write_anon }, { copy, write_anon } })
 PLAN(copy_discard, .cpus = 3, .prepare = warm, .part = { { copy }, { discard_one }, { write_anon, touch_anon } })
 PLAN(copy_unmap, .cpus = 2, .prepare = warm, .part = { { copy, write_anon }, { unmap_anon } })
@@ -481,10 +528,14 @@ const struct scenario scenario_pmap[] = {
 	SMALL("pmap-write-withdraw", "the first write of a clean page against the frame's withdrawal", write_withdraw),
 	SMALL("pmap-write-ask", "the first write of a clean page against the question for it", write_ask),
 	SMALL("pmap-write-copy", "writes against copy-on-write", write_copy),
+	SMALL("pmap-write-protect", "the first write of a clean page against mprotect", write_protect),
 	SMALL("pmap-switch-unmap", "a switch that takes the last ASID and a rollover, against an unmap", switch_unmap),
+	SMALL("pmap-asid-renew", "a new ASID after a rollover, against an unmap", asid_renew),
+	SMALL("pmap-asid-first", "the first ASID of a space, against an unmap", asid_first),
 	SMALL("pmap-flush-owed", "a frame is withdrawn while its unmapper has yet to flush", owed),
 	LARGE("pmap-table-walk", "a table is unlinked and freed while others walk and fault", 3, table_walk),
 	LARGE("pmap-table-twice", "two unmaps of a window and a fault", 3, table_twice),
+	LARGE("pmap-neighbours", "neighbouring pages are discarded and unmapped, upwards and downwards", 3, neighbours),
 	LARGE("pmap-unmap-range", "two pages are unmapped at once", 2, unmap_range),
 	LARGE("pmap-protect-push-down", "a window is write-protected by its table, writes push that down", 3, protect_push),
 	LARGE("pmap-protect-clean", "the same with clean pages", 2, protect_clean),
