@@ -13,7 +13,7 @@ CK_DEFS := -DCK_MD_H -DCK_MD_RMO -DCK_MD_CACHELINE=64 -DCK_MD_PAGESIZE=4096 -DCK
 
 HEADERS := $(CK)/.stamp $(FDT)/.stamp
 
-$(CK)/.stamp: mk/ck.mk | setup
+$(CK)/.stamp: mk/ck.mk kernel/sync/ck_backend.h | setup
 	$(call say,COPY,$(CK))
 	$(Q)rm -rf $(CK) && mkdir -p $(CK)
 	$(Q)cp -r $(CK_SYS)/ck_*.h $(CK_SYS)/spinlock $(CK)/
