@@ -37,15 +37,15 @@
  * run: correct                   -DDESTROY                        holds
  * run: unmap                                                      holds
  * run: reserved-not-used         -DBUG_RESERVED_NOT_USED -DDESTROY assertion
- * run: reserved-lost             -DBUG_RESERVED_LOST -DDESTROY assertion
- * run: reserved-not-renewed      -DBUG_RESERVED_NOT_RENEWED -DDESTROY assertion
+ * run: reserved-lost             -DBUG_RESERVED_LOST -DDESTROY -DDEEP assertion
+ * run: reserved-not-renewed      -DBUG_RESERVED_NOT_RENEWED -DDESTROY -DDEEP assertion
  * run: no-owed-flush             -DBUG_NO_OWED_FLUSH -DDESTROY assertion
  * run: active-stored-not-swapped -DBUG_STORE_ACTIVE -DDESTROY assertion
- * run: ttbr0-not-cleared         -DBUG_TTBR0_NOT_CLEARED -DDESTROY assertion
+ * run: ttbr0-not-cleared         -DBUG_TTBR0_NOT_CLEARED -DNSPACE=3 -DDEEP assertion
  * run: deactivate-before-clear   -DBUG_DEACTIVATE_BEFORE_CLEAR -DDESTROY assertion
  * run: flush-without-dsb         -DBUG_FLUSH_WITHOUT_DSB          assertion
  * run: renew-without-dsb         -DBUG_RENEW_WITHOUT_DSB          assertion
- * run: generation-wraps          -DBUG_GENERATION_WRAPS -DDESTROY assertion
+ * run: generation-wraps          -DBUG_GENERATION_WRAPS -DDEEP assertion
  */
 #define NCPU 2
 #ifndef NSPACE
