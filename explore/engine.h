@@ -129,6 +129,7 @@ struct slot {
 	/* what came of it */
 	uint64_t runs, steps, choices, same;
 	uint64_t tame_steps, tame_choices;
+	uint32_t stride;              /* TASK_EXHAUSTIVE: one first deviation in so many was taken */
 	struct failure failure;       /* the first */
 	struct deviation deviation[DEVIATIONS_MAX]; /* failure.plan's */
 	/* of one run */
@@ -143,7 +144,8 @@ struct options {
 	uint64_t seed, runs;
 	uint32_t depth, bound, cpus, jobs;
 	uint32_t variant;             /* UINT32_MAX: by the seed */
-	uint32_t variants;            /* exhaustive runs: of so many variants of a scenario, at most */
+	/* Exhaustive runs: of so many variants of a scenario, and about so many first deviations of each, at most. */
+	uint32_t variants, schedules;
 	const char *scenario, *build;
 	struct deviation schedule[DEVIATIONS_MAX];
 	uint32_t deviations;

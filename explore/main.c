@@ -43,7 +43,8 @@ struct job {
 	bool *stop;              /* shared: it has failed */
 	uint64_t next, end;      /* seeds to go */
 	uint32_t part, variants; /* the next exhaustive task's; variants that are done */
-	uint64_t runs, schedules, steps, tame_steps, tame_choices, failures;
+	uint64_t runs, schedules, steps, failures;
+	uint32_t stride;         /* of the schedules, one in so many was run */
 	unsigned same;           /* of REPLAYS */
 	double seconds;
 	uint64_t seed;           /* of the failure */
@@ -244,10 +245,8 @@ static void collect(struct worker *w, int status)
 	else
 		j->schedules += slot->runs;
 	j->steps += slot->steps;
-	if (slot->tame_steps) {
-		j->tame_steps = slot->tame_steps;
-		j->tame_choices = slot->tame_choices;
-	}
+	if (slot->kind == TASK_EXHAUSTIVE && slot->stride > j->stride)
+		j->stride = slot->stride;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
 		if (slot->failure.failed)
 			failed(w, NULL);
@@ -325,11 +324,23 @@ static void print_json(FILE *f, const struct job *j)
 
 	fprintf(f,
 		"{\"explore\":\"%s\",\"engine\":\"%s\",\"seed\":%llu,\"cpus\":%u,\"variants\":%u,\"runs\":%llu,\"schedules\":%llu,"
-		"\"bound\":%u,\"steps\":%.1f,\"seconds\":%.3f,\"failed\":%s,\"failed_seed\":%llu,\"replays\":%u}\n",
+		"\"bound\":%u,\"stride\":%u,\"steps\":%.1f,\"seconds\":%.3f,\"failed\":%s,\"failed_seed\":%llu,\"replays\":%u}\n",
 		j->s->name, engine[options.engine], (unsigned long long)options.seed, j->s->cpus, variants_of(j->s),
-		(unsigned long long)j->runs, (unsigned long long)j->schedules, j->schedules ? options.bound : 0,
+		(unsigned long long)j->runs, (unsigned long long)j->schedules, j->schedules ? options.bound : 0, j->stride,
 		j->runs + j->schedules ? (double)j->steps / (double)(j->runs + j->schedules) : 0.0, j->seconds,
 		j->failures ? "true" : "false", (unsigned long long)j->seed, j->same);
+}
+
+/* The verdict, and which part of all schedules it is about. */
+static void say_share(char *text, size_t size, const struct job *j)
+{
+	uint32_t variants = options.variant != UINT32_MAX ? 1 : options.variants;
+	int n = snprintf(text, size, "%s", j->failures ? "FAILED" : "passed");
+
+	if (j->schedules && variants < variants_of(j->s))
+		n += snprintf(text + n, size - (size_t)n, ", schedules of %u variant%s", variants, variants == 1 ? "" : "s");
+	if (j->schedules && j->stride > 1)
+		snprintf(text + n, size - (size_t)n, ", 1 in %u schedules", j->stride);
 }
 
 static int table(void)
@@ -343,9 +354,10 @@ static int table(void)
 		const struct job *j = &job[i];
 		uint64_t all = j->runs + j->schedules;
 
+		say_share(name, sizeof name, j);
 		printf("%-28s %4u %4u %9llu %9llu %7.0f %7.1f  %s\n", j->s->name, j->s->cpus, variants_of(j->s),
 		       (unsigned long long)j->runs, (unsigned long long)j->schedules, all ? (double)j->steps / (double)all : 0,
-		       j->seconds, j->failures ? "FAILED" : "passed");
+		       j->seconds, name);
 		bad += j->failures > 0;
 	}
 	printf("%u passed, %u failed, %.1f s\n", jobs_n - bad, bad, now() - started);

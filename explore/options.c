@@ -86,6 +86,8 @@ static void set(const char *name, const char *value)
 		options.variant = (uint32_t)number(name, value, 0, UINT32_MAX - 1);
 	} else if (!strcmp(name, "VARIANTS")) {
 		options.variants = (uint32_t)number(name, value, 1, UINT32_MAX - 1);
+	} else if (!strcmp(name, "SCHEDULES")) {
+		options.schedules = (uint32_t)number(name, value, 1, UINT32_MAX - 1);
 	} else if (!strcmp(name, "TRACE")) {
 		options.trace = number(name, value, 0, 1);
 	} else if (!strcmp(name, "SCENARIO")) {
@@ -97,7 +99,7 @@ static void set(const char *name, const char *value)
 	} else if (!strcmp(name, "BUILD")) {
 		options.build = value;
 	} else {
-		errx(2, "%s is not known: SEED, RUNS, DEPTH, EXHAUSTIVE, CPUS, SCENARIO, VARIANT, VARIANTS, SCHEDULE, ENGINE, TRACE, JOBS, BUILD",
+		errx(2, "%s is not known: SEED, RUNS, DEPTH, EXHAUSTIVE, CPUS, SCENARIO, VARIANT, VARIANTS, SCHEDULES, SCHEDULE, ENGINE, TRACE, JOBS, BUILD",
 		     name);
 	}
 }
@@ -112,7 +114,7 @@ void options_read(int argc, char **argv)
 	options.depth = DEPTH_DEFAULT;
 	options.bound = 1;
 	options.cpus = EXPLORE_CPUS;
-	options.variant = options.variants = UINT32_MAX;
+	options.variant = options.variants = options.schedules = UINT32_MAX;
 	options.jobs = cores < 1 ? 1 : cores > 256 ? 256 : (uint32_t)cores;
 	for (int i = 1; i < argc; i++) {
 		const char *equals = strchr(argv[i], '=');

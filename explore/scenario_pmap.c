@@ -417,7 +417,7 @@ static void begin(const struct plan *p, uint32_t variant)
 	struct host_config config = {
 		.ncpus = p->cpus, .ram = UINT64_C(2) << 20, .junk = true, .seed = SEED, .tlb_entries = 64,
 		.asid_bits = k->asid_bits, .hw_access = k->access, .hw_dirty = k->dirty, .range_tlbi = k->range,
-		.late_stores = true, .ops = { .choose = choose, .walked = walked, .user_access = user_access,
+		.late_stores = explore_modelled(), .ops = { .choose = choose, .walked = walked, .user_access = user_access,
 					      .barrier = barrier, .stamp = stamp, .before = before, .now = now },
 	};
 

@@ -91,7 +91,7 @@ struct host_machine *world_machine(void) { return world.v.t.m; }
 
 void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
 {
-	struct host_config c = { .ncpus = cpus, .ram = UINT64_C(3) << 20, .junk = true, .seed = 1, .late_stores = !explore_parallel() };
+	struct host_config c = { .ncpus = cpus, .ram = UINT64_C(3) << 20, .junk = true, .seed = 1, .late_stores = explore_modelled() };
 
 	kind = &kinds[variant % WORLD_MACHINES];
 	c.asid_bits = kind->asid_bits;

@@ -18,7 +18,8 @@
  *   ()  ->  (3:1)  ->  (3:1, 7:1) (3:1, 9:2) ...
  *       ->  (4:1)  ->  ...
  *
- * Parts. The walk is shared out by counting first deviations that cost: part i takes each parts-th.
+ * Parts. The walk is shared out by counting first deviations that cost: part i takes each parts-th. Where there are more
+ * than SCHEDULES, only every so many-th is taken, beginning with one that the seed picks.
  *
  * Reduction. A failing random run is written as the list of its answers that are not 0. Blocks of the list are left out, half of
  * it first and single ones last, from the back, since what is left out moves the numbers behind it; what still fails the same way stays.
@@ -280,9 +281,34 @@ static void random_runs(struct slot *s)
 struct search {
 	struct deviation list[DEVIATIONS_MAX];
 	uint32_t n, cost;
-	uint64_t firsts; /* first deviations that cost, so far */
+	uint64_t firsts;   /* first deviations that cost, so far */
+	uint64_t turn;     /* of them, every turn-th is ours */
 };
 static struct search search;
+
+/* Is the next first deviation this worker's? */
+static bool ours(const struct slot *s)
+{
+	uint64_t i = search.firsts++;
+
+	return i % s->parts == s->part && i / s->parts % s->stride == search.turn;
+}
+
+/* From the tame run: in how many steps the first deviations are to be gone through, so that there are not too many. */
+static void pick_stride(struct slot *s, uint64_t n)
+{
+	uint64_t firsts = 0, starts = 1;
+
+	for (uint64_t i = 0; i < n; i++)
+		if (s->record[i].free)
+			starts += s->record[i].n - 1;
+		else
+			firsts += s->record[i].n - 1;
+	s->stride = (uint32_t)((firsts * starts + options.schedules - 1) / options.schedules);
+	if (!s->stride)
+		s->stride = 1;
+	search.turn = s->plan.random % s->stride;
+}
 
 static bool descend(struct slot *s, uint32_t level, uint64_t from)
 {
@@ -299,6 +325,8 @@ static bool descend(struct slot *s, uint32_t level, uint64_t from)
 	asked_n = s->run_choices < RECORD_MAX ? s->run_choices : RECORD_MAX;
 	if (search.cost == s->bound)
 		return true;
+	if (level == 0)
+		pick_stride(s, asked_n);
 	for (uint64_t i = from; i < asked_n; i++) {
 		asked[level][i].n = s->record[i].n < UINT16_MAX ? (uint16_t)s->record[i].n : UINT16_MAX;
 		asked[level][i].free = s->record[i].free;
@@ -309,7 +337,7 @@ static bool descend(struct slot *s, uint32_t level, uint64_t from)
 		for (uint32_t a = 1; a < asked[level][i].n; a++) {
 			bool good;
 
-			if (cost && search.cost == 0 && search.firsts++ % s->parts != s->part)
+			if (cost && search.cost == 0 && !ours(s))
 				continue;
 			search.list[search.n++] = (struct deviation){ (uint32_t)i, a };
 			search.cost += cost;

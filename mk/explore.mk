@@ -62,7 +62,7 @@ host-explore: $(B)/host-explore/litmus
 DEPS += $(X_LITMUS_OBJ:.o=.d)
 
 ENGINE  ?= model
-X_NAMES := SEED RUNS DEPTH EXHAUSTIVE CPUS SCENARIO VARIANT VARIANTS SCHEDULE TRACE JOBS
+X_NAMES := SEED RUNS DEPTH EXHAUSTIVE CPUS SCENARIO VARIANT VARIANTS SCHEDULES SCHEDULE TRACE JOBS
 X_EXE   := $(B)/$(if $(filter tsan threads,$(ENGINE)),host-explore-tsan,host-explore)/explore
 
 .PHONY: explore
