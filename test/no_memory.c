@@ -1,225 +1,316 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Every allocation of every operation on maps fails in turn: the first, the
- * second, ... until the operation gets through. Each failure must say so, leave
- * the space as it was, and leak nothing.
+ * Every allocation of every operation on address spaces and objects fails in
+ * turn: the first, the second, ... until the operation gets through with none
+ * refused. For each number:
+ *
+ *	refused, and the operation says ERR_NOMEM:
+ *		the space is as it was: every entry with all it says, every
+ *		page's content, size and break; the structures pass their
+ *		checks; then the same operation works, at once or when more of
+ *		its allocations have failed
+ *	refused, and the operation works: it did without; the result is right
+ *	not refused: that was the last number
+ *
+ * and when the world has gone every frame is where it was before it.
+ *
+ * Each operation meets worlds that were forked 0, 1 and 3 deep, with children that
+ * live and have written on their own, so that at each level of the trees there
+ * are nodes to copy; and caches that are warm or have just been emptied, so that
+ * also the frames behind zones are refused.
+ *
+ * At the end: a line "site ADDRESS" (as in the linked program) for each return
+ * address above an allocation that was refused. tools/test/fail-sites compares
+ * them with all calls of allocation functions.
  */
-#include "test_vm.h"
+#include <stdio.h>
 
-#define PAGES 200u
+#include "map_state.h"
+#include "vm/amap.h"
+#include "vm/fail_sites.h"
+
+#define PAGES 200u             /* the window: page i begins with i + 1 */
+#define FILE_PAGES 8u          /* an object, mapped shared and private: page i begins with i + 500 */
+#define DEPTHS 4u
+#define RAM (UINT64_C(6) << 20) /* little, since each audit looks at all of it */
+#define SHARED UINT64_C(0x100000)
+#define PRIVATE UINT64_C(0x200000)
+#define HEAP UINT64_C(0x10000000)
+#define HEAP_PAGES 20u
+#define PLACE UINT64_C(0x40000000)  /* where things are moved to; PAGES pages, page i begins with i + 1 */
+#define EMPTY UINT64_C(0x50000000)  /* 70 pages that nobody has touched */
+#define STACK_TOP UINT64_C(0x7000000000)
+#define FAR UINT64_C(0x600000000000)
+#define CHECKED 4              /* after one failure in so many the whole structure is checked, and at the end */
+#define AT_ONCE 8              /* after one failure in so many the operation works at once */
+#define MOST 5000              /* more allocations than any operation makes */
 
 static struct test_vm v;
-static struct vm_map *m;
+static struct vm_map *m, *child[DEPTHS];
 static struct vm_object *o;
-static uint64_t base;
+static uint64_t base, result, left;
+static struct fail_sites sites;
+static struct map_state before, after;
 
 static bool fail_nth(void *arg)
 {
-	uint64_t *left = arg;
-
-	return *left > 0 && --*left == 0;
+	(void)arg;
+	if (left == 0 || --left > 0)
+		return false;
+	fail_sites_note(&sites);
+	return true;
 }
 
-/* A space with private pages, a fork of it that shares them, an object: so that every path has something to copy. */
-static struct vm_map *child;
+/* --- the world --- */
 
-static int setup(void **state)
+static uint64_t page(unsigned i) { return base + i * PAGE_SIZE; }
+
+static void store(uint64_t va, uint64_t value) { assert_int_equal(test_store(m, va, value), OK); }
+
+static void map_at(uint64_t at, unsigned pages, const struct vm_mapping *w)
 {
-	const struct vm_mapping shared = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .shared = true, .inherit = INHERIT_SHARE };
-	struct vm_mapping w = shared;
+	assert_int_equal(vm_map_enter(m, &at, pages * PAGE_SIZE, w, MAP_AT_FREE), OK);
+}
 
-	(void)state;
-	test_vm_init(&v, NULL);
+static void world(unsigned depth)
+{
+	const struct vm_mapping anon = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
+	struct vm_mapping w = anon;
+	uint64_t value;
+	size_t done;
+
 	assert_int_equal(vm_map_create(v.vm, &m), OK);
 	pmap_activate(&m->pmap);
 	base = test_map_anon(m, PAGES * PAGE_SIZE);
-	for (unsigned i = 0; i < PAGES; i++)
-		assert_int_equal(test_store(m, base + i * PAGE_SIZE, i + 1), OK);
-	assert_int_equal(object_create(v.vm, (struct oid){ 0, 1 }, &pager_zero, NULL, 0, 8 * PAGE_SIZE, &o), OK);
+	map_at(PLACE, PAGES, &anon);
+	for (unsigned i = 0; i < PAGES; i++) {
+		store(page(i), i + 1);
+		store(PLACE + i * PAGE_SIZE, i + 1);
+	}
+	/* Pages 100 to 139 are many entries. */
+	for (unsigned i = 100; i < 140; i += 4)
+		assert_int_equal(vm_map_protect(m, vrange(page(i), page(i + 2)), PROT_R), OK);
+	assert_int_equal(object_create(v.vm, (struct oid){ 0, 1 }, &pager_zero, NULL, 0, FILE_PAGES * PAGE_SIZE, &o), OK);
+	for (unsigned i = 0; i < FILE_PAGES / 2; i++) { /* the rest is not resident */
+		value = i + 500;
+		assert_int_equal(object_write(o, i * PAGE_SIZE, &value, sizeof value, &done), OK);
+	}
 	w.object = o;
-	uint64_t at = 0x100000;
-	assert_int_equal(vm_map_enter(m, &at, 8 * PAGE_SIZE, &w, MAP_AT_FREE), OK);
-	assert_int_equal(vm_map_fork(m, &child), OK);
+	map_at(PRIVATE, FILE_PAGES, &w);
+	w.shared = true;
+	w.inherit = INHERIT_SHARE;
+	map_at(SHARED, FILE_PAGES, &w);
+	map_at(EMPTY, 70, &anon);
+	m->brk_start = m->brk_end = HEAP;
+	assert_int_equal(vm_map_brk(m, HEAP + HEAP_PAGES * PAGE_SIZE), HEAP + HEAP_PAGES * PAGE_SIZE);
+	for (unsigned i = 0; i < HEAP_PAGES; i++)
+		store(HEAP + i * PAGE_SIZE, i + 1);
+	m->stack_limit = STACK_TOP - 1024 * PAGE_SIZE;
+	w = anon;
+	w.grows_down = true;
+	map_at(STACK_TOP - PAGE_SIZE, 1, &w);
+	for (unsigned d = 0; d < depth; d++) {
+		assert_int_equal(vm_map_fork(m, &child[d]), OK);
+		/* The child takes a page of its own, and the parent another one. */
+		pmap_activate(&child[d]->pmap);
+		assert_int_equal(test_store(child[d], page(20 * d), 999), OK);
+		pmap_activate(&m->pmap);
+		store(page(20 * d + 70), 20 * d + 71);
+	}
+}
+
+static void end_of_world(unsigned depth)
+{
+	pmap_deactivate(v.pmaps);
+	for (unsigned d = 0; d < depth; d++) {
+		vm_map_check(child[d]);
+		vm_map_release(child[d]);
+	}
+	vm_map_check(m);
+	vm_map_release(m);
+	object_release(o);
+}
+
+/* The children see what they saw, whatever becomes of the parent. */
+static void children_right(unsigned depth)
+{
+	uint64_t x;
+
+	for (unsigned d = 0; d < depth; d++) {
+		pmap_activate(&child[d]->pmap);
+		for (unsigned i = 0; i < PAGES; i++) {
+			assert_int_equal(test_load(child[d], page(i), &x), OK);
+			assert_int_equal(x, i == 20 * d ? 999 : i + 1);
+		}
+	}
+	pmap_activate(&m->pmap);
+}
+
+/* --- what operations have in common --- */
+
+static void holds(uint64_t va, uint64_t value)
+{
+	uint64_t x;
+
+	assert_int_equal(test_load(m, va, &x), OK);
+	assert_int_equal(x, value);
+}
+
+/* The window but for [first, end), which holds zeros, or is not looked at. */
+static void window(unsigned first, unsigned end, bool zeros)
+{
+	for (unsigned i = 0; i < PAGES; i++)
+		if (i < first || i >= end)
+			holds(page(i), i + 1);
+		else if (zeros)
+			holds(page(i), 0);
+}
+
+static void window_whole(void) { window(0, 0, false); }
+static void gone(uint64_t va) { assert_int_equal(test_load(m, va, &result), ERR_FAULT); }
+static struct vrange pages(unsigned first, unsigned end) { return vrange(page(first), page(end)); }
+
+static const struct vm_mapping anon = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
+
+static enum error enter(uint64_t at, unsigned n, const struct vm_mapping *w, unsigned flags)
+{
+	result = at;
+	return vm_map_enter(m, &result, n * PAGE_SIZE, w, flags);
+}
+
+#include "no_memory_operations.h"
+
+/* --- each number in turn --- */
+
+static void says(const struct operation *op, unsigned depth, uint64_t n, const char *what)
+{
+	fail_msg("%s, %u deep, without allocation %lu: %s", op->name, depth, (unsigned long)n, what);
+}
+
+static void same_as_before(const struct operation *op, unsigned depth, uint64_t n)
+{
+	const char *difference;
+
+	if (n % CHECKED == 1)
+		vm_map_check(m);
+	map_state_take(&after, m);
+	difference = map_state_difference(&before, &after);
+	if (difference)
+		says(op, depth, n, difference);
+}
+
+/* No amap keeps pages that no entry shows: they would stay until the last entry with it goes. */
+static void trimmed(const struct operation *op, unsigned depth, uint64_t n)
+{
+	struct vm_entry_info info;
+
+	for (uint64_t va = 0; vm_map_lookup(m, va, &info); va = info.range.end.va) {
+		const struct amap *a;
+
+		epoch_enter(&v.vm->epoch);
+		a = entry_tree_find(&m->tree, va)->amap;
+		epoch_leave(&v.vm->epoch);
+		if (a && atomic_load_relaxed(&a->untrimmed)) /* nobody else runs */
+			says(op, depth, n, "keeps pages of what is not mapped any more");
+	}
+}
+
+/* The operation in a world of its own, from number *n on, until it works. => it worked although something was refused */
+static bool until_it_works(const struct operation *op, unsigned depth, bool cold, uint64_t *n)
+{
+	bool refused;
+	enum error e;
+
+	world(depth);
+	if (op->prepare)
+		op->prepare();
+	map_state_take(&before, m);
+	for (;; ++*n) {
+		if (cold)
+			vm_drain(v.vm);
+		left = *n;
+		frames_fail_by(&v.vm->frames, fail_nth, NULL);
+		e = op->run();
+		frames_fail_by(&v.vm->frames, NULL, NULL);
+		refused = left == 0;
+		left = 0;
+		if (e == OK)
+			break;
+		if (e != ERR_NOMEM || !refused)
+			says(op, depth, *n, error_name(e));
+		same_as_before(op, depth, *n);
+		if (*n % AT_ONCE == depth % AT_ONCE) { /* in this very state; else after more failures */
+			e = op->run();
+			if (e != OK)
+				says(op, depth, *n, "does not work afterwards");
+			break;
+		}
+		assert_true(*n < MOST);
+	}
+	if (!(op->flags & KEEPS))
+		trimmed(op, depth, *n);
+	if (op->right)
+		op->right();
+	children_right(depth);
+	end_of_world(depth);
+	++*n;
+	return refused;
+}
+
+static void each(void **state)
+{
+	const struct operation *op = *state;
+
+	for (unsigned depth = 0; depth < DEPTHS; depth += 1 + depth) { /* 0, 1, 3 */
+		uint64_t n = 1;
+
+		/* Odd depths with caches that are empty. */
+		while (until_it_works(op, depth, depth % 2, &n))
+			;
+		if (n <= 2 && !(op->flags & NO_NEED))
+			says(op, depth, n, "allocates nothing, against expectation");
+		test_vm_quiet(&v);
+	}
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	const struct host_config c = { .ram = RAM, .junk = true, .seed = TEST_SEED };
+
+	test_vm_init(&v, &c);
 	return 0;
 }
 
-static int teardown(void **state)
+static int end(void **state)
 {
 	(void)state;
-	pmap_deactivate(v.pmaps);
-	vm_map_release(m);
-	vm_map_release(child);
-	object_release(o);
 	test_vm_destroy(&v);
 	return 0;
 }
 
-static void unchanged(void)
+/* Addresses as tools/alloc-sites has them: the program may have been loaded anywhere. */
+static void print_sites(void)
 {
-	uint64_t x;
+	extern const char __executable_start[];
 
-	vm_map_check(m);
-	for (unsigned i = 0; i < PAGES; i++) {
-		assert_int_equal(test_load(m, base + i * PAGE_SIZE, &x), OK);
-		assert_int_equal(x, i + 1);
-	}
-}
+	for (unsigned i = 0; i < FAIL_SITES_MAX; i++) {
+		uint64_t address = atomic_load_relaxed(&sites.site[i].address); /* nobody writes any more */
 
-/* Caches empty, so that the allocation really asks for frames. */
-static enum error starve(enum error (*operation)(void), void (*after_failure)(void))
-{
-	uint64_t left, failures = 0;
-	enum error e;
-
-	for (uint64_t n = 1;; n++) {
-		left = n;
-		frames_fail_by(&v.vm->frames, fail_nth, &left);
-		e = operation();
-		frames_fail_by(&v.vm->frames, NULL, NULL);
-		if (e != ERR_NOMEM)
-			break;
-		failures++;
-		if (after_failure)
-			after_failure();
-		assert_true(n < 100000);
-	}
-	assert_true(failures > 0);
-	return e;
-}
-
-static enum error op_map(void)
-{
-	const struct vm_mapping w = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
-	uint64_t at = base + 50 * PAGE_SIZE;
-
-	return vm_map_enter(m, &at, 10 * PAGE_SIZE, &w, MAP_AT);
-}
-static enum error op_unmap(void) { return vm_map_remove(m, vrange(base + 50 * PAGE_SIZE, base + 60 * PAGE_SIZE)); }
-static enum error op_protect(void) { return vm_map_protect(m, vrange(base + 50 * PAGE_SIZE, base + 60 * PAGE_SIZE), PROT_R); }
-static enum error op_inherit(void) { return vm_map_inherit(m, vrange(base + 50 * PAGE_SIZE, base + 60 * PAGE_SIZE), INHERIT_NONE); }
-static enum error op_store(void) { return test_store(m, base + 70 * PAGE_SIZE, 71); }
-static enum error op_shared(void) { return test_store(m, 0x100000 + 3 * PAGE_SIZE, 1); }
-
-static enum error op_fork(void)
-{
-	struct vm_map *c;
-	enum error e = vm_map_fork(m, &c);
-
-	if (e == OK)
-		vm_map_release(c);
-	return e;
-}
-
-static enum error op_create(void)
-{
-	struct vm_map *c;
-	enum error e = vm_map_create(v.vm, &c);
-
-	if (e == OK)
-		vm_map_release(c);
-	return e;
-}
-
-static uint64_t moved_to;
-
-static enum error op_move(void)
-{
-	moved_to = 0;
-	return vm_map_remap(m, vrange(base + 50 * PAGE_SIZE, base + 130 * PAGE_SIZE), 80 * PAGE_SIZE + PAGE_SIZE, true, false, &moved_to);
-}
-
-static void map(void **state)
-{
-	uint64_t x;
-
-	(void)state;
-	assert_int_equal(starve(op_map, unchanged), OK);
-	assert_int_equal(test_load(m, base + 55 * PAGE_SIZE, &x), OK);
-	assert_int_equal(x, 0);
-}
-
-static void unmap(void **state)
-{
-	uint64_t x;
-
-	(void)state;
-	assert_int_equal(starve(op_unmap, unchanged), OK);
-	assert_int_equal(test_load(m, base + 55 * PAGE_SIZE, &x), ERR_FAULT);
-}
-
-static void protect(void **state)
-{
-	(void)state;
-	assert_int_equal(starve(op_protect, unchanged), OK);
-	unchanged();
-	assert_int_equal(test_store(m, base + 55 * PAGE_SIZE, 1), ERR_ACCESS);
-}
-
-static void inherit(void **state)
-{
-	(void)state;
-	assert_int_equal(starve(op_inherit, unchanged), OK);
-	unchanged();
-}
-
-static void copy_on_write(void **state)
-{
-	(void)state;
-	assert_int_equal(starve(op_store, unchanged), OK);
-	unchanged();
-}
-
-static void shared(void **state)
-{
-	(void)state;
-	assert_int_equal(starve(op_shared, unchanged), OK);
-}
-
-static void fork_(void **state)
-{
-	(void)state;
-	assert_int_equal(starve(op_fork, unchanged), OK);
-	unchanged();
-}
-
-static void create(void **state)
-{
-	(void)state;
-	assert_int_equal(starve(op_create, NULL), OK);
-}
-
-static void move(void **state)
-{
-	uint64_t x;
-
-	(void)state;
-	assert_int_equal(starve(op_move, unchanged), OK);
-	for (unsigned i = 0; i < 80; i++) {
-		assert_int_equal(test_load(m, moved_to + i * PAGE_SIZE, &x), OK);
-		assert_int_equal(x, i + 51);
-	}
-}
-
-/* After a failed discard each page is as before or zero, and a second try gets through. */
-static enum error op_discard(void) { return vm_map_discard(m, vrange(base + 50 * PAGE_SIZE, base + 130 * PAGE_SIZE)); }
-
-static void discard(void **state)
-{
-	uint64_t x;
-
-	(void)state;
-	assert_int_equal(starve(op_discard, NULL), OK);
-	for (unsigned i = 0; i < PAGES; i++) {
-		assert_int_equal(test_load(m, base + i * PAGE_SIZE, &x), OK);
-		assert_int_equal(x, i >= 50 && i < 130 ? 0 : i + 1);
+		if (address)
+			printf("site 0x%lx\n", (unsigned long)(address - (uintptr_t)__executable_start));
 	}
 }
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(map), T(unmap), T(protect), T(inherit), T(copy_on_write), T(shared),
-					    T(fork_), T(create), T(move), T(discard) };
+	struct CMUnitTest tests[ARRAY_SIZE(operations)];
+	int failed;
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	for (unsigned i = 0; i < ARRAY_SIZE(operations); i++)
+		tests[i] = (struct CMUnitTest){ .name = operations[i].name, .test_func = each,
+						.initial_state = (void *)(uintptr_t)&operations[i] };
+	failed = cmocka_run_group_tests(tests, begin, end);
+	print_sites();
+	return failed;
 }
