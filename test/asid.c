@@ -170,6 +170,163 @@ static void test_running_keeps_its_number(void **state)
 	free(w);
 }
 
+/* Numbers enough for the next generation, or the one after: everybody but p[0] and p[1] runs here once. */
+static void run_all_others(struct world *w)
+{
+	for (unsigned i = 2; i < PMAPS; i++) {
+		pmap_activate(&w->p[i]);
+		CHECK(tag_here() == i);
+	}
+}
+
+/* The same on two CPUs: each of them holds the number for the other, whoever comes by first. */
+static void test_two_running_keep_one_number(void **state)
+{
+	struct world *w = pm_zalloc(sizeof *w);
+	uint64_t n;
+
+	(void)state;
+	begin(w, &four_bits);
+	for (uint32_t cpu = 1; cpu <= 2; cpu++) {
+		switch_cpu(w, cpu);
+		pmap_activate(&w->p[0]);
+	}
+	n = number(w, 0);
+	for (unsigned round = 0; round < 3; round++) {
+		switch_cpu(w, 0);
+		run_all_others(w);
+		switch_cpu(w, 1);
+		pmap_activate(&w->p[0]);
+		assert_int_equal(number(w, 0), n);
+		assert_int_equal(tag_here(), 0);
+		pmap_deactivate(w->m.ps);
+	}
+	switch_cpu(w, 2);
+	pmap_deactivate(w->m.ps);
+	switch_cpu(w, 0);
+	end(w);
+	free(w);
+}
+
+/*
+ * CPU 0 goes from p[0] to p[1], or to nothing. At its n-th point without a lock it is stopped, and CPU 1 runs everything
+ * else, so that generations pass. Then CPU 0 goes on; what it has loaded must be its own.
+ */
+static struct {
+	struct world *w;
+	unsigned at, count;
+	bool stopped, leave;
+	uint64_t known;        /* p[1]'s number when CPU 0 ran it */
+	unsigned heir;         /* who has that number now; 0: not given to anybody */
+	ATOMIC(uint32_t) turn; /* 0: CPU 0's; 1: CPU 1's, CPU 0 waits; 2: CPU 0 has switched; 3: over */
+} slow;
+
+static void stop_in_switch(void)
+{
+	host_point = NULL;
+	if (cpu_debug()->held_count == 0 && ++slow.count == slow.at) {
+		uint64_t tag;
+
+		slow.stopped = true;
+		atomic_store_release(&slow.turn, 1u);
+		while (atomic_load_acquire(&slow.turn) == 1)
+			sched_yield();
+		tag = tag_here(); /* as a walk that nobody asked for */
+		CHECK(tag == 0 || tag == 1 || tag == PMAPS);
+	}
+	host_point = stop_in_switch;
+}
+
+static void switch_slowly(uint32_t cpu, void *arg)
+{
+	struct world *w = slow.w;
+
+	(void)arg;
+	if (cpu == 1) {
+		while (atomic_load_acquire(&slow.turn) == 0)
+			cpu_relax();
+		if (atomic_load_acquire(&slow.turn) == 1) {
+			run_all_others(w);
+			for (unsigned i = 2; slow.leave && !slow.heir && i < PMAPS; i++) {
+				pmap_activate(&w->p[i]);
+				CHECK(tag_here() == i);
+				if (number(w, i) == slow.known)
+					slow.heir = i;
+			}
+			atomic_store_release(&slow.turn, 0u);
+		}
+		while (atomic_load_acquire(&slow.turn) != 2)
+			cpu_relax();
+		run_all_others(w);
+		pmap_deactivate(w->m.ps);
+		pm_remove(&w->m, &w->p[1], VA, VA + PAGE_SIZE, true);
+		pm_free(&w->m, w->frame[1]);
+		atomic_store_release(&slow.turn, 3u);
+		return;
+	}
+	host_point = stop_in_switch;
+	if (slow.leave)
+		pmap_deactivate(w->m.ps);
+	else
+		pmap_activate(&w->p[1]);
+	host_point = NULL;
+	CHECK(tag_here() == (slow.leave ? PMAPS : 1));
+	if (slow.leave && slow.heir) { /* it owes a flush: its TLB knows the number as p[1]'s */
+		pmap_activate(&w->p[slow.heir]);
+		CHECK(tag_here() == slow.heir);
+		pmap_deactivate(w->m.ps);
+	}
+	atomic_store_release(&slow.turn, 2u);
+	while (atomic_load_acquire(&slow.turn) != 3)
+		cpu_relax();
+	CHECK(tag_here() == PMAPS); /* the flush found it */
+}
+
+/* False: the switch has fewer points. */
+static bool switch_stopped_at(struct world *w, unsigned n, bool outdated)
+{
+	slow.at = n;
+	slow.count = 0;
+	slow.stopped = false;
+	slow.heir = 0;
+	atomic_store_relaxed(&slow.turn, 0u);
+	pmap_activate(&w->p[1]);
+	assert_int_equal(tag_here(), 1);
+	slow.known = number(w, 1);
+	pmap_activate(&w->p[0]);
+	assert_int_equal(tag_here(), 0);
+	if (outdated) {
+		switch_cpu(w, 1);
+		run_all_others(w);
+		pmap_deactivate(w->m.ps);
+		switch_cpu(w, 0);
+	}
+	run_on_cpus(w->m.t.m, 2, switch_slowly, NULL);
+	map_tagged(w, 1);
+	pmap_deactivate(w->m.ps);
+	return slow.stopped;
+}
+
+static void test_switch_against_rollover(void **state)
+{
+	struct world *w = pm_zalloc(sizeof *w);
+
+	(void)state;
+	begin(w, &four_bits);
+	slow.w = w;
+	for (unsigned leave = 0; leave < 2; leave++)
+		for (unsigned outdated = 0; outdated < 2; outdated++) {
+			unsigned n = 1;
+
+			slow.leave = leave;
+			while (switch_stopped_at(w, n, outdated))
+				n++;
+			assert_true(n > 2);
+		}
+	end(w);
+	free(w);
+}
+
 /* A CPU that slept through a generation flushes before it runs anything. */
 static void test_pending_flush(void **state)
 {
@@ -290,7 +447,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_numbers),       cmocka_unit_test(test_activation_is_cheap),
 		cmocka_unit_test(test_running_keeps_its_number), cmocka_unit_test(test_pending_flush),
-		cmocka_unit_test(test_too_few_numbers), cmocka_unit_test(test_churn),
+		cmocka_unit_test(test_too_few_numbers), cmocka_unit_test(test_two_running_keep_one_number),
+		cmocka_unit_test(test_switch_against_rollover), cmocka_unit_test(test_churn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -510,6 +510,66 @@ static void break_among_threads(void **state)
 	check_break(m);
 }
 
+/* --- a fault that is overtaken again and again --- */
+
+#define OVERTAKEN 3 /* so often, and the fault takes the range lock */
+
+static struct {
+	uint64_t va;
+	unsigned left;
+	bool seen; /* this turn of the fault has been overtaken */
+} overtaken;
+
+/* Steps in, once a turn, when the fault takes its node's lock, so that it finds its entry dead. */
+static void overtake(void)
+{
+	const struct cpu_debug *d = cpu_debug();
+
+	host_point = NULL;
+	if (d->epoch_depth == 0) {
+		overtaken.seen = false;
+	} else if (overtaken.left > 0 && !overtaken.seen && d->held_count == 1 && d->held_rank[0] == RANK_NODE) {
+		overtaken.seen = true;
+		overtaken.left--;
+		hand_over();
+	}
+	host_point = overtake;
+}
+
+static void fault_and_change(uint32_t cpu, void *arg)
+{
+	(void)arg;
+	if (cpu == 1) {
+		while (my_turn()) {
+			struct vrange page = vrange(overtaken.va, overtaken.va + PAGE_SIZE);
+
+			CHECK(vm_map_protect(m, page, PROT_R) == OK);
+			CHECK(vm_map_protect(m, page, PROT_R | PROT_W) == OK);
+			atomic_store_release(&turn, 0u);
+		}
+		return;
+	}
+	host_point = overtake;
+	CHECK(vm_fault(m, vaddr(overtaken.va), PROT_W) == OK);
+	host_point = NULL;
+	atomic_store_release(&turn, 2u);
+}
+
+/* It gets through, by the range lock, and gives that back. */
+static void overtaken_fault(void **state)
+{
+	(void)state;
+	overtaken.va = test_map_anon(m, 4 * PAGE_SIZE) + PAGE_SIZE;
+	overtaken.left = OVERTAKEN;
+	overtaken.seen = false;
+	atomic_store_relaxed(&turn, 0u);
+	run_on_cpus(v.t.m, 2, fault_and_change, NULL);
+	assert_int_equal(overtaken.left, 0);
+	assert_true(counter_read(&v.vm->counters, COUNTER_faults_stale) >= OVERTAKEN);
+	assert_true(list_empty(&m->ranges.held));
+	vm_map_check(m);
+}
+
 /* --- memory that no resident page tells of --- */
 
 static void tables_go_with_mappings(void **state)
@@ -531,7 +591,7 @@ int main(int argc, char **argv)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(growth_over_kept_pages), T(cut_under_fill), T(crafted_addresses),
-					    T(tables_go_with_mappings), T(break_among_threads),
+					    T(tables_go_with_mappings), T(break_among_threads), T(overtaken_fault),
 					    T(map_among_thieves), T(fork_among_mappers), T(failed_move_keeps_tables),
 					    T(fork_is_one_moment), T(owner_leaves_during_fault), T(owner_leaves_during_trim) };
 
