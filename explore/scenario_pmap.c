@@ -310,6 +310,30 @@ static void unmap_down(struct cpu *c)
 	test_unlock(&win->range);
 }
 
+/* Execution is taken from the window by its table, and given back to page 2, whose fault pushes that down. */
+static void exec_push(struct cpu *c)
+{
+	struct space *s = space(c);
+	struct window *win = &s->window[ANON];
+	struct tlb_gather g;
+	struct pmap_leaf leaf;
+	struct pmap_pte pte;
+
+	test_lock(&win->range);
+	gather_init(&g, &s->p);
+	pmap_protect(&s->p, vrange(world_va(ANON, 0), world_va(ANON, 0) + BLOCK_SIZE), PROT_R | PROT_W, &g);
+	gather_flush(&g);
+	pm_free_late(&c->w->m, &g.unlinked);
+	epoch_enter(&c->w->m.epoch);
+	CHECK(pmap_leaf_lock(&s->p, vaddr(world_va(ANON, 2)), NULL, &leaf) == OK);
+	pte = pmap_leaf_get(&leaf, vaddr(world_va(ANON, 2)));
+	if (pte.state == PMAP_VALID)
+		CHECK(pmap_leaf_set(&leaf, vaddr(world_va(ANON, 2)), pte.frame, PROT_ALL, 0, NULL, NULL) == OK);
+	pmap_leaf_unlock(&leaf);
+	epoch_leave(&c->w->m.epoch);
+	test_unlock(&win->range);
+}
+
 /* --- a space that several CPUs use, and the last one takes down --- */
 
 static struct space common;
@@ -367,6 +391,12 @@ static void clean(struct cpu *c)
 	world_fault(c, space(c), ANON, 1, PROT_R);
 	world_fault(c, space(c), OBJECT, 1, PROT_R);
 	pmap_activate(&space(c)->p);
+}
+
+static void clean_two(struct cpu *c)
+{
+	clean(c);
+	world_fault(c, space(c), ANON, 2, PROT_R);
 }
 
 static void clean_10(struct cpu *c)
@@ -493,6 +523,7 @@ PLAN(neighbours, .cpus = 3, .prepare = warm_more,
 PLAN(unmap_range, .cpus = 2, .prepare = warm_more, .part = { { unmap_two, touch_object_2 }, { write_object, touch_object_2 } })
 PLAN(protect_push, .cpus = 3, .prepare = warm_more, .part = { { protect_window, write_anon }, { write_anon, write_anon_2 }, { write_anon_2, write_anon } })
 PLAN(protect_clean, .cpus = 2, .prepare = clean, .part = { { protect_window, write_anon }, { write_anon, write_anon } })
+PLAN(exec_write, .cpus = 2, .prepare = clean_two, .part = { { exec_push }, { write_anon, write_anon_2 } })
 PLAN(protect_part, .cpus = 2, .prepare = warm_more, .part = { { protect_anon, write_anon_10 }, { write_anon_10, touch_anon } })
 PLAN(protect_discard, .cpus = 3, .prepare = warm_more, .part = { { protect_window, write_anon }, { discard, write_anon }, { copy, write_anon } })
 PLAN(copy_discard, .cpus = 3, .prepare = warm, .part = { { copy }, { discard_one }, { write_anon, touch_anon } })
@@ -539,6 +570,7 @@ const struct scenario scenario_pmap[] = {
 	LARGE("pmap-unmap-range", "two pages are unmapped at once", 2, unmap_range),
 	LARGE("pmap-protect-push-down", "a window is write-protected by its table, writes push that down", 3, protect_push),
 	LARGE("pmap-protect-clean", "the same with clean pages", 2, protect_clean),
+	LARGE("pmap-exec-push-down", "the limit of execution is pushed down while clean pages are written", 2, exec_write),
 	LARGE("pmap-protect-part", "part of a window is write-protected", 2, protect_part),
 	LARGE("pmap-protect-discard", "protect, discard and copy in a window", 3, protect_discard),
 	LARGE("pmap-copy-discard", "copy-on-write against a discard and a write", 3, copy_discard),
