@@ -27,11 +27,14 @@
  *     the last store to that place up to the CPU's floor; if it is seq_cst,
  *     the last seq_cst store to the place that has left its buffer.
  *  3. An acquire load (or read-modify-write) raises the floor to the moment of the
- *     store that it read, unless that is its CPU's own. So what happens-before a load is never hidden from
+ *     store that it read, unless that is its CPU's own and the load not seq_cst. So what happens-before a load is never hidden from
  *     it: whatever is before a release store left its buffer before it.
  *  4. A seq_cst load first empties its CPU's buffer up to the last seq_cst store.
  *     Not a release store, though Armv8's LDAR would wait for STLR: by
  *     C11 it need not, and LDAPR does not. So a seq_cst weakened to release shows.
+ *     A seq_cst load of its CPU's own store orders later loads after that store, as LDAR
+ *     does (rule 3); C11 would not, and with that no reader who advances an epoch by
+ *     itself could trust what it finds.
  *  5. A read-modify-write reads the newest value and is at once the newest.
  *     With release it empties the buffer, else what waits for its location.
  *     Without release, others need not see it before it "leaves": its entry in the
@@ -134,6 +137,8 @@ static void read_done(uint32_t cpu, struct location *l, uint64_t number, int ord
 		l->seen[cpu] = number;
 	if (order_acquires(order))
 		acquire(cpu, v);
+	if (order == __ATOMIC_SEQ_CST && v->moment != NEVER && memory_cpu[cpu].floor < v->moment)
+		memory_cpu[cpu].floor = v->moment; /* its own store, which has left */
 	note_read(cpu, v);
 }
 
