@@ -208,6 +208,45 @@ static void numbers(struct cpu *c)
 		use(self);
 }
 
+/* All fifteen are given out; CPU 0 runs space 14, CPU 1 space 1. */
+static void full(struct cpu *c)
+{
+	if (c == cpus)
+		for (unsigned i = 0; i < 15; i++)
+			use(i);
+	else
+		use(1);
+}
+
+/* CPU 1 has run space 1 since before a rollover; all numbers are given out again, space 13 has none. */
+static void full_again(struct cpu *c)
+{
+	if (c != cpus)
+		return;
+	host_become(machine(), 1);
+	use(1);
+	host_become(machine(), 0);
+	for (unsigned i = 0; i < 14; i++)
+		if (i != 1)
+			use(i);
+	use(15);
+	use(14); /* the rollover */
+	for (unsigned i = 0; i < 13; i++)
+		if (i != 1)
+			use(i);
+}
+
+/* CPU 1's program goes on: its kernel has nothing to say. */
+static void look_1(struct cpu *c)
+{
+	struct host_fault f;
+	uint64_t v;
+
+	(void)c;
+	if (host_user_load64(vaddr(TAGGED), &v, &f) == OK)
+		CHECK(v == 1);
+}
+
 /* All have had numbers, a rollover is over, and space 0's old number is another's. */
 static void rolled(struct cpu *c)
 {
@@ -511,6 +550,9 @@ PLAN(write_copy, .cpus = 2, .prepare = warm, .part = { { write_anon }, { copy } 
 PLAN(write_protect, .cpus = 2, .prepare = clean_10, .part = { { write_anon_10 }, { protect_anon } })
 PLAN(switch_unmap, .cpus = 2, .prepare = numbers, .asids = true, .part = { { use_14, use_15 }, { remap_1, use_1 } })
 PLAN(asid_renew, .cpus = 2, .prepare = rolled, .asids = true, .part = { { use_0 }, { remap_0 } })
+PLAN(asid_leave, .cpus = 2, .prepare = full, .asids = true, .part = { { use_15, use_0, use_1, remap_1 }, { use_13 } })
+PLAN(asid_owed, .cpus = 2, .prepare = full, .asids = true, .part = { { use_15, use_0 }, { use_0, use_1 } })
+PLAN(asid_again, .cpus = 2, .prepare = full_again, .asids = true, .part = { { use_13, use_2 }, { look_1, look_1, use_3 } })
 PLAN(asid_first, .cpus = 2, .prepare = numbers, .asids = true, .part = { { use_14 }, { remap_14 } })
 PLAN(owed, .cpus = 2, .prepare = shared, .part = { { unmap_page }, { withdraw } })
 
@@ -562,6 +604,9 @@ const struct scenario scenario_pmap[] = {
 	SMALL("pmap-write-protect", "the first write of a clean page against mprotect", write_protect),
 	SMALL("pmap-switch-unmap", "a switch that takes the last ASID and a rollover, against an unmap", switch_unmap),
 	SMALL("pmap-asid-renew", "a new ASID after a rollover, against an unmap", asid_renew),
+	SMALL("pmap-asid-leave", "a space is left while a rollover gives its ASID away", asid_leave),
+	SMALL("pmap-asid-owed", "a switch to what another CPU has renewed, with a flush owed", asid_owed),
+	SMALL("pmap-asid-again", "a second rollover over a program that never switched", asid_again),
 	SMALL("pmap-asid-first", "the first ASID of a space, against an unmap", asid_first),
 	SMALL("pmap-flush-owed", "a frame is withdrawn while its unmapper has yet to flush", owed),
 	LARGE("pmap-table-walk", "a table is unlinked and freed while others walk and fault", 3, table_walk),
