@@ -10,6 +10,8 @@
 #include "proc/sys.h"
 #include "proc/sys_memory.h"
 
+#include "vm/entry.h"
+
 enum {
 	MADV_NORMAL = 0,
 	MADV_RANDOM,
@@ -37,20 +39,25 @@ enum {
 static enum error advise_piece(struct vm_map *m, const struct vm_entry_info *info, struct vrange r, int advice)
 {
 	bool anonymous = !info->shared && !info->object;
+	bool wipe = info->inherit == INHERIT_ZERO || info->inherit == INHERIT_NONE_ZERO;
+	bool none = info->inherit == INHERIT_NONE || info->inherit == INHERIT_NONE_ZERO;
 
 	switch (advice) {
-	case MADV_DONTNEED:
-		return vm_map_discard(m, r);
+	case MADV_DONTNEED: /* madvise(2): not what mlock(2) keeps */
+		return info->wired ? ERR_INVAL : vm_map_discard(m, r);
+	case MADV_COLD:
+	case MADV_PAGEOUT:
+		return info->wired ? ERR_INVAL : OK;
 	case MADV_FREE:
-		return anonymous ? vm_map_discard(m, r) : ERR_INVAL;
+		return anonymous && !info->wired ? vm_map_discard(m, r) : ERR_INVAL;
 	case MADV_DONTFORK:
-		return vm_map_inherit(m, r, INHERIT_NONE);
+		return vm_map_inherit(m, r, wipe ? INHERIT_NONE_ZERO : INHERIT_NONE);
 	case MADV_DOFORK:
-		return vm_map_inherit(m, r, info->shared ? INHERIT_SHARE : INHERIT_COPY);
+		return vm_map_inherit(m, r, info->shared ? INHERIT_SHARE : wipe ? INHERIT_ZERO : INHERIT_COPY);
 	case MADV_WIPEONFORK:
-		return anonymous ? vm_map_inherit(m, r, INHERIT_ZERO) : ERR_INVAL;
+		return anonymous ? vm_map_inherit(m, r, none ? INHERIT_NONE_ZERO : INHERIT_ZERO) : ERR_INVAL;
 	case MADV_KEEPONFORK:
-		return info->inherit == INHERIT_ZERO ? vm_map_inherit(m, r, INHERIT_COPY) : OK;
+		return wipe ? vm_map_inherit(m, r, none ? INHERIT_NONE : INHERIT_COPY) : OK;
 	case MADV_POPULATE_READ:
 		return info->prot & PROT_R ? vm_map_populate(m, r, PROT_R) : ERR_INVAL;
 	case MADV_POPULATE_WRITE:
@@ -58,6 +65,31 @@ static enum error advise_piece(struct vm_map *m, const struct vm_entry_info *inf
 	default:
 		return OK; /* advice that needs no act */
 	}
+}
+
+/* Some of r is locked. */
+static bool any_locked(struct vm_map *m, struct vrange r)
+{
+	struct vm_entry_info info;
+
+	for (uint64_t va = r.start.va; vm_map_lookup(m, va, &info) && info.range.start.va < r.end.va; va = info.range.end.va)
+		if (info.wired)
+			return true;
+	return false;
+}
+
+/* All of r is mapped, and fork makes the same of all of it; the first entry in *info. */
+static bool forks_alike(struct vm_map *m, struct vrange r, struct vm_entry_info *info)
+{
+	struct vm_entry_info next;
+	struct vrange piece;
+
+	if (!piece_at(m, r.start.va, r.end.va, info, &piece))
+		return false;
+	for (uint64_t va = piece.end.va; va < r.end.va; va = piece.end.va)
+		if (!piece_at(m, va, r.end.va, &next, &piece) || next.inherit != info->inherit || next.shared != info->shared)
+			return false;
+	return true;
 }
 
 /*
@@ -71,13 +103,15 @@ static bool advise_whole(struct vm_map *m, struct vrange r, int advice, long *re
 
 	switch (advice) {
 	case MADV_DONTNEED:
+		if (any_locked(m, r))
+			return false;
 		e = vm_map_discard(m, r);
 		*result = e == ERR_NOENT ? -ENOMEM : errno_of(e); /* a hole: the rest is done */
 		return true;
 	case MADV_DONTFORK:
 	case MADV_DOFORK:
 	case MADV_WIPEONFORK:
-		if (!vm_map_lookup(m, r.start.va, &info) || info.range.end.va >= r.end.va)
+		if (!forks_alike(m, r, &info))
 			return false;
 		e = advise_piece(m, &info, r, advice);
 		*result = errno_of(e);
@@ -205,8 +239,8 @@ long sys_munlockall(struct thread *t, const uint64_t *a)
 	return 0;
 }
 
-/* -ENOMEM when [start, end) has a hole. */
-static long all_mapped(struct vm_map *m, uint64_t start, uint64_t end)
+/* -ENOMEM when [start, end) has a hole; -EBUSY: not so before it comes to something locked, and that matters. */
+static long all_mapped(struct vm_map *m, uint64_t start, uint64_t end, bool unlocked)
 {
 	struct vm_entry_info info;
 	struct vrange piece;
@@ -214,6 +248,8 @@ static long all_mapped(struct vm_map *m, uint64_t start, uint64_t end)
 	for (uint64_t va = start; va < end; va = piece.end.va)
 		if (!piece_at(m, va, end, &info, &piece))
 			return -ENOMEM;
+		else if (unlocked && info.wired)
+			return -EBUSY;
 	return 0;
 }
 
@@ -228,7 +264,7 @@ long sys_msync(struct thread *t, const uint64_t *a)
 		return -EINVAL;
 	if ((a[1] && !size) || start + size < start || (size && !in_space(t->proc->map, start, size)))
 		return -ENOMEM;
-	return all_mapped(t->proc->map, start, start + size);
+	return all_mapped(t->proc->map, start, start + size, a[2] & MS_INVALIDATE);
 }
 
 /* No command is supported, and MEMBARRIER_CMD_QUERY (0) says so. */

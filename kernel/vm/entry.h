@@ -15,8 +15,11 @@
 struct vm_object;
 struct amap;
 
-/* What fork(2) makes of an entry. Shared entries know SHARE and NONE, private ones COPY, NONE and ZERO. */
-enum inherit { INHERIT_COPY, INHERIT_SHARE, INHERIT_NONE, INHERIT_ZERO };
+/*
+ * What fork(2) makes of an entry. Shared entries know SHARE and NONE, private ones the others. NONE_ZERO is NONE of an
+ * entry that will be ZERO again, not COPY, when the program allows its copy: madvise(2) has two switches.
+ */
+enum inherit { INHERIT_COPY, INHERIT_SHARE, INHERIT_NONE, INHERIT_ZERO, INHERIT_NONE_ZERO };
 
 /* c: constant once published; x: any CPU, as said */
 struct vm_entry {

@@ -55,7 +55,7 @@ static enum error prepare_child(struct forking *f, const struct vm_entry *e)
 	struct vm_entry model = *e, *n;
 	enum error err;
 
-	if (e->inherit == INHERIT_NONE)
+	if (e->inherit == INHERIT_NONE || e->inherit == INHERIT_NONE_ZERO)
 		return OK;
 	model.amap = NULL;
 	model.wired = false; /* locks are not inherited */

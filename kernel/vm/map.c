@@ -480,7 +480,7 @@ bool vm_map_lookup(struct vm_map *m, uint64_t addr, struct vm_entry_info *info)
 	e = entry_tree_find(&m->tree, addr);
 	if (e)
 		*info = (struct vm_entry_info){ .range = e->range, .prot = e->prot, .max = e->max, .shared = e->shared,
-						.grows_down = e->grows_down, .inherit = e->inherit,
+						.grows_down = e->grows_down, .wired = e->wired, .inherit = e->inherit,
 						.offset = e->object ? e->offset : 0,
 						.oid = e->object ? e->object->oid : (struct oid){ 0, 0 },
 						.object = e->object, .name = e->name };

@@ -115,7 +115,7 @@ enum error vm_map_populate(struct vm_map *m, struct vrange r, unsigned access) M
 struct vm_entry_info {
 	struct vrange range;
 	enum prot prot, max;
-	bool shared, grows_down;
+	bool shared, grows_down, wired;
 	unsigned inherit;
 	uint64_t offset;
 	struct oid oid;        /* 0,0: anonymous */

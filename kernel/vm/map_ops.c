@@ -16,7 +16,7 @@ static enum error check_mapping(const struct vm_mapping *w)
 	if (w->offset & PAGE_MASK || (w->shared && !w->object) || (w->prot & ~w->max))
 		return ERR_INVAL;
 	if (w->shared ? w->inherit != INHERIT_SHARE && w->inherit != INHERIT_NONE
-		      : w->inherit == INHERIT_SHARE || w->inherit > INHERIT_ZERO)
+		      : w->inherit == INHERIT_SHARE || w->inherit > INHERIT_NONE_ZERO)
 		return ERR_INVAL;
 	return OK;
 }
@@ -246,9 +246,9 @@ static enum error inherit_allowed(const struct vm_entry *e, unsigned inherit)
 	if (e->shared)
 		return inherit == INHERIT_SHARE || inherit == INHERIT_NONE ? OK : ERR_INVAL;
 	/* Wiping would show a file's pages again, not zeros. */
-	if (inherit == INHERIT_ZERO && e->object)
+	if ((inherit == INHERIT_ZERO || inherit == INHERIT_NONE_ZERO) && e->object)
 		return ERR_INVAL;
-	return inherit == INHERIT_SHARE || inherit > INHERIT_ZERO ? ERR_INVAL : OK;
+	return inherit == INHERIT_SHARE || inherit > INHERIT_NONE_ZERO ? ERR_INVAL : OK;
 }
 
 static void inherit_apply(struct vm_entry *e, unsigned inherit) { e->inherit = (uint8_t)inherit; }
