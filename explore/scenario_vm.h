@@ -50,6 +50,7 @@ extern struct world world;
 
 /* Kinds of machine: hardware flags, range TLBI, ASID bits, TLBs warm, stride. A scenario has WORLD_MACHINES * parameters variants. */
 #define WORLD_MACHINES 8
+#define WORLD_SMALL 5u /* the kind of which small scenarios are */
 static inline uint32_t world_parameter(uint32_t variant) { return variant / WORLD_MACHINES; }
 
 /* A machine by variant, space 0 with nothing in it. */

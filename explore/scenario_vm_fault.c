@@ -147,6 +147,26 @@ static void change_three_run(uint32_t cpu)
 	world_leave();
 }
 
+/* --- the same where there is no leaf table yet, so that the two meet at no lock --- */
+
+static void first_setup(uint32_t variant)
+{
+	change = variant ? NO_ACCESS : UNMAP_ALL;
+	prepare(0, UNTOUCHED, 2, WORLD_TOGETHER);
+}
+
+/* A read, since that asks once whether the entry is live. */
+static void first_run(uint32_t cpu)
+{
+	if (cpu == 1) {
+		do_change();
+		return;
+	}
+	world_enter(0);
+	op_load(0, 1, 0);
+	world_leave();
+}
+
 #define CHANGE(word, what) \
 	static void word##_setup(uint32_t variant) { change_setup(variant, what); }
 CHANGE(unmap, UNMAP_PAGE)
@@ -157,18 +177,45 @@ CHANGE(no_access, NO_ACCESS)
 CHANGE(replace, REPLACE)
 CHANGE(move, MOVE_AWAY)
 
+/* One machine with warm TLBs, one parameter: few enough for every schedule up to the bound. */
+static void small_unmap_setup(uint32_t variant)
+{
+	(void)variant;
+	unmap_setup(WORLD_SMALL + WORLD_MACHINES * WRITTEN);
+}
+
+static void small_discard_setup(uint32_t variant)
+{
+	(void)variant;
+	discard_setup(WORLD_SMALL + WORLD_MACHINES * COPIED);
+}
+
+static void small_faults_setup(uint32_t variant)
+{
+	(void)variant;
+	faults_setup(WORLD_SMALL + WORLD_MACHINES * UNTOUCHED);
+}
+
 const struct scenario scenario_vm_fault[] = {
-	WORLD_SCENARIO("fault-fault", "two threads touch one page: first touch, zero page, copy-on-write, object", 2, 2 * BEFORES, true,
+	{ "small-fault-fault", "two threads touch one page first", 2, 1, true, small_faults_setup, world_machine, faults_run,
+	  world_judge },
+	{ "small-fault-unmap", "a page is unmapped while it is written", 2, 1, true, small_unmap_setup, world_machine, change_run,
+	  world_judge },
+	{ "small-fault-discard", "a copied page is discarded while it is written", 2, 1, true, small_discard_setup, world_machine,
+	  change_run, world_judge },
+	WORLD_SCENARIO("fault-fault", "two threads touch one page: first touch, zero page, copy-on-write, object", 2, 2 * BEFORES, false,
 		 faults, faults),
 	WORLD_SCENARIO("fault-fault-read", "two threads write a page, a third reads it", 3, BEFORES, false, three_faults, three_faults),
-	WORLD_SCENARIO("fault-unmap", "a page is unmapped while it is written", 2, 2 * BEFORES, true, unmap, change),
-	WORLD_SCENARIO("fault-unmap-all", "all that a table maps is unmapped while a page is written", 2, 2 * BEFORES, true, unmap_all,
+	WORLD_SCENARIO("fault-unmap", "a page is unmapped while it is written", 2, 2 * BEFORES, false, unmap, change),
+	WORLD_SCENARIO("fault-unmap-all", "all that a table maps is unmapped while a page is written", 2, 2 * BEFORES, false, unmap_all,
 		 change),
-	WORLD_SCENARIO("fault-discard", "a page is discarded while it is written", 2, 2 * BEFORES, true, discard, change),
-	WORLD_SCENARIO("fault-protect", "a page becomes read-only while it is written", 2, 2 * BEFORES, true, protect, change),
-	WORLD_SCENARIO("fault-no-access", "pages lose all rights while one is written", 2, 2 * BEFORES, true, no_access, change),
-	WORLD_SCENARIO("fault-replace", "a page is mapped over while it is written", 2, 2 * BEFORES, true, replace, change),
-	WORLD_SCENARIO("fault-move", "a page is moved away while it is written", 2, 2 * BEFORES, true, move, change),
+	WORLD_SCENARIO("fault-discard", "a page is discarded while it is written", 2, 2 * BEFORES, false, discard, change),
+	WORLD_SCENARIO("fault-protect", "a page becomes read-only while it is written", 2, 2 * BEFORES, false, protect, change),
+	WORLD_SCENARIO("fault-no-access", "pages lose all rights while one is written", 2, 2 * BEFORES, false, no_access, change),
+	WORLD_SCENARIO("fault-replace", "a page is mapped over while it is written", 2, 2 * BEFORES, false, replace, change),
+	WORLD_SCENARIO("fault-move", "a page is moved away while it is written", 2, 2 * BEFORES, false, move, change),
+	{ "fault-first", "the first fault in a window, whose table is not there, and a change", 2, 2, true, first_setup, world_machine,
+	  first_run, world_judge },
 	WORLD_SCENARIO("fault-change", "two threads use a page that a third changes", 3, CHANGES * BEFORES, false, change_three,
 		 change_three),
 };

@@ -111,10 +111,10 @@ static void object_run(uint32_t cpu)
 }
 
 const struct scenario scenario_vm_nomem[] = {
-	WORLD_SCENARIO("nomem-fault", "allocations fail under faults of parent and child", 2, 1, true, injected, faults),
-	WORLD_SCENARIO("nomem-fork", "allocations fail under fork and a writer", 2, 1, true, injected, fork),
-	WORLD_SCENARIO("nomem-change", "allocations fail under changes of the map", 2, WORLD_CHANGES + 1, true, change, change),
-	WORLD_SCENARIO("nomem-object", "allocations fail under reads, writes and faults of an object", 2, 1, true, injected, object),
+	WORLD_SCENARIO("nomem-fault", "allocations fail under faults of parent and child", 2, 1, false, injected, faults),
+	WORLD_SCENARIO("nomem-fork", "allocations fail under fork and a writer", 2, 1, false, injected, fork),
+	WORLD_SCENARIO("nomem-change", "allocations fail under changes of the map", 2, WORLD_CHANGES + 1, false, change, change),
+	WORLD_SCENARIO("nomem-object", "allocations fail under reads, writes and faults of an object", 2, 1, false, injected, object),
 	WORLD_SCENARIO("exhausted-fault", "there are few frames, parent and child write", 2, 5, false, exhausted, faults),
 	WORLD_SCENARIO("exhausted-fork", "there are few frames, fork and a writer", 2, 5, false, exhausted, fork),
 };

@@ -144,14 +144,14 @@ static void resize_change_run(uint32_t cpu)
 }
 
 const struct scenario scenario_vm_object[] = {
-	WORLD_SCENARIO("file-fault", "two touch one page of an object, in one space or two", 2, 4, true, faults, faults),
-	WORLD_SCENARIO("file-private", "a private copy is made while the object's page is written", 2, 4, true, faults, private),
-	WORLD_SCENARIO("file-calls", "read and write of an object beside a mapping", 2, 2, true, faults, calls),
-	WORLD_SCENARIO("file-resize", "an object is cut while a page of it is used", 2, 8, true, resize, resize),
+	WORLD_SCENARIO("file-fault", "two touch one page of an object, in one space or two", 2, 4, false, faults, faults),
+	WORLD_SCENARIO("file-private", "a private copy is made while the object's page is written", 2, 4, false, faults, private),
+	WORLD_SCENARIO("file-calls", "read and write of an object beside a mapping", 2, 2, false, faults, calls),
+	WORLD_SCENARIO("file-resize", "an object is cut while a page of it is used", 2, 8, false, resize, resize),
 	WORLD_SCENARIO("file-resize-two", "an object is cut and grows while two spaces use it", 3, 1, false, resize_three,
 		       resize_three),
-	WORLD_SCENARIO("file-unmap", "another part of an object is mapped while a page is used", 2, 4, true, faults, unmap),
-	WORLD_SCENARIO("file-resize-change", "an object is cut while its mapping is changed", 2, WORLD_CHANGES, true,
+	WORLD_SCENARIO("file-unmap", "another part of an object is mapped while a page is used", 2, 4, false, faults, unmap),
+	WORLD_SCENARIO("file-resize-change", "an object is cut while its mapping is changed", 2, WORLD_CHANGES, false,
 		       resize_change, resize_change),
 };
 const unsigned scenario_vm_object_count = sizeof scenario_vm_object / sizeof scenario_vm_object[0];

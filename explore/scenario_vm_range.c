@@ -125,16 +125,16 @@ static void moves_run(uint32_t cpu)
 }
 
 const struct scenario scenario_vm_range[] = {
-	WORLD_SCENARIO("unmap-unmap", "two unmap the same or overlapping pages", 2, SPANS, true, unmaps, pair),
-	WORLD_SCENARIO("protect-unmap", "pages are protected and unmapped", 2, SPANS, true, protect_unmap, pair),
-	WORLD_SCENARIO("map-map", "two map where it is free", 2, SPANS, true, maps, pair),
-	WORLD_SCENARIO("replace-replace", "two map over the same pages", 2, SPANS, true, replaces, pair),
-	WORLD_SCENARIO("discard-discard", "two discard", 2, SPANS, true, discards, pair),
-	WORLD_SCENARIO("discard-unmap", "pages are discarded and unmapped", 2, SPANS, true, discard_unmap, pair),
-	WORLD_SCENARIO("protect-protect", "two protect, read-only and nothing", 2, SPANS, true, protects, pair),
-	WORLD_SCENARIO("wire-unmap", "pages are wired and unmapped", 2, SPANS, true, wire_unmap, pair),
+	WORLD_SCENARIO("unmap-unmap", "two unmap the same or overlapping pages", 2, SPANS, false, unmaps, pair),
+	WORLD_SCENARIO("protect-unmap", "pages are protected and unmapped", 2, SPANS, false, protect_unmap, pair),
+	WORLD_SCENARIO("map-map", "two map where it is free", 2, SPANS, false, maps, pair),
+	WORLD_SCENARIO("replace-replace", "two map over the same pages", 2, SPANS, false, replaces, pair),
+	WORLD_SCENARIO("discard-discard", "two discard", 2, SPANS, false, discards, pair),
+	WORLD_SCENARIO("discard-unmap", "pages are discarded and unmapped", 2, SPANS, false, discard_unmap, pair),
+	WORLD_SCENARIO("protect-protect", "two protect, read-only and nothing", 2, SPANS, false, protects, pair),
+	WORLD_SCENARIO("wire-unmap", "pages are wired and unmapped", 2, SPANS, false, wire_unmap, pair),
 	WORLD_SCENARIO("change-change-fault", "any two changes and a program", 3, SPANS *WORLD_CHANGES *WORLD_CHANGES, false,
 		       triple, triple),
-	WORLD_SCENARIO("move-move", "a move against a move, an unmap, accesses", 2, 4, true, moves, moves),
+	WORLD_SCENARIO("move-move", "a move against a move, an unmap, accesses", 2, 4, false, moves, moves),
 };
 const unsigned scenario_vm_range_count = sizeof scenario_vm_range / sizeof scenario_vm_range[0];
