@@ -7,16 +7,16 @@
  *
  * Structure. Four ways to answer:
  *   tame   always 0
- *   walk   0, but with a certain probability any other. Each kind of question has its own probability, picked per run by the
- *          seed, often 0: a run in which only stores are late, or only CPUs change, goes deeper than one in which all happens at once
- *   PCT    the CPU with the highest priority runs. Priorities are random; at depth - 1 steps, picked at random beforehand,
- *          the running CPU's becomes lower than all. A bug that needs d orderings in a run of k steps on n CPUs is met with a
- *          probability of at least 1 / (n k^(d-1)). All other kinds as in a walk
- *   list   0, but for the questions that a list names
+ *   walk   0, but with a certain probability any other. Each kind of question has its own probability, picked per run
+ * by the seed, often 0: a run in which only stores are late, or only CPUs change, goes deeper than one in which all
+ * happens at once PCT    the CPU with the highest priority runs. Priorities are random; at depth - 1 steps, picked at
+ * random beforehand, the running CPU's becomes lower than all. A bug that needs d orderings in a run of k steps on n
+ * CPUs is met with a probability of at least 1 / (n k^(d-1)). All other kinds as in a walk list   0, but for the
+ * questions that a list names
  *
  * Invariants.
- *   1. Questions with one answer are not counted, nor is CHOOSE_SCENARIO: its answers depend on the seed, the CPU and how many it
- *      asked before, so that a schedule that is cut down still does the same operations.
+ *   1. Questions with one answer are not counted, nor is CHOOSE_SCENARIO: its answers depend on the seed, the CPU and
+ * how many it asked before, so that a schedule that is cut down still does the same operations.
  *   2. A run depends on nothing but the plan: no time, no addresses, no state of earlier runs.
  *
  * Locking. Fibers are one thread. In free-running threads each has its own random state, nothing is counted
@@ -30,9 +30,9 @@
 #include "engine.h"
 
 static const char *const kind_name[CHOICES] = {
-	[CHOOSE_CPU] = "cpu",	      [CHOOSE_DRAIN] = "drain", [CHOOSE_STALE] = "stale",
-	[CHOOSE_WALKER] = "walker",   [CHOOSE_TLBI] = "tlbi",	[CHOOSE_PREFETCH] = "prefetch",
-	[CHOOSE_EVICT] = "evict",     [CHOOSE_SPURIOUS] = "spurious", [CHOOSE_ALLOC] = "alloc",
+	[CHOOSE_CPU] = "cpu",           [CHOOSE_DRAIN] = "drain",       [CHOOSE_STALE] = "stale",
+	[CHOOSE_WALKER] = "walker",     [CHOOSE_TLBI] = "tlbi",         [CHOOSE_PREFETCH] = "prefetch",
+	[CHOOSE_EVICT] = "evict",       [CHOOSE_SPURIOUS] = "spurious", [CHOOSE_ALLOC] = "alloc",
 	[CHOOSE_SCENARIO] = "scenario",
 };
 
@@ -45,9 +45,9 @@ static struct {
 	uint32_t cursor;                     /* in plan.list */
 	uint32_t rate[CHOICES];              /* of 65536: how often an answer is not tame */
 	struct answer *record;
-	int64_t priority[EXPLORE_CPUS];      /* PCT; what is below 0 was lowered */
+	int64_t priority[EXPLORE_CPUS]; /* PCT; what is below 0 was lowered */
 	int64_t lowest;
-	uint64_t change[DEPTH_MAX];          /* steps at which the running CPU is lowered */
+	uint64_t change[DEPTH_MAX]; /* steps at which the running CPU is lowered */
 } c;
 
 /* Free-running threads have one each. */
@@ -68,10 +68,10 @@ static bool percent(unsigned p) { return next_random(&c.random) % 100 < p; }
 
 static void pick_rates(void)
 {
-	static const uint32_t cpu[] = { 2, 3, 5, 10, 20, 50, 100, 200 };
-	static const uint32_t weak[] = { 2, 3, 4, 8, 32, 128 };
-	static const uint32_t machine[] = { 2, 4, 8, 16, 64 };
-	static const uint32_t alloc[] = { 3, 8, 32 };
+	static const uint32_t cpu[] = {2, 3, 5, 10, 20, 50, 100, 200};
+	static const uint32_t weak[] = {2, 3, 4, 8, 32, 128};
+	static const uint32_t machine[] = {2, 4, 8, 16, 64};
+	static const uint32_t alloc[] = {3, 8, 32};
 
 	memset(c.rate, 0, sizeof c.rate);
 	c.rate[CHOOSE_CPU] = rate_of(one_of(cpu, 8));
@@ -125,7 +125,7 @@ uint64_t choice_count(void) { return c.count; }
 static unsigned answered(enum choice kind, unsigned n, unsigned answer, bool free)
 {
 	if (c.record && c.count < RECORD_MAX)
-		c.record[c.count] = (struct answer){ (uint16_t)kind, free, n, answer };
+		c.record[c.count] = (struct answer){(uint16_t)kind, free, n, answer};
 	if (answer)
 		TRACE(NULL, "choice %llu: %s %u of %u", (unsigned long long)c.count, kind_name[kind], answer, n);
 	c.count++;
@@ -211,10 +211,17 @@ unsigned choice_cpu(unsigned n, const uint8_t *cpu, int self, bool forced, bool 
 	if (n <= 1)
 		return 0;
 	switch (c.plan.mode) {
-	case MODE_TAME: break;
-	case MODE_LIST: answer = listed(n); break;
-	case MODE_PCT: answer = by_priority(n, cpu); break;
-	case MODE_WALK: answer = forced ? (unsigned)(next_random(&c.random) % n) : walked(CHOOSE_CPU, n); break;
+	case MODE_TAME:
+		break;
+	case MODE_LIST:
+		answer = listed(n);
+		break;
+	case MODE_PCT:
+		answer = by_priority(n, cpu);
+		break;
+	case MODE_WALK:
+		answer = forced ? (unsigned)(next_random(&c.random) % n) : walked(CHOOSE_CPU, n);
+		break;
 	}
 	return answered(CHOOSE_CPU, n, answer, free);
 }

@@ -16,13 +16,13 @@
 
 #include "explore.h"
 
-#define DEPTH_MAX 16             /* of PCT */
+#define DEPTH_MAX 16 /* of PCT */
 #define DEPTH_DEFAULT 3
-#define BOUND_MAX 4              /* of exhaustive runs */
+#define BOUND_MAX 4 /* of exhaustive runs */
 #define BOUND_MAX 4
-#define DEVIATIONS_MAX 4096      /* in a schedule that is given by its deviations */
-#define RECORD_MAX (1u << 20)    /* answers of a run that are kept */
-#define OUTPUT_MAX 65536         /* bytes of what a failing run printed */
+#define DEVIATIONS_MAX 4096   /* in a schedule that is given by its deviations */
+#define RECORD_MAX (1u << 20) /* answers of a run that are kept */
+#define OUTPUT_MAX 65536      /* bytes of what a failing run printed */
 
 enum engine { ENGINE_MODEL, ENGINE_TSAN, ENGINE_THREADS };
 
@@ -37,10 +37,10 @@ struct deviation {
 /* How a run's questions are answered. */
 struct plan {
 	enum mode mode;
-	uint64_t seed;                /* as people know it */
-	uint64_t random;              /* run_hash of it: of all that is random, CHOOSE_SCENARIO's answers in every mode included */
-	uint32_t depth;               /* MODE_PCT */
-	uint64_t steps;               /* MODE_PCT: how many a run takes, about; the limit of a run follows from it */
+	uint64_t seed;   /* as people know it */
+	uint64_t random; /* run_hash of it: of all that is random, CHOOSE_SCENARIO's answers in every mode included */
+	uint32_t depth;  /* MODE_PCT */
+	uint64_t steps;  /* MODE_PCT: how many a run takes, about; the limit of a run follows from it */
 	const struct deviation *list; /* MODE_LIST: rising */
 	uint32_t deviations;
 };
@@ -48,7 +48,7 @@ struct plan {
 /* A question that was asked, and its answer. n > 1. */
 struct answer {
 	uint16_t kind;
-	uint16_t free;                /* a first choice of CPU: no deviation of an exhaustive run */
+	uint16_t free; /* a first choice of CPU: no deviation of an exhaustive run */
 	uint32_t n, answer;
 };
 
@@ -72,8 +72,8 @@ static inline uint64_t mix(uint64_t x)
 uint64_t next_random(uint64_t *state);
 
 /* --- fiber.c --- */
-#define STEPS_MAX 1000000u        /* of any run */
-void fiber_init(void);            /* stacks, before any process is copied */
+#define STEPS_MAX 1000000u                               /* of any run */
+void fiber_init(void);                                   /* stacks, before any process is copied */
 void fiber_run(const struct scenario *s, uint64_t most); /* most: steps */
 int fiber_cpu(void);
 uint64_t fiber_step(void);
@@ -85,12 +85,12 @@ void thread_run(const struct scenario *s, uint64_t seed);
 
 /* --- sanitizer_none.c or sanitizer.c: the real ThreadSanitizer's fibers, or nothing --- */
 bool sanitizer_here(void);
-void *sanitizer_fiber(void);                      /* the record of a new fiber */
+void *sanitizer_fiber(void); /* the record of a new fiber */
 void *sanitizer_self(void);
 void sanitizer_switch(void *fiber, bool ordered); /* ordered: what was done so far is before what fiber does next */
 
 /* --- trace.c --- */
-void trace_open(int fd);          /* notes go there, one line each: step, CPU, pc in hex, text */
+void trace_open(int fd); /* notes go there, one line each: step, CPU, pc in hex, text */
 /* Between true and false nothing is noted. */
 void trace_pause(bool pause);
 /* Rewrites pcs to functions and lines: every word `pc:HEX` of text. */
@@ -110,7 +110,7 @@ enum task_state { SLOT_FREE, SLOT_BUSY };
 
 struct failure {
 	bool failed, in_setup;
-	struct plan plan;             /* its list points to deviation, in the same slot */
+	struct plan plan; /* its list points to deviation, in the same slot */
 	uint32_t deviations;
 	char message[1024];
 };
@@ -121,21 +121,21 @@ struct slot {
 	enum task_kind kind;
 	const struct scenario *scenario;
 	uint32_t variant;
-	uint64_t from, to;            /* TASK_RANDOM */
-	uint32_t part, parts, bound;  /* TASK_EXHAUSTIVE */
-	uint32_t count;               /* TASK_REPLAY */
-	struct plan plan;             /* TASK_REPLAY, _REDUCE, _TRACE */
+	uint64_t from, to;                     /* TASK_RANDOM */
+	uint32_t part, parts, bound;           /* TASK_EXHAUSTIVE */
+	uint32_t count;                        /* TASK_REPLAY */
+	struct plan plan;                      /* TASK_REPLAY, _REDUCE, _TRACE */
 	struct deviation list[DEVIATIONS_MAX]; /* plan's, and afterwards the reduced one */
 	/* what came of it */
 	uint64_t runs, steps, choices, same;
 	uint64_t tame_steps, tame_choices;
-	uint32_t stride;              /* TASK_EXHAUSTIVE: one first deviation in so many was taken */
-	struct failure failure;       /* the first */
+	uint32_t stride;                            /* TASK_EXHAUSTIVE: one first deviation in so many was taken */
+	struct failure failure;                     /* the first */
 	struct deviation deviation[DEVIATIONS_MAX]; /* failure.plan's */
 	/* of one run */
-	bool ended;                   /* judge came back */
+	bool ended; /* judge came back */
 	uint64_t run_steps, run_choices;
-	char message[1024];           /* explore_fail's */
+	char message[1024]; /* explore_fail's */
 	struct answer record[RECORD_MAX];
 };
 
@@ -143,7 +143,7 @@ struct options {
 	enum engine engine;
 	uint64_t seed, runs;
 	uint32_t depth, bound, cpus, jobs;
-	uint32_t variant;             /* UINT32_MAX: by the seed */
+	uint32_t variant; /* UINT32_MAX: by the seed */
 	/* Exhaustive runs: of so many variants of a scenario, and about so many first deviations of each, at most. */
 	uint32_t variants, schedules;
 	const char *scenario, *build;
@@ -160,7 +160,8 @@ uint32_t run_variant(const struct scenario *s, uint64_t seed);
 struct plan run_plan(const struct scenario *s, uint64_t seed);
 static inline uint32_t variants_of(const struct scenario *s) { return s->variants ? s->variants : 1; }
 
-/* Does the slot's task; stop: another worker found this scenario wrong. output: where runs print, trace: for TASK_TRACE. */
+/* Does the slot's task; stop: another worker found this scenario wrong. output: where runs print, trace: for
+ * TASK_TRACE. */
 void worker_main(struct slot *slot, const bool *stop, int output, int trace) __attribute__((noreturn));
 /* The slot of this process; NULL in the parent. */
 extern struct slot *worker_slot;

@@ -46,8 +46,8 @@ struct fiber {
 	void *const *frame; /* where it gave way: its frame pointer */
 	const void *waits;  /* where it relaxed last */
 	bool live;
-	bool relaxed;       /* in this round */
-	uint32_t points;    /* since it relaxed last */
+	bool relaxed;    /* in this round */
+	uint32_t points; /* since it relaxed last */
 };
 
 static struct fiber fibers[EXPLORE_CPUS], conductor;
@@ -146,8 +146,8 @@ static void fail_no_progress(void)
 
 	for (uint32_t i = 0; i < scenario->cpus; i++)
 		if (fibers[i].live)
-			at += (size_t)snprintf(waiting + at, sizeof waiting - at, "%sCPU %u in pc:%lx", at ? ", " : "", i,
-					       (unsigned long)(uintptr_t)fibers[i].waits);
+			at += (size_t)snprintf(waiting + at, sizeof waiting - at, "%sCPU %u in pc:%lx", at ? ", " : "",
+					       i, (unsigned long)(uintptr_t)fibers[i].waits);
 	trace_pause(false);
 	explore_fail("no progress, all wait: %s", waiting);
 }

@@ -13,8 +13,8 @@
  * environment is empty but for a few names, the stack begins at a round address, and this process allocates nothing
  * before it is copied.
  *
- * Failure. The first failure of a scenario is reported at once and stops that scenario; the others go on. Exit status: 0 all
- * passed, 1 something failed, 2 wrong arguments or no resources.
+ * Failure. The first failure of a scenario is reported at once and stops that scenario; the others go on. Exit status:
+ * 0 all passed, 1 something failed, 2 wrong arguments or no resources.
  */
 #include <alloca.h>
 #include <err.h>
@@ -34,7 +34,7 @@
 
 #define SCENARIOS_MAX 128
 #define JOBS_MAX 256
-#define CHUNK 256        /* runs of a task, at most */
+#define CHUNK 256 /* runs of a task, at most */
 #define PROGRESS_SECONDS 10
 #define STACK_ROUND 65536u
 
@@ -44,10 +44,10 @@ struct job {
 	uint64_t next, end;      /* seeds to go */
 	uint32_t part, variants; /* the next exhaustive task's; variants that are done */
 	uint64_t runs, schedules, steps, failures;
-	uint32_t stride;         /* of the schedules, one in so many was run */
-	unsigned same;           /* of REPLAYS */
+	uint32_t stride; /* of the schedules, one in so many was run */
+	unsigned same;   /* of REPLAYS */
 	double seconds;
-	uint64_t seed;           /* of the failure */
+	uint64_t seed; /* of the failure */
 };
 
 struct worker {
@@ -122,8 +122,8 @@ static void select_scenarios(void)
 			job[jobs_n++].s = s;
 		}
 	if (!jobs_n)
-		errx(2, "no scenario is called like SCENARIO=%s with CPUS=%u at most", options.scenario ? options.scenario : "",
-		     options.cpus);
+		errx(2, "no scenario is called like SCENARIO=%s with CPUS=%u at most",
+		     options.scenario ? options.scenario : "", options.cpus);
 	if (options.has_schedule && jobs_n > 1)
 		errx(2, "SCHEDULE is of one scenario; SCENARIO=%s means %u", options.scenario, jobs_n);
 	stop = shared(jobs_n);
@@ -164,12 +164,12 @@ static bool exhaustive_task(struct job *j, struct slot *slot)
 		return false;
 	slot->kind = TASK_EXHAUSTIVE;
 	slot->scenario = j->s;
-	slot->variant = options.variant != UINT32_MAX ? options.variant :
-							(uint32_t)((run_hash(j->s, options.seed) + j->variants) % n);
+	slot->variant = options.variant != UINT32_MAX ? options.variant
+						      : (uint32_t)((run_hash(j->s, options.seed) + j->variants) % n);
 	slot->part = j->part;
 	slot->parts = parts;
 	slot->bound = options.bound;
-	slot->plan = (struct plan){ .mode = MODE_LIST, .seed = options.seed, .random = run_hash(j->s, options.seed) };
+	slot->plan = (struct plan){.mode = MODE_LIST, .seed = options.seed, .random = run_hash(j->s, options.seed)};
 	if (++j->part == parts) {
 		j->part = 0;
 		j->variants++;
@@ -179,7 +179,7 @@ static bool exhaustive_task(struct job *j, struct slot *slot)
 
 static struct job *next_task(struct slot *slot)
 {
-	bool (*const kind[])(struct job *, struct slot *) = { random_task, exhaustive_task };
+	bool (*const kind[])(struct job *, struct slot *) = {random_task, exhaustive_task};
 
 	for (unsigned k = 0; k < 2; k++)
 		for (unsigned i = 0; i < jobs_n; i++) {
@@ -274,14 +274,15 @@ static void progress(void)
 		bad += job[i].failures > 0;
 	}
 	printf("%5.0f s: %llu of %llu runs, %llu schedules, %u scenario%s failed\n", now() - started,
-	       (unsigned long long)runs, (unsigned long long)all, (unsigned long long)schedules, bad, bad == 1 ? "" : "s");
+	       (unsigned long long)runs, (unsigned long long)all, (unsigned long long)schedules, bad,
+	       bad == 1 ? "" : "s");
 	last_progress = now();
 }
 
 /* Collects whoever has ended; waits at most a second. */
 static void wait_workers(const sigset_t *child)
 {
-	const struct timespec second = { .tv_sec = 1 };
+	const struct timespec second = {.tv_sec = 1};
 	int status;
 	pid_t pid;
 
@@ -320,15 +321,17 @@ static void work(void)
 
 static void print_json(FILE *f, const struct job *j)
 {
-	static const char *const engine[] = { "model", "tsan", "threads" };
+	static const char *const engine[] = {"model", "tsan", "threads"};
 
 	fprintf(f,
-		"{\"explore\":\"%s\",\"engine\":\"%s\",\"seed\":%llu,\"cpus\":%u,\"variants\":%u,\"runs\":%llu,\"schedules\":%llu,"
-		"\"bound\":%u,\"stride\":%u,\"steps\":%.1f,\"seconds\":%.3f,\"failed\":%s,\"failed_seed\":%llu,\"replays\":%u}\n",
+		"{\"explore\":\"%s\",\"engine\":\"%s\",\"seed\":%llu,\"cpus\":%u,\"variants\":%u,\"runs\":%llu,"
+		"\"schedules\":%llu,"
+		"\"bound\":%u,\"stride\":%u,\"steps\":%.1f,\"seconds\":%.3f,\"failed\":%s,\"failed_seed\":%llu,"
+		"\"replays\":%u}\n",
 		j->s->name, engine[options.engine], (unsigned long long)options.seed, j->s->cpus, variants_of(j->s),
-		(unsigned long long)j->runs, (unsigned long long)j->schedules, j->schedules ? options.bound : 0, j->stride,
-		j->runs + j->schedules ? (double)j->steps / (double)(j->runs + j->schedules) : 0.0, j->seconds,
-		j->failures ? "true" : "false", (unsigned long long)j->seed, j->same);
+		(unsigned long long)j->runs, (unsigned long long)j->schedules, j->schedules ? options.bound : 0,
+		j->stride, j->runs + j->schedules ? (double)j->steps / (double)(j->runs + j->schedules) : 0.0,
+		j->seconds, j->failures ? "true" : "false", (unsigned long long)j->seed, j->same);
 }
 
 /* The verdict, and which part of all schedules it is about. */
@@ -338,7 +341,8 @@ static void say_share(char *text, size_t size, const struct job *j)
 	int n = snprintf(text, size, "%s", j->failures ? "FAILED" : "passed");
 
 	if (j->schedules && variants < variants_of(j->s))
-		n += snprintf(text + n, size - (size_t)n, ", schedules of %u variant%s", variants, variants == 1 ? "" : "s");
+		n += snprintf(text + n, size - (size_t)n, ", schedules of %u variant%s", variants,
+			      variants == 1 ? "" : "s");
 	if (j->schedules && j->stride > 1)
 		snprintf(text + n, size - (size_t)n, ", 1 in %u schedules", j->stride);
 }
@@ -349,15 +353,16 @@ static int table(void)
 	unsigned bad = 0;
 	FILE *f;
 
-	printf("\n%-28s %4s %4s %9s %9s %7s %7s  %s\n", "scenario", "CPUs", "var.", "runs", "schedules", "steps", "s", "verdict");
+	printf("\n%-28s %4s %4s %9s %9s %7s %7s  %s\n", "scenario", "CPUs", "var.", "runs", "schedules", "steps", "s",
+	       "verdict");
 	for (unsigned i = 0; i < jobs_n; i++) {
 		const struct job *j = &job[i];
 		uint64_t all = j->runs + j->schedules;
 
 		say_share(name, sizeof name, j);
 		printf("%-28s %4u %4u %9llu %9llu %7.0f %7.1f  %s\n", j->s->name, j->s->cpus, variants_of(j->s),
-		       (unsigned long long)j->runs, (unsigned long long)j->schedules, all ? (double)j->steps / (double)all : 0,
-		       j->seconds, name);
+		       (unsigned long long)j->runs, (unsigned long long)j->schedules,
+		       all ? (double)j->steps / (double)all : 0, j->seconds, name);
 		bad += j->failures > 0;
 	}
 	printf("%u passed, %u failed, %.1f s\n", jobs_n - bad, bad, now() - started);
@@ -383,8 +388,10 @@ static int follow_schedule(void)
 	slot->count = 1;
 	slot->scenario = job[0].s;
 	slot->variant = options.variant == UINT32_MAX ? run_variant(slot->scenario, options.seed) : options.variant;
-	slot->plan = (struct plan){ .mode = MODE_LIST, .seed = options.seed, .random = run_hash(slot->scenario, options.seed),
-				    .deviations = options.deviations };
+	slot->plan = (struct plan){.mode = MODE_LIST,
+				   .seed = options.seed,
+				   .random = run_hash(slot->scenario, options.seed),
+				   .deviations = options.deviations};
 	memcpy(slot->list, options.schedule, sizeof slot->list);
 	report_task(slot, w->output, -1);
 	if (slot->failure.failed || slot->failure.in_setup) {

@@ -11,7 +11,7 @@
 
 #define RUNS_DEFAULT 10000
 
-struct options options = { .build = "build" };
+struct options options = {.build = "build"};
 
 static uint64_t number(const char *name, const char *text, uint64_t least, uint64_t most)
 {
@@ -41,7 +41,8 @@ static void schedule(const char *text)
 
 		if (options.deviations == DEVIATIONS_MAX)
 			errx(2, "SCHEDULE: more than %u deviations", DEVIATIONS_MAX);
-		if (sscanf(p, "%u:%u%n", &d->at, &d->answer, &used) != 2 || !used || (d > options.schedule && d->at <= d[-1].at))
+		if (sscanf(p, "%u:%u%n", &d->at, &d->answer, &used) != 2 || !used ||
+		    (d > options.schedule && d->at <= d[-1].at))
 			errx(2, "SCHEDULE=%.60s: wanted is NUMBER:ANSWER,... with rising numbers, or tame", text);
 		options.deviations++;
 		p += used;
@@ -99,7 +100,9 @@ static void set(const char *name, const char *value)
 	} else if (!strcmp(name, "BUILD")) {
 		options.build = value;
 	} else {
-		errx(2, "%s is not known: SEED, RUNS, DEPTH, EXHAUSTIVE, CPUS, SCENARIO, VARIANT, VARIANTS, SCHEDULES, SCHEDULE, ENGINE, TRACE, JOBS, BUILD",
+		errx(2,
+		     "%s is not known: SEED, RUNS, DEPTH, EXHAUSTIVE, CPUS, SCENARIO, VARIANT, VARIANTS, SCHEDULES, "
+		     "SCHEDULE, ENGINE, TRACE, JOBS, BUILD",
 		     name);
 	}
 }

@@ -16,9 +16,9 @@
 
 #include "engine.h"
 
-#define TAIL 40              /* lines of trace that are shown */
-#define HEAD 60              /* lines of what the run printed */
-#define SCHEDULE_SHOWN 200   /* deviations that fit a command line that people read */
+#define TAIL 40            /* lines of trace that are shown */
+#define HEAD 60            /* lines of what the run printed */
+#define SCHEDULE_SHOWN 200 /* deviations that fit a command line that people read */
 
 static const bool never;
 
@@ -61,7 +61,8 @@ static void print_command(const struct slot *s, const struct plan *p, uint32_t d
 
 static void trace_name(char *name, size_t size, const struct slot *s, const char *suffix)
 {
-	snprintf(name, size, "%s/explore/%s-%llu.%s", options.build, s->scenario->name, (unsigned long long)s->plan.seed, suffix);
+	snprintf(name, size, "%s/explore/%s-%llu.%s", options.build, s->scenario->name,
+		 (unsigned long long)s->plan.seed, suffix);
 }
 
 static void print_tail(FILE *f, unsigned lines)
@@ -92,8 +93,8 @@ void report_trace(struct slot *work, int output)
 	report_task(work, output, fd);
 	f = fopen(name, "w+");
 	if (f) {
-		fprintf(f, "# %s, variant %u, seed %llu\n# step, CPU, what, [where]\n", work->scenario->name, work->variant,
-			(unsigned long long)work->plan.seed);
+		fprintf(f, "# %s, variant %u, seed %llu\n# step, CPU, what, [where]\n", work->scenario->name,
+			work->variant, (unsigned long long)work->plan.seed);
 		lines = 2 + trace_render(fd, f);
 		printf("  trace: %s, %u lines; its end:\n", name, lines);
 		print_tail(f, lines);
@@ -176,7 +177,7 @@ static unsigned replays(struct slot *work, int work_output)
 
 static unsigned tell(const struct slot *slot, int output, struct slot *work, int work_output)
 {
-	static const char *const mode[] = { "tame", "random walk", "PCT", "schedule" };
+	static const char *const mode[] = {"tame", "random walk", "PCT", "schedule"};
 	const struct failure *f = &slot->failure;
 	unsigned same = 0;
 
@@ -191,7 +192,8 @@ static unsigned tell(const struct slot *slot, int output, struct slot *work, int
 		same = replays(work, work_output);
 		printf("  replays %u/%u\n", same, REPLAYS);
 		if (reduced(work, slot, work_output) && work->plan.deviations <= SCHEDULE_SHOWN) {
-			printf("  reduced to %u deviation%s: ", work->plan.deviations, work->plan.deviations == 1 ? "" : "s");
+			printf("  reduced to %u deviation%s: ", work->plan.deviations,
+			       work->plan.deviations == 1 ? "" : "s");
 			print_command(slot, &work->plan, work->plan.deviations);
 		} else {
 			set_work(work, slot, f, slot->deviation);

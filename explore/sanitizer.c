@@ -10,7 +10,8 @@
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
 {
-	return "halt_on_error=1:exitcode=66:history_size=5:atexit_sleep_ms=0:report_signal_unsafe=0:handle_segv=0:handle_abort=0";
+	return "halt_on_error=1:exitcode=66:history_size=5:atexit_sleep_ms=0:report_signal_unsafe=0:handle_segv=0:"
+	       "handle_abort=0";
 }
 
 bool sanitizer_here(void) { return true; }
@@ -27,7 +28,7 @@ void memory_end(void) {}
 void memory_step(uint32_t cpu) { (void)cpu; }
 void memory_idle(void) {}
 void memory_drain(uint32_t cpu) { (void)cpu; }
-uint64_t memory_stamp(uint32_t cpu) 
+uint64_t memory_stamp(uint32_t cpu)
 {
 	(void)cpu;
 	return 0;
@@ -38,7 +39,4 @@ bool memory_before(uint32_t by, uint64_t stamp, uint32_t cpu)
 	return true;
 }
 void memory_walked(uint32_t cpu, const void *p, uint64_t value) { (void)cpu, (void)p, (void)value; }
-void memory_user_access(uint32_t cpu, const void *p, size_t n, bool write)
-{
-	(void)cpu, (void)p, (void)n, (void)write;
-}
+void memory_user_access(uint32_t cpu, const void *p, size_t n, bool write) { (void)cpu, (void)p, (void)n, (void)write; }

@@ -14,7 +14,7 @@ static struct host_machine *machine(void) { return t.m; }
 
 static void setup(uint32_t variant)
 {
-	const struct host_config config = { .ncpus = 2, .ram = 1 << 20, .seed = TEST_SEED };
+	const struct host_config config = {.ncpus = 2, .ram = 1 << 20, .seed = TEST_SEED};
 
 	(void)variant;
 	test_machine_init(&t, &config);
@@ -102,13 +102,14 @@ static void crash_run(uint32_t cpu)
 static void nothing(void) {}
 
 const struct scenario scenario_planted[] = {
-	{ "planted-lost-update", "a counter loaded and stored", 2, 1, true, setup, machine, lost_update_run, lost_update_judge },
-	{ "planted-store-buffer", "release where seq_cst is needed", 2, 1, true, setup, machine, store_buffer_run,
-	  store_buffer_judge },
-	{ "planted-message", "relaxed where release is needed", 2, 1, true, setup, machine, message_run, message_judge },
-	{ "planted-no-lock", "a lock that is not taken", 2, 1, true, setup, machine, no_lock_run, lost_update_judge },
-	{ "planted-deadlock", "two locks in two orders", 2, 1, true, setup, machine, deadlock_run, nothing },
-	{ "planted-race", "a plain variable written by two", 2, 1, true, setup, machine, race_run, race_judge },
-	{ "planted-crash", "a wild pointer in one of two orders", 2, 1, true, setup, machine, crash_run, nothing },
+	{"planted-lost-update", "a counter loaded and stored", 2, 1, true, setup, machine, lost_update_run,
+	 lost_update_judge},
+	{"planted-store-buffer", "release where seq_cst is needed", 2, 1, true, setup, machine, store_buffer_run,
+	 store_buffer_judge},
+	{"planted-message", "relaxed where release is needed", 2, 1, true, setup, machine, message_run, message_judge},
+	{"planted-no-lock", "a lock that is not taken", 2, 1, true, setup, machine, no_lock_run, lost_update_judge},
+	{"planted-deadlock", "two locks in two orders", 2, 1, true, setup, machine, deadlock_run, nothing},
+	{"planted-race", "a plain variable written by two", 2, 1, true, setup, machine, race_run, race_judge},
+	{"planted-crash", "a wild pointer in one of two orders", 2, 1, true, setup, machine, crash_run, nothing},
 };
 const unsigned scenario_planted_count = ARRAY_SIZE(scenario_planted);

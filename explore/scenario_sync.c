@@ -22,7 +22,8 @@ static uint64_t now(void *context)
 
 static void setup_machine(void)
 {
-	const struct host_config config = { .ncpus = EXPLORE_CPUS, .ram = 1 << 20, .seed = TEST_SEED, .ops = { .now = now } };
+	const struct host_config config = {
+		.ncpus = EXPLORE_CPUS, .ram = 1 << 20, .seed = TEST_SEED, .ops = {.now = now}};
 
 	test_machine_init(&t, &config);
 }
@@ -183,7 +184,8 @@ static void epoch_run(uint32_t cpu)
 		if (cpu == 0) {
 			struct object *old = &object[i];
 
-			/* seq_cst: the unlink, before the retirement reads the epoch; release: pairs with the readers' acquire */
+			/* seq_cst: the unlink, before the retirement reads the epoch; release: pairs with the readers'
+			 * acquire */
 			atomic_store_seq_cst(&head, &object[i + 1]);
 			epoch_retire(&epoch, &old->item, object_free);
 			epoch_poll(&epoch);
@@ -211,12 +213,13 @@ static void epoch_judge(void)
 }
 
 const struct scenario scenario_sync[] = {
-	{ "sync-spinlock", "a plain pair under a spinlock, by lock and trylock", 3, 1, true, spin_setup, machine, spin_run,
-	  three_judge },
-	{ "sync-rwlock", "two writers and a reader of a plain pair", 3, 1, true, rw_setup, machine, rw_run, two_judge },
-	{ "sync-mutex", "a plain pair under a mutex, with waiters", 3, 1, true, mutex_setup, machine, mutex_run, three_judge },
-	{ "sync-seqcount", "one writer, two readers of a pair", 3, 1, true, seq_setup, machine, seq_run, nothing },
-	{ "sync-epoch", "an object replaced, retired and freed under its readers", 3, 1, true, epoch_setup, machine, epoch_run,
-	  epoch_judge },
+	{"sync-spinlock", "a plain pair under a spinlock, by lock and trylock", 3, 1, true, spin_setup, machine,
+	 spin_run, three_judge},
+	{"sync-rwlock", "two writers and a reader of a plain pair", 3, 1, true, rw_setup, machine, rw_run, two_judge},
+	{"sync-mutex", "a plain pair under a mutex, with waiters", 3, 1, true, mutex_setup, machine, mutex_run,
+	 three_judge},
+	{"sync-seqcount", "one writer, two readers of a pair", 3, 1, true, seq_setup, machine, seq_run, nothing},
+	{"sync-epoch", "an object replaced, retired and freed under its readers", 3, 1, true, epoch_setup, machine,
+	 epoch_run, epoch_judge},
 };
 const unsigned scenario_sync_count = ARRAY_SIZE(scenario_sync);

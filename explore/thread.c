@@ -67,7 +67,7 @@ void thread_run(const struct scenario *s, uint64_t seed)
 	if (pthread_barrier_init(&arrived, NULL, s->cpus))
 		errx(2, "no barrier");
 	for (uint32_t i = 0; i < s->cpus; i++)
-		member[i] = (struct member){ .scenario = s, .cpu = i, .seed = seed };
+		member[i] = (struct member){.scenario = s, .cpu = i, .seed = seed};
 	for (uint32_t i = 1; i < s->cpus; i++)
 		if (pthread_create(&member[i].thread, NULL, member_main, &member[i]))
 			errx(2, "no thread for a vCPU");

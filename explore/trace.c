@@ -70,7 +70,7 @@ static void want(struct symbols *t, unsigned long pc)
 		if (!t->s)
 			exit(2);
 	}
-	t->s[t->n++] = (struct symbol){ .pc = pc };
+	t->s[t->n++] = (struct symbol){.pc = pc};
 }
 
 static int by_pc(const void *a, const void *b)
@@ -94,7 +94,7 @@ static void unique(struct symbols *t)
 
 static const char *symbol_of(const struct symbols *t, unsigned long pc)
 {
-	const struct symbol key = { .pc = pc };
+	const struct symbol key = {.pc = pc};
 	const struct symbol *s = t->n ? bsearch(&key, t->s, t->n, sizeof *t->s, by_pc) : NULL;
 
 	return s && s->text ? s->text : "?";
@@ -178,9 +178,9 @@ static void discard(struct symbols *t)
 /* Frames of a stack that are the explorer's own or outside the program. */
 static bool lab_frame(const char *symbol)
 {
-	static const char *const lab[] = { " worker.c:", " main.c:", " report.c:", " fiber.c:", " thread.c:",
-					   " race.c:", " memory.c:", " memory_buffer.c:", " memory_tsan.c:", " host_print.c:",
-					   "_start" };
+	static const char *const lab[] = {
+		" worker.c:", " main.c:",          " report.c:",      " fiber.c:",      " thread.c:", " race.c:",
+		" memory.c:", " memory_buffer.c:", " memory_tsan.c:", " host_print.c:", "_start"};
 
 	for (unsigned i = 0; i < sizeof lab / sizeof *lab; i++)
 		if (strstr(symbol, lab[i]))
@@ -210,7 +210,7 @@ static void put(const struct symbols *t, FILE *out, const char *text, size_t n)
 
 void trace_symbols(FILE *out, const char *text)
 {
-	struct symbols t = { 0 };
+	struct symbols t = {0};
 
 	want_all(&t, text);
 	resolve(&t);
@@ -233,7 +233,7 @@ static bool parse(const char *line, unsigned long long *step, int *cpu, unsigned
 
 unsigned trace_render(int fd, FILE *out)
 {
-	struct symbols t = { 0 };
+	struct symbols t = {0};
 	FILE *in = fdopen(dup(fd), "r");
 	unsigned long long step;
 	char line[TRACE_LINE + 1];

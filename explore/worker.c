@@ -4,28 +4,31 @@
  *
  * Purpose. Each run starts from exactly the same state, whatever the runs before it did to it or to themselves.
  *
- * Structure. A worker is a process that does one task (a scenario, a variant, some seeds). It runs setup, and then forks for each
- * run; memory is copied on write, so a run pays for the pages that it touches. Run, worker and parent share a struct slot.
+ * Structure. A worker is a process that does one task (a scenario, a variant, some seeds). It runs setup, and then
+ * forks for each run; memory is copied on write, so a run pays for the pages that it touches. Run, worker and parent
+ * share a struct slot.
  *
  *   parent --fork--> worker: setup, tame run --fork--> run: CPUs, judge, _exit
  *                                            --fork--> run: ...
  *
- * Every schedule. The tame run's questions are numbered; a schedule is a list of numbers with other answers. A depth-first
- * walk runs a list, looks which questions were asked behind its last number, and appends each other answer to each of
- * them in turn, until bound many stand there. Nothing is remembered but the path. Who starts is free: it does not count. All
- * lists up to the bound are run once each, since a list names the answers that differ and replays the rest.
+ * Every schedule. The tame run's questions are numbered; a schedule is a list of numbers with other answers. A
+ * depth-first walk runs a list, looks which questions were asked behind its last number, and appends each other answer
+ * to each of them in turn, until bound many stand there. Nothing is remembered but the path. Who starts is free: it
+ * does not count. All lists up to the bound are run once each, since a list names the answers that differ and replays
+ * the rest.
  *
  *   ()  ->  (3:1)  ->  (3:1, 7:1) (3:1, 9:2) ...
  *       ->  (4:1)  ->  ...
  *
- * Parts. The walk is shared out by counting first deviations that cost: part i takes each parts-th. Where there are more
- * than SCHEDULES, only every so many-th is taken, beginning with one that the seed picks.
+ * Parts. The walk is shared out by counting first deviations that cost: part i takes each parts-th. Where there are
+ * more than SCHEDULES, only every so many-th is taken, beginning with one that the seed picks.
  *
- * Reduction. A failing random run is written as the list of its answers that are not 0. Blocks of the list are left out, half of
- * it first and single ones last, from the back, since what is left out moves the numbers behind it; what still fails the same way stays.
+ * Reduction. A failing random run is written as the list of its answers that are not 0. Blocks of the list are left
+ * out, half of it first and single ones last, from the back, since what is left out moves the numbers behind it; what
+ * still fails the same way stays.
  *
- * Failure. A run fails when it ends in any other way than by _exit(0) behind judge: by explore_fail, a panic, a signal, the
- * sanitizer's exit. What it printed tells why. A worker that dies itself failed in setup.
+ * Failure. A run fails when it ends in any other way than by _exit(0) behind judge: by explore_fail, a panic, a signal,
+ * the sanitizer's exit. What it printed tells why. A worker that dies itself failed in setup.
  *
  * Source: A. Zeller, R. Hildebrandt, Simplifying and isolating failure-inducing input (IEEE TSE 2002).
  */
@@ -44,7 +47,7 @@
 #include "engine.h"
 
 #define EXIT_FAILED 9
-#define RUN_SECONDS 10   /* of CPU time */
+#define RUN_SECONDS 10 /* of CPU time */
 #define RUN_SECONDS_WALL 60
 #define SETUP_SECONDS 60
 #define VARIANT_BLOCK 16 /* neighbouring seeds have one variant, so that setup is worth it */
@@ -117,10 +120,10 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
 static void catch_signals(void)
 {
-	static const int caught[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGVTALRM, SIGALRM };
+	static const int caught[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGVTALRM, SIGALRM};
 	static char stack[65536];
-	const stack_t other = { .ss_sp = stack, .ss_size = sizeof stack };
-	struct sigaction a = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	const stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
+	struct sigaction a = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
 	sigaltstack(&other, NULL);
 	for (unsigned i = 0; i < sizeof caught / sizeof *caught; i++)
@@ -131,7 +134,7 @@ static void __attribute__((noreturn)) run(const struct plan *p, bool record, boo
 {
 	struct slot *slot = worker_slot;
 	const struct scenario *s = slot->scenario;
-	const struct itimerval limit = { .it_value = { .tv_sec = RUN_SECONDS } };
+	const struct itimerval limit = {.it_value = {.tv_sec = RUN_SECONDS}};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	catch_signals();
@@ -161,7 +164,7 @@ static void first_line(char *to, size_t size, const char *from)
 
 void worker_why(int output, char *to, size_t size)
 {
-	static const char *const word[] = { "panic: ", "SUMMARY: ", "WARNING: ThreadSanitizer", "FATAL: " };
+	static const char *const word[] = {"panic: ", "SUMMARY: ", "WARNING: ThreadSanitizer", "FATAL: "};
 	static char text[OUTPUT_MAX];
 	ssize_t n = pread(output, text, sizeof text - 1, 0);
 
@@ -185,7 +188,8 @@ static void describe(int status)
 	if (s->message[0])
 		return;
 	if (WIFSIGNALED(status))
-		snprintf(s->message, sizeof s->message, "ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(s->message, sizeof s->message, "ended by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
 	else
 		snprintf(s->message, sizeof s->message, "ended with status %d", WEXITSTATUS(status));
 }
@@ -259,8 +263,7 @@ struct plan run_plan(const struct scenario *s, uint64_t seed)
 {
 	uint64_t h = run_hash(s, seed);
 
-	return (struct plan){ .mode = h & 1 ? MODE_PCT : MODE_WALK, .seed = seed, .random = h,
-			      .depth = options.depth };
+	return (struct plan){.mode = h & 1 ? MODE_PCT : MODE_WALK, .seed = seed, .random = h, .depth = options.depth};
 }
 
 static void random_runs(struct slot *s)
@@ -281,8 +284,8 @@ static void random_runs(struct slot *s)
 struct search {
 	struct deviation list[DEVIATIONS_MAX];
 	uint32_t n, cost;
-	uint64_t firsts;   /* first deviations that cost, so far */
-	uint64_t turn;     /* of them, every turn-th is ours */
+	uint64_t firsts; /* first deviations that cost, so far */
+	uint64_t turn;   /* of them, every turn-th is ours */
 };
 static struct search search;
 
@@ -312,8 +315,11 @@ static void pick_stride(struct slot *s, uint64_t n)
 
 static bool descend(struct slot *s, uint32_t level, uint64_t from)
 {
-	struct plan p = { .mode = MODE_LIST, .seed = s->plan.seed, .random = s->plan.random, .list = search.list,
-				.deviations = search.n };
+	struct plan p = {.mode = MODE_LIST,
+			 .seed = s->plan.seed,
+			 .random = s->plan.random,
+			 .list = search.list,
+			 .deviations = search.n};
 	uint64_t asked_n;
 
 	if (*stop_flag)
@@ -339,7 +345,7 @@ static bool descend(struct slot *s, uint32_t level, uint64_t from)
 
 			if (cost && search.cost == 0 && !ours(s))
 				continue;
-			search.list[search.n++] = (struct deviation){ (uint32_t)i, a };
+			search.list[search.n++] = (struct deviation){(uint32_t)i, a};
 			search.cost += cost;
 			good = descend(s, level + 1, i + 1);
 			search.cost -= cost;
@@ -384,8 +390,8 @@ static void replay(struct slot *s, const char *message)
 /* Does the first n of list fail in that way? */
 static bool fails_alike(const struct slot *s, const struct deviation *list, uint32_t n, const char *message)
 {
-	const struct plan p = { .mode = MODE_LIST, .seed = s->plan.seed, .random = s->plan.random, .list = list,
-				.deviations = n };
+	const struct plan p = {
+		.mode = MODE_LIST, .seed = s->plan.seed, .random = s->plan.random, .list = list, .deviations = n};
 
 	return !passes(&p, false, false) && same_kind(worker_slot->message, message);
 }
@@ -401,7 +407,7 @@ static void reduce(struct slot *s, const char *message)
 		if (s->record[i].answer) {
 			if (n == DEVIATIONS_MAX)
 				return;
-			list[n++] = (struct deviation){ (uint32_t)i, s->record[i].answer };
+			list[n++] = (struct deviation){(uint32_t)i, s->record[i].answer};
 		}
 	if (!fails_alike(s, list, n, message))
 		return;
@@ -436,7 +442,7 @@ static void set_up(struct slot *s)
 /* How long a run is, for PCT. */
 static bool tame_run(struct slot *s)
 {
-	const struct plan p = { .mode = MODE_LIST, .random = run_hash(s->scenario, 0), .list = s->list };
+	const struct plan p = {.mode = MODE_LIST, .random = run_hash(s->scenario, 0), .list = s->list};
 	bool good = passes(&p, false, false);
 
 	s->tame_steps = s->run_steps;
@@ -463,17 +469,26 @@ void worker_main(struct slot *s, const bool *stop, int output, int trace)
 	s->runs = s->steps = s->choices = s->same = 0;
 	choice_end();
 	set_up(s);
-	if (!explore_parallel() && !tame_run(s) && s->kind != TASK_REPLAY && s->kind != TASK_TRACE && s->kind != TASK_REDUCE)
+	if (!explore_parallel() && !tame_run(s) && s->kind != TASK_REPLAY && s->kind != TASK_TRACE &&
+	    s->kind != TASK_REDUCE)
 		_exit(0);
 	s->runs = s->steps = s->choices = 0;
 	memset(&s->failure, 0, sizeof s->failure);
 	s->plan.steps = s->tame_steps;
 	s->plan.list = s->list;
 	switch (s->kind) {
-	case TASK_RANDOM: random_runs(s); break;
-	case TASK_EXHAUSTIVE: descend(s, 0, 0); break;
-	case TASK_REPLAY: replay(s, message); break;
-	case TASK_REDUCE: reduce(s, message); break;
+	case TASK_RANDOM:
+		random_runs(s);
+		break;
+	case TASK_EXHAUSTIVE:
+		descend(s, 0, 0);
+		break;
+	case TASK_REPLAY:
+		replay(s, message);
+		break;
+	case TASK_REDUCE:
+		reduce(s, message);
+		break;
 	case TASK_TRACE:
 		if (!passes(&s->plan, false, true))
 			note_failure(&s->plan);
