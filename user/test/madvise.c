@@ -11,6 +11,11 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#ifndef MADV_COLD
+#define MADV_COLD 20
+#define MADV_PAGEOUT 21
+#endif
+
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -167,6 +172,51 @@ enum { RACE_PAGES = 64, RACE_ROUNDS = 300, RACERS = 3 };
 static char *race;
 static volatile int race_over;
 
+/* What mlock keeps is not given up. Found by fuzzing. */
+static void locked(void)
+{
+	char *p = map(4);
+
+	memset(p, 1, 4 * PAGE);
+	CHECK_OK(mlock(p + PAGE, PAGE));
+	CHECK_ERR(EINVAL, madvise(p, 4 * PAGE, MADV_DONTNEED));
+	CHECK_EQ(0, p[0]); /* done up to there */
+	CHECK_EQ(1, p[PAGE]);
+	CHECK_EQ(1, p[2 * PAGE]);
+	CHECK_ERR(EINVAL, madvise(p + PAGE, PAGE, MADV_FREE));
+	CHECK_ERR(EINVAL, madvise(p + PAGE, PAGE, MADV_COLD));
+	CHECK_ERR(EINVAL, madvise(p + PAGE, PAGE, MADV_PAGEOUT));
+	CHECK_ERR(EBUSY, msync(p, 4 * PAGE, MS_ASYNC | MS_INVALIDATE));
+	CHECK_OK(msync(p, 4 * PAGE, MS_ASYNC));
+	CHECK_OK(munlock(p, 4 * PAGE));
+	CHECK_OK(madvise(p, 4 * PAGE, MADV_DONTNEED));
+	CHECK_EQ(0, p[PAGE]);
+	munmap(p, 4 * PAGE);
+}
+
+/* Two switches: whether fork copies, and whether the copy is empty. Found by fuzzing. */
+static void two_switches(void)
+{
+	char *p = map(3);
+	pid_t pid;
+
+	memset(p, 1, 3 * PAGE);
+	CHECK_OK(madvise(p, PAGE, MADV_DONTFORK));
+	CHECK_OK(madvise(p, 3 * PAGE, MADV_WIPEONFORK)); /* the first page stays behind all the same */
+	CHECK_OK(madvise(p + 2 * PAGE, PAGE, MADV_DONTFORK));
+	CHECK_OK(madvise(p + PAGE, 2 * PAGE, MADV_DOFORK)); /* both are wiped still */
+	pid = check_fork();
+	REQUIRE(pid >= 0);
+	if (pid == 0) {
+		CHECK_TRAP(SIGSEGV, SEGV_MAPERR, p, READ(p));
+		CHECK_EQ(0, p[PAGE]);
+		CHECK_EQ(0, p[2 * PAGE]);
+		_exit(check_end());
+	}
+	CHECK_CHILD(pid);
+	munmap(p, 3 * PAGE);
+}
+
 static void *racer(void *argument)
 {
 	size_t me = (size_t)argument;
@@ -211,6 +261,8 @@ int main(void)
 	wipe_on_fork();
 	dont_fork();
 	only_advice();
+	locked();
+	two_switches();
 	dontneed_race();
 	return check_end();
 }
