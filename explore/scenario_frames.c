@@ -17,7 +17,7 @@ static uint32_t how;
 
 /* --- frames --- */
 
-static pfn_t filler[512];
+static pfn_t filler[1536];
 static uint32_t fillers, spare, cpus_running;
 
 /* What each CPU did, for the judge: a frame that it may have had; a failure to explain. */
@@ -115,6 +115,48 @@ static void frames_judge(void)
 		frame_free(&m->frames, filler[--fillers], 0);
 	memory_check(m);
 }
+
+/* --- frames that move past a search: two are left, two CPUs want one each, and none may be told that there is none ---
+ */
+
+static ATOMIC(uint32_t) given;
+
+static void past_setup(uint32_t variant)
+{
+	how = variant;
+	m = memory_open(EXPLORE_CPUS, 5 << 20); /* caches of four, refilled by two */
+	CHECK(m->frames.cache_batch == 2);
+	while (frame_alloc(&m->frames, 9, 0, FRAME_WIRED, &filler[fillers]) == OK)
+		frame_split(&m->frames, filler[fillers++], 9);
+	while (frame_alloc(&m->frames, 0, 0, FRAME_WIRED, &filler[fillers]) == OK)
+		fillers++;
+	if (how == 0) { /* CPU 2's cache has one, CPU 1 holds the other */
+		become_cpu(m, 2);
+		frame_free(&m->frames, filler[--fillers], 0);
+		become_cpu(m, 0);
+	}
+}
+
+/* CPU 0 searches; CPU 1 gives what it holds; then CPU 2 takes one. */
+static void past_run(uint32_t cpu)
+{
+	pfn_t f;
+
+	if (cpu == 1) {
+		for (uint32_t i = 0; i < (how == 0 ? 1 : 2); i++)
+			frame_free(&m->frames, filler[fillers - 1 - i], 0);
+		atomic_store_release(&given, 1u); /* pairs with the load below */
+		return;
+	}
+	while (cpu == 2 && !atomic_load_acquire(&given))
+		cpu_relax();
+	while (cpu == 0 && how == 1 && !atomic_load_acquire(&given))
+		cpu_relax();
+	CHECK(frame_alloc(&m->frames, 0, 0, FRAME_WIRED, &f) == OK);
+	deed[cpu][0].from = f.fn;
+}
+
+static void past_judge(void) { CHECK(deed[0][0].from && deed[2][0].from && deed[0][0].from != deed[2][0].from); }
 
 /* --- zones --- */
 
@@ -295,6 +337,8 @@ const struct scenario scenario_frames[] = {
 	{"frames-two", "one frame a CPU and CPUs' worth of them, one less, or drained by another", 2, 3, true,
 	 frames_setup_2, machine, frames_run, frames_judge},
 	{"frames-three", "the same with three CPUs", 3, 3, true, frames_setup_3, machine, frames_run, frames_judge},
+	{"frames-past", "a frame moves from before a search to behind it", 3, 2, true, past_setup, machine, past_run,
+	 past_judge},
 	{"zone-two", "magazines and depot; with a drain; freed by another CPU; with no frames left", 2, 4, true,
 	 zone_setup, machine, zone_run, zone_judge},
 	{"zone-three", "the same with three CPUs", 3, 4, true, zone_setup, machine, zone_run, zone_judge},
