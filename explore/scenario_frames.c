@@ -267,6 +267,7 @@ struct stable {
 	ATOMIC(uint64_t) type; /* by the constructor, for ever */
 	uint64_t other;
 };
+#define STABLE_SIZE 4000u /* one a slab */
 #define STABLE_TYPE UINT64_C(0x5374726174613a29)
 
 static ATOMIC(struct stable *) current;
@@ -282,7 +283,7 @@ static void stable_setup(uint32_t variant)
 {
 	(void)variant;
 	m = memory_open(EXPLORE_CPUS, 2 << 20);
-	zone = zone_create(&m->zones, "stable", OBJECT_SIZE, 0, stable_make, NULL, ZONE_TYPE_STABLE);
+	zone = zone_create(&m->zones, "stable", STABLE_SIZE, 0, stable_make, NULL, ZONE_TYPE_STABLE);
 	CHECK(zone);
 	CHECK(frame_audit(&m->frames, &m->before));
 	atomic_store_relaxed(&current, zone_alloc(zone)); /* nobody else runs */
