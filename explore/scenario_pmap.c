@@ -38,6 +38,7 @@ struct plan {
 	step *part[EXPLORE_CPUS][STEPS];
 	uint32_t cpus;
 	bool asids;
+	bool frames; /* old_mapped */
 };
 
 static struct world w;
@@ -282,6 +283,7 @@ static void write_anon_2(struct cpu *c) { add(c, ANON, 2); }
 static void write_object(struct cpu *c) { add(c, OBJECT, 1); }
 static void fault_object(struct cpu *c) { world_fault(c, space(c), OBJECT, 1, PROT_R); }
 static void fault_object_2(struct cpu *c) { world_fault(c, space(c), OBJECT, 2, PROT_R); }
+static void fault_anon(struct cpu *c) { world_fault(c, space(c), ANON, 1, PROT_R); }
 static void unmap_anon(struct cpu *c) { world_unmap(c, space(c), ANON, true); }
 static void unmap_object(struct cpu *c) { world_unmap(c, space(c), OBJECT, true); }
 static void discard(struct cpu *c) { world_discard(c, space(c), ANON, 0, 2); }
@@ -295,6 +297,7 @@ static void protect_window(struct cpu *c) { world_protect(c, space(c), ANON, 0);
 static void withdraw(struct cpu *c) { world_withdraw(c, 1); }
 static void withdraw_2(struct cpu *c) { world_withdraw(c, 2); }
 static void ask(struct cpu *c) { world_ask(c, 1); }
+static void ask_clear(struct cpu *c) { world_ask_clear(c, 1); }
 static void leave(struct cpu *c) { world_live_and_exit(c, 1, 1); }
 static void leave_two(struct cpu *c) { world_live_and_exit(c, 1, 2); }
 static void touch_other(struct cpu *c) { world_touch(c, &c->w->space[1], OBJECT, 1); }
@@ -371,6 +374,53 @@ static void exec_push(struct cpu *c)
 	pmap_leaf_unlock(&leaf);
 	epoch_leave(&c->w->m.epoch);
 	test_unlock(&win->range);
+}
+
+/* CPU 0 owns a frame of chunks: pages 1 and 3 of the object are mapped in both spaces, page 2 in space 1 only. */
+static void chunks_owned(struct cpu *c)
+{
+	struct space *s = c->w->space;
+
+	if (c != cpus)
+		return;
+	for (unsigned i = 1; i <= 3; i++) {
+		world_touch(c, &s[1], OBJECT, i);
+		if (i != 2)
+			world_touch(c, &s[0], OBJECT, i);
+	}
+}
+
+/* Another space's page 1: its chunk is free again. */
+static void unmap_other(struct cpu *c)
+{
+	struct pmap *p = &c->w->space[1].p;
+
+	pm_remove(&c->w->m, p, world_va(OBJECT, 1), world_va(OBJECT, 1) + PAGE_SIZE, true);
+}
+
+/* --- an address that gets another frame while its old one is withdrawn --- */
+
+static pfn_t old_frame, new_frame;
+
+static void old_mapped(struct cpu *c)
+{
+	if (c != cpus)
+		return;
+	old_frame = pm_alloc(&w.m);
+	new_frame = pm_alloc(&w.m);
+	CHECK(pm_enter(&w.m, &spare[0].p, TAGGED, old_frame, PROT_R, 0) == OK);
+	pmap_activate(&spare[0].p);
+}
+
+static void evict_old(struct cpu *c) { pmap_page_remove_all(c->w->m.ps, old_frame); }
+static void map_new(struct cpu *c)
+{
+	struct pmap_pte pte;
+
+	pm_remove(&c->w->m, &spare[0].p, TAGGED, TAGGED + PAGE_SIZE, true);
+	CHECK(pm_enter(&c->w->m, &spare[0].p, TAGGED, new_frame, PROT_R, 0) == OK);
+	pte = pmap_extract(&spare[0].p, vaddr(TAGGED));
+	CHECK(pte.state == PMAP_VALID && pte.frame.fn == new_frame.fn);
 }
 
 /* --- a space that several CPUs use, and the last one takes down --- */
@@ -472,7 +522,7 @@ static void any(struct cpu *c)
 		touch_anon, touch_object, touch_object_2, write_anon, write_anon_2, write_object, unmap_anon, unmap_object,
 		discard, copy, protect_anon, protect_window, withdraw, withdraw_2, ask, leave, leave_two, touch_other, poll,
 		unmap_page, unmap_two,
-		unmap_down, discard_two, write_anon_3,
+		unmap_down, discard_two, write_anon_3, ask_clear,
 	};
 
 	all[explore_choose(CHOOSE_SCENARIO, ARRAY_SIZE(all))](c);
@@ -494,6 +544,8 @@ static void begin(const struct plan *p, uint32_t variant)
 	world_begin(&w, &config);
 	if (p->asids)
 		spares_begin();
+	if (p->frames)
+		pmap_init(w.m.ps, &spare[0].p, pm_alloc_table(&w.m));
 	common_begin();
 	for (uint32_t i = 0; i < p->cpus; i++) {
 		host_become(machine(), i);
@@ -526,6 +578,13 @@ static void judge(void)
 	host_become(machine(), 0);
 	if (plan->asids)
 		spares_end();
+	if (plan->frames) {
+		pmap_check(&spare[0].p);
+		CHECK(pmap_page_mappings(w.m.ps, new_frame) == 1);
+		pm_exit(&w.m, &spare[0].p);
+		pm_free(&w.m, old_frame);
+		pm_free(&w.m, new_frame);
+	}
 	if (atomic_load_relaxed(&users) == plan->cpus)
 		pm_exit(&w.m, &common.p);
 	world_end(&w);
@@ -547,6 +606,7 @@ PLAN(write_discard, .cpus = 2, .prepare = clean, .part = { { write_anon }, { dis
 PLAN(write_withdraw, .cpus = 2, .prepare = clean, .part = { { write_object }, { withdraw } })
 PLAN(write_ask, .cpus = 2, .prepare = clean, .part = { { write_object }, { ask } })
 PLAN(write_copy, .cpus = 2, .prepare = warm, .part = { { write_anon }, { copy } })
+PLAN(write_again, .cpus = 2, .prepare = clean, .part = { { write_anon }, { fault_anon } })
 PLAN(write_protect, .cpus = 2, .prepare = clean_10, .part = { { write_anon_10 }, { protect_anon } })
 PLAN(switch_unmap, .cpus = 2, .prepare = numbers, .asids = true, .part = { { use_14, use_15 }, { remap_1, use_1 } })
 PLAN(asid_renew, .cpus = 2, .prepare = rolled, .asids = true, .part = { { use_0 }, { remap_0 } })
@@ -554,6 +614,9 @@ PLAN(asid_leave, .cpus = 2, .prepare = full, .asids = true, .part = { { use_15, 
 PLAN(asid_owed, .cpus = 2, .prepare = full, .asids = true, .part = { { use_15, use_0 }, { use_0, use_1 } })
 PLAN(asid_again, .cpus = 2, .prepare = full_again, .asids = true, .part = { { use_13, use_2 }, { look_1, look_1, use_3 } })
 PLAN(asid_first, .cpus = 2, .prepare = numbers, .asids = true, .part = { { use_14 }, { remap_14 } })
+PLAN(write_clear, .cpus = 2, .prepare = warm, .part = { { write_object, write_object }, { ask_clear, ask } })
+PLAN(other_frame, .cpus = 2, .prepare = old_mapped, .frames = true, .part = { { evict_old }, { map_new } })
+PLAN(chunk_reuse, .cpus = 2, .prepare = chunks_owned, .part = { { fault_object_2 }, { unmap_other } })
 PLAN(owed, .cpus = 2, .prepare = shared, .part = { { unmap_page }, { withdraw } })
 
 PLAN(table_walk, .cpus = 3, .prepare = warm_more,
@@ -600,7 +663,11 @@ const struct scenario scenario_pmap[] = {
 	SMALL("pmap-write-discard", "the first write of a clean page against a discard", write_discard),
 	SMALL("pmap-write-withdraw", "the first write of a clean page against the frame's withdrawal", write_withdraw),
 	SMALL("pmap-write-ask", "the first write of a clean page against the question for it", write_ask),
+	SMALL("pmap-write-clear", "writes while the page is made clean", write_clear),
+	SMALL("pmap-chunk-reuse", "a chunk of a reverse map is freed by one CPU and taken by its owner", chunk_reuse),
+	SMALL("pmap-other-frame", "a frame is withdrawn while another takes its place", other_frame),
 	SMALL("pmap-write-copy", "writes against copy-on-write", write_copy),
+	SMALL("pmap-write-again", "the first write of a clean page against a fault that finds it mapped", write_again),
 	SMALL("pmap-write-protect", "the first write of a clean page against mprotect", write_protect),
 	SMALL("pmap-switch-unmap", "a switch that takes the last ASID and a rollover, against an unmap", switch_unmap),
 	SMALL("pmap-asid-renew", "a new ASID after a rollover, against an unmap", asid_renew),

@@ -87,6 +87,7 @@ static pfn_t alloc(struct pmap_machine *pm, enum host_frame kind)
 	frames_unlock(pm);
 	CHECK(atomic_load_relaxed(&page_of(pm, f)->used) == HOST_FRAME_FREE);
 	atomic_store_relaxed(&page_of(pm, f)->used, (uint32_t)kind);
+	atomic_store_relaxed(&page_of(pm, f)->clean, UINT64_C(0));
 	pmap_page_reset(pm->ps, f);
 	machine_zero_frame(pfn_to_paddr(f));
 	return f;

@@ -33,6 +33,7 @@ struct test_page {
 	struct pmap_machine *home;
 	ATOMIC(uint32_t) used; /* enum host_frame: HOST_FRAME_FREE, TABLE or DATA */
 	uint32_t pad;
+	ATOMIC(uint64_t) clean; /* pmap_world.c: its second word when the question for writes was last cleared */
 };
 
 struct pmap_machine {

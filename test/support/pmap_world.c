@@ -34,13 +34,21 @@ static void word_set(pfn_t f, unsigned i, uint64_t v)
 	__atomic_store_n(&w[i], v, __ATOMIC_RELAXED);
 }
 
+static struct test_page *page_of(struct world *w, pfn_t f) { return &w->m.pages[f.fn - w->m.first.fn]; }
+
+/* Written since the last world_ask_clear. */
+static bool was_added_to(struct world *w, pfn_t f)
+{
+	return word_get(f, 1) != atomic_load_relaxed(&page_of(w, f)->clean);
+}
+
 /* Nobody can reach the frame any more: counts what was written to it, and frees it. */
 static void retire(struct world *w, pfn_t f)
 {
 	uint64_t n = word_get(f, 1);
 
 	CHECK(pmap_page_mappings(w->m.ps, f) == 0);
-	CHECK(n == 0 || pmap_page_modified(w->m.ps, f, true));
+	CHECK(!was_added_to(w, f) || pmap_page_modified(w->m.ps, f, true));
 	atomic_add_relaxed(&w->retired, n);
 	pm_free(&w->m, f);
 }
@@ -91,6 +99,8 @@ void world_fault(struct cpu *c, struct space *s, unsigned window, unsigned page,
 		if (e == OK) {
 			e = pmap_leaf_set(&leaf, vaddr(va), pfn(look.want), PROT_R | PROT_W,
 					  access == PROT_W ? PMAP_WRITTEN : 0, &c->stock, &check);
+			/* no limit of the table above is left over it */
+			CHECK(e != OK || pmap_leaf_get(&leaf, vaddr(va)).prot & PROT_W);
 			pmap_leaf_unlock(&leaf);
 		}
 		CHECK(e == OK || e == ERR_STALE || e == ERR_BUSY || e == ERR_EXISTS);
@@ -233,7 +243,7 @@ void world_copy(struct cpu *c, struct space *s, unsigned window, unsigned page)
 	spin_unlock(&win->node);
 	epoch_leave(&w->m.epoch);
 	if (used)
-		word_set(pte.frame, 1, 0); /* counted in the copy */
+		word_set(pte.frame, 1, 0), atomic_store_relaxed(&page_of(w, pte.frame)->clean, UINT64_C(0)); /* counted in the copy */
 	if (used)
 		retire(w, pte.frame);
 	else
@@ -292,7 +302,19 @@ void world_ask(struct cpu *c, unsigned page)
 	test_lock(&w->object_lock);
 	f = pfn(atomic_load_relaxed(&w->object[page].fn));
 	(void)pmap_page_referenced(w->m.ps, f, true);
-	CHECK(word_get(f, 1) == 0 || pmap_page_modified(w->m.ps, f, false));
+	CHECK(!was_added_to(w, f) || pmap_page_modified(w->m.ps, f, false));
+	test_unlock(&w->object_lock);
+}
+
+void world_ask_clear(struct cpu *c, unsigned page)
+{
+	struct world *w = c->w;
+	pfn_t f;
+
+	test_lock(&w->object_lock);
+	f = pfn(atomic_load_relaxed(&w->object[page].fn));
+	(void)pmap_page_modified(w->m.ps, f, true);
+	atomic_store_relaxed(&page_of(w, f)->clean, word_get(f, 1));
 	test_unlock(&w->object_lock);
 }
 
@@ -384,7 +406,7 @@ void world_clear(struct world *w, bool check)
 		pfn_t f = pfn(atomic_load_relaxed(&w->object[i].fn));
 
 		CHECK(pmap_page_mappings(w->m.ps, f) == 0);
-		CHECK(word_get(f, 1) == 0 || pmap_page_modified(w->m.ps, f, false));
+		CHECK(!was_added_to(w, f) || pmap_page_modified(w->m.ps, f, false));
 		kept += word_get(f, 1);
 	}
 	CHECK(atomic_load_relaxed(&w->retired) + kept == atomic_load_relaxed(&w->added));

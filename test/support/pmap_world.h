@@ -96,6 +96,8 @@ void world_protect(struct cpu *c, struct space *s, unsigned window, unsigned fir
 void world_withdraw(struct cpu *c, unsigned page);
 /* Questions by frame while its mappings come and go. */
 void world_ask(struct cpu *c, unsigned page);
+/* The question whether it was written, and makes it clean: what is written from now on must be seen by the next. */
+void world_ask_clear(struct cpu *c, unsigned page);
 /* A short-lived address space that maps n pages of the object from first on. */
 void world_live_and_exit(struct cpu *c, unsigned first, unsigned n);
 
