@@ -10,7 +10,7 @@
  *
  * What is exact, and what is not.
  *  1. The map changes at one moment for all pages of a call: STEP_MAP, UNMAP, PROTECT, INHERIT. So does a fork, for all
- *     of the space, content and map alike; and a move.
+ *     of the space, content and map alike; and a move, what it replaces included.
  *  2. From that moment an access may be refused by the new map; until the page's flush one through a translation that is
  *     there already may still succeed by the old rights on the old content (old_prot): page by page, since so is the
  *     flush. A call has returned only after all its flushes.
@@ -321,8 +321,7 @@ static bool step_move(struct model_page *space, const struct history_step *s)
 
 	if (s->result == ERR_FAULT)
 		return mapped_pages(from, r.count) < r.count;
-	if (s->result != OK || any_busy(space, MODEL_PAGES) || mapped_pages(from, r.count) < r.count ||
-	    mapped_pages(to, r.count))
+	if (s->result != OK || any_busy(space, MODEL_PAGES) || mapped_pages(from, r.count) < r.count)
 		return false;
 	memcpy(to, from, r.count * sizeof *to);
 	memset(from, 0, r.count * sizeof *from);

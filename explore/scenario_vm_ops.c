@@ -267,12 +267,6 @@ enum error op_move(unsigned space, unsigned page, unsigned count, unsigned to)
 	struct history_step *s;
 
 	known("move", e, BIT(ERR_FAULT));
-	/* What was at the destination goes first, and stays gone when the rest fails. */
-	op->ordered = true;
-	s = note(op, STEP_UNMAP, space, to, OK);
-	s->value = model_pack(how);
-	s->optional = e != OK;
-	note_pages(op, STEP_FLUSH, space, to, count, OK, e != OK);
 	if (e != ERR_NOMEM) {
 		s = note(op, STEP_MOVE, space, page, e);
 		s->argument = (uint8_t)to;
