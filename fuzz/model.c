@@ -285,6 +285,9 @@ void verify_page(struct space *s, uint64_t va, struct page *p)
 			  p->prot, p->shared ? " shared" : "");
 	if (s->shared_quiet && p->mapped && changing(s, p))
 		return;
+	/* What must not be written, is not. */
+	if (!(p->prot & W) && choose(s, 3) == 0 && s->m->store(s, va, new_value(s)) == ACCESS_OK)
+		fuzz_fail(s, "a store to %#lx goes through", (unsigned long)va);
 	a = logged_load(s, va, &value);
 	if (!(allowed >> a & 1))
 		fuzz_fail(s, "load of %#lx ends in %u; allowed are %#x", (unsigned long)va, a, allowed);

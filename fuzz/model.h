@@ -6,7 +6,10 @@
  *
  *   model.c   what every page of a space is; what fork makes of it; verifying
  *   calls.c   one random call: arguments, what Linux's manual pages allow as its result, its effect
- *   moves.c   mmap, mremap, brk: the calls that choose addresses
+ *   advice.c  madvise, mincore, msync, mlock and its family
+ *   files.c   reads and writes between files and a program's pages, files cut short
+ *   mapping.c mmap, and addresses that the kernel chooses
+ *   moves.c   mremap, brk
  *
  * A space is what one thread owns of an address space: a window that nobody else
  * touches, a heap if it is the one who calls brk, and mappings that the kernel
@@ -266,6 +269,33 @@ void must_fail(struct space *s, long result, const struct errors *e);
 /* result is -ENOMEM though nothing asked for it, and that is allowed. */
 bool out_of_memory(struct space *s, long result);
 
+/* Address and length of a call as it gets them, and what they come to. */
+struct range {
+	uint64_t start, length, size, end; /* size: length in whole pages, 0 when that overflows */
+	bool wraps;                        /* length or end overflows */
+};
+struct range range_of(uint64_t start, uint64_t length);
+struct range pick_range(struct space *s);
+void must_give(struct space *s, long result, long want);
+/* Verifies pages at the edges of a range. */
+void look_around(struct space *s, uint64_t start, uint64_t end);
+/* The first hole in [start, end), or end. *unknown: it may lie earlier, from there on it is not ours. */
+uint64_t first_hole(struct space *s, uint64_t start, uint64_t end, bool *unknown);
+
+/* Nothing known is mapped in [start, end). */
+bool all_free(struct space *s, uint64_t start, uint64_t end);
+/* The kernel's choice: judged, and known from now on. False: given back, there is no room in the model. */
+bool placed(struct space *s, uint64_t va, uint32_t pages);
+/* How many more mappings the kernel may place. */
+uint32_t free_areas(const struct space *s);
+
+void do_madvise(struct space *s);
+void do_mincore(struct space *s);
+void do_msync(struct space *s);
+void do_mlock(struct space *s, enum call which);
+void do_mlockall(struct space *s);
+void do_file(struct space *s, enum call which);
+void do_ftruncate(struct space *s);
 void do_mmap(struct space *s);
 void do_mremap(struct space *s);
 void do_brk(struct space *s);

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Fuzzing of the system-call boundary (doc/laboratory.md): $(B)/user/fuzz at EL0, $(B)/fuzz/host on the simulated machine.
-# Both judge by fuzz/model.c, calls.c, moves.c. The host side compiles kernel/ with clang for libFuzzer, and of
+# Both judge by the same model. The host side compiles kernel/ with clang for libFuzzer, and of
 # kernel/proc what lies between system calls and kernel/vm.
 
 F := $(B)/fuzz
-F_MODEL := fuzz/model.c fuzz/calls.c fuzz/moves.c
+F_MODEL := $(addprefix fuzz/,model.c calls.c advice.c files.c mapping.c moves.c)
 
 $(U)/fuzz: $(F_MODEL) fuzz/guest.c fuzz/model.h mk/fuzz.mk | setup
 	$(call say,UCC,$@)
