@@ -416,9 +416,13 @@ static void evict_old(struct cpu *c) { pmap_page_remove_all(c->w->m.ps, old_fram
 static void map_new(struct cpu *c)
 {
 	struct pmap_pte pte;
+	enum error e;
 
 	pm_remove(&c->w->m, &spare[0].p, TAGGED, TAGGED + PAGE_SIZE, true);
-	CHECK(pm_enter(&c->w->m, &spare[0].p, TAGGED, new_frame, PROT_R, 0) == OK);
+	/* BUSY until the withdrawal has flushed */
+	while ((e = pm_enter(&c->w->m, &spare[0].p, TAGGED, new_frame, PROT_R, 0)) == ERR_BUSY)
+		cpu_relax();
+	CHECK(e == OK);
 	pte = pmap_extract(&spare[0].p, vaddr(TAGGED));
 	CHECK(pte.state == PMAP_VALID && pte.frame.fn == new_frame.fn);
 }
