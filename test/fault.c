@@ -4,11 +4,15 @@
 
 static struct test_vm v;
 static struct vm_map *m;
+static const struct host_config *machine;
+/* Here a page that may be written is written without a fault, so that a right given too early shows. */
+static const struct host_config hardware_dirty = { .ncpus = 4, .ram = 32 << 20, .seed = TEST_SEED, .junk = true,
+						   .hw_access = true, .hw_dirty = true };
 
 static int setup(void **state)
 {
 	(void)state;
-	test_vm_init(&v, NULL);
+	test_vm_init(&v, machine);
 	assert_int_equal(vm_map_create(v.vm, &m), OK);
 	pmap_activate(&m->pmap);
 	return 0;
@@ -327,5 +331,8 @@ int main(void)
 					    T(fork_copies_on_write), T(inheritance), T(files), T(stack_grows),
 					    T(remap), T(brk) };
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("no hardware dirty state", tests, NULL, NULL);
+
+	machine = &hardware_dirty;
+	return failed + cmocka_run_group_tests_name("hardware dirty state", tests, NULL, NULL);
 }

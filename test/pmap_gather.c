@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test/pmap_gather.c: what several removals, gathers and limits of one pmap are to each other. */
+/* test/pmap_gather.c: rights and mappings taken away in parts: gathers that meet, limits, one right at a time, many mappings. */
 #include "pmap_user.h"
 
 static void finish(struct world *w, struct tlb_gather *g)
@@ -104,12 +104,127 @@ static void test_limit_on_execution(void **state)
 	end(&w);
 }
 
+/* A part of a window, whether it begins or ends inside: the rest keeps its rights. */
+static void test_part_of_a_window(void **state)
+{
+	struct tlb_gather g;
+	struct world w;
+	pfn_t f[2];
+
+	(void)state;
+	begin(&w);
+	for (unsigned i = 0; i < 2; i++) {
+		f[i] = pm_alloc(&w.m);
+		enter(&w, VA + i * (BLOCK_SIZE - PAGE_SIZE), f[i], RW, PMAP_WRITTEN);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t start = VA + (i ? 0 : PAGE_SIZE), kept = i ? VA + BLOCK_SIZE - PAGE_SIZE : VA;
+
+		gather_init(&g, &w.p);
+		pmap_protect(&w.p, vrange(start, start + BLOCK_SIZE - PAGE_SIZE), PROT_R, &g);
+		finish(&w, &g);
+		if (i == 0) {
+			assert_int_equal(pmap_extract(&w.p, vaddr(kept)).prot, RW);
+			assert_int_equal(store(kept, 1), HOST_FAULT_NONE);
+			enter(&w, VA + BLOCK_SIZE - PAGE_SIZE, f[1], RW, PMAP_WRITTEN);
+		} else {
+			assert_int_equal(pmap_extract(&w.p, vaddr(kept)).prot, RW);
+			assert_int_equal(pmap_extract(&w.p, vaddr(VA)).prot, PROT_R);
+		}
+	}
+	pmap_check(&w.p);
+	pm_remove(&w.m, &w.p, 0, BIT(48), true);
+	for (unsigned i = 0; i < 2; i++)
+		pm_free(&w.m, f[i]);
+	end(&w);
+}
+
+/* One right is taken at a time; no TLB keeps it. Page by page, and by the window on top of another limit. */
+static void test_one_right(void **state)
+{
+	const struct host_config dirty = { .ncpus = 2, .ram = 8 << 20, .hw_access = true, .hw_dirty = true };
+	struct host_fault fault;
+	struct tlb_gather g;
+	struct world w;
+	uint64_t v;
+	pfn_t f[2];
+
+	(void)state;
+	for (unsigned hardware = 0; hardware < 2; hardware++) {
+		begin_with(&w, hardware ? &dirty : NULL);
+		f[0] = pm_alloc(&w.m);
+		f[1] = pm_alloc(&w.m);
+		enter(&w, VA, f[0], RW, hardware ? 0 : PMAP_WRITTEN);
+		enter(&w, VA + PAGE_SIZE, f[1], PROT_R | PROT_X, 0);
+		assert_int_equal(hardware ? load(VA, &v) : store(VA, 1), HOST_FAULT_NONE);
+		assert_int_equal(host_user_exec(vaddr(VA + PAGE_SIZE), NULL, &fault), OK);
+		gather_init(&g, &w.p);
+		pmap_protect(&w.p, vrange(VA, VA + 2 * PAGE_SIZE), PROT_R | PROT_X, &g); /* the right to write */
+		finish(&w, &g);
+		assert_int_equal(store(VA, 2), HOST_FAULT_PERMISSION);
+		assert_int_equal(host_user_exec(vaddr(VA + PAGE_SIZE), NULL, &fault), OK);
+		gather_init(&g, &w.p);
+		pmap_protect(&w.p, vrange(VA, VA + 2 * PAGE_SIZE), PROT_R, &g); /* and to execute */
+		finish(&w, &g);
+		assert_int_equal(host_user_exec(vaddr(VA + PAGE_SIZE), NULL, &fault), ERR_FAULT);
+		enter(&w, VA, f[0], RW, PMAP_WRITTEN);
+		pmap_spurious(&w.p, vaddr(VA));
+		assert_int_equal(store(VA, 3), HOST_FAULT_NONE);
+		for (unsigned i = 0; i < 2; i++) {
+			gather_init(&g, &w.p);
+			pmap_protect(&w.p, vrange(VA, VA + BLOCK_SIZE), i ? PROT_R : RW, &g);
+			finish(&w, &g);
+		}
+		assert_int_equal(store(VA, 4), HOST_FAULT_PERMISSION);
+		pm_remove(&w.m, &w.p, 0, BIT(48), true);
+		pm_free(&w.m, f[0]);
+		pm_free(&w.m, f[1]);
+		end(&w);
+	}
+}
+
+/* More mappings of two frames than one look at the reverse map copies, all in the TLB. */
+static void test_many_mappings(void **state)
+{
+	enum { N = 37 };
+	struct world w;
+	uint64_t v;
+	pfn_t f[2];
+
+	(void)state;
+	begin(&w);
+	f[0] = pm_alloc(&w.m);
+	f[1] = pm_alloc(&w.m);
+	for (unsigned i = 0; i < 2 * N; i++) {
+		enter(&w, VA + i * PAGE_SIZE, f[i % 2], RW, PMAP_WRITTEN);
+		assert_int_equal(store(VA + i * PAGE_SIZE, i), HOST_FAULT_NONE);
+	}
+	assert_int_equal(pmap_page_mappings(w.m.ps, f[0]), N);
+	pmap_check(&w.p);
+	assert_true(pmap_page_modified(w.m.ps, f[0], true));
+	assert_false(pmap_page_modified(w.m.ps, f[0], false));
+	for (unsigned i = 0; i < 2 * N; i++)
+		assert_int_equal(store(VA + i * PAGE_SIZE, i), i % 2 ? HOST_FAULT_NONE : HOST_FAULT_PERMISSION);
+	for (unsigned k = 0; k < 2; k++) {
+		pmap_page_remove_all(w.m.ps, f[k]);
+		for (unsigned i = k; i < 2 * N; i += 2)
+			assert_int_equal(load(VA + i * PAGE_SIZE, &v), HOST_FAULT_TRANSLATION);
+		assert_int_equal(pmap_resident(&w.p), k ? 0 : N);
+		pmap_check(&w.p);
+		pm_free(&w.m, f[k]);
+	}
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_downwards),
 		cmocka_unit_test(test_two_gathers),
 		cmocka_unit_test(test_limit_on_execution),
+		cmocka_unit_test(test_part_of_a_window),
+		cmocka_unit_test(test_one_right),
+		cmocka_unit_test(test_many_mappings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
