@@ -119,6 +119,11 @@ bool memory_before(uint32_t by, uint64_t stamp, uint32_t cpu);
  * is now before what programs on cpu do next.
  */
 void memory_walked(uint32_t cpu, const void *p, uint64_t value);
+/*
+ * Hardware updates the descriptor at p, as __atomic_compare_exchange_n. What was ordered before the value that it replaces
+ * is before the new one too; it orders nothing for cpu, on which the program runs, or -1 in setup and judge.
+ */
+bool memory_hardware_cas(int cpu, uint64_t *p, uint64_t *expected, uint64_t want);
 /* A program on cpu touches bytes of a frame, by relaxed accesses: a race with a plain write of the kernel's is one. */
 void memory_user_access(uint32_t cpu, const void *p, size_t n, bool write);
 

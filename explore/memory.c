@@ -27,8 +27,8 @@
  *     the last store to that place up to the CPU's floor; if it is seq_cst,
  *     the last seq_cst store to the place that has left its buffer.
  *  3. An acquire load (or read-modify-write) raises the floor to the moment of the
- *     store that it read, unless that is its CPU's own and the load not seq_cst. So what happens-before a load is never hidden from
- *     it: whatever is before a release store left its buffer before it.
+ *     store that it read, unless that is its CPU's own and the load not seq_cst. So what happens-before a load is never
+ *hidden from it: whatever is before a release store left its buffer before it.
  *  4. A seq_cst load first empties its CPU's buffer up to the last seq_cst store.
  *     Not a release store, though Armv8's LDAR would wait for STLR: by
  *     C11 it need not, and LDAPR does not. So a seq_cst weakened to release shows.
@@ -382,6 +382,30 @@ void memory_walked(uint32_t cpu, const void *p, uint64_t value)
 			clock_join(&memory_walk[cpu], &l->h[i - l->base].released);
 			return;
 		}
+}
+
+bool memory_hardware_cas(int cpu, uint64_t *p, uint64_t *expected, uint64_t want)
+{
+	const void *pc = __builtin_return_address(0);
+	struct location *l;
+	struct clock inherited;
+	uint64_t found;
+
+	if (!memory_on || cpu < 0)
+		return __atomic_compare_exchange_n(p, expected, want, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE);
+	race_access((uint32_t)cpu, p, sizeof *p, RACE_USER | RACE_ATOMIC | RACE_WRITE, pc);
+	l = location_find(p, sizeof *p, true);
+	found = value_newest(l)->v;
+	if (found != *expected) {
+		*expected = found;
+		return false;
+	}
+	/* Any walker may be first to see the value that it replaces. */
+	value_seen(EXPLORE_CPUS, value_newest(l));
+	inherited = value_newest(l)->released;
+	TRACE(pc, "hardware updates %s from %#lx to %#lx", memory_name(p), (unsigned long)found, (unsigned long)want);
+	location_push(l, want, (uint32_t)cpu, __ATOMIC_RELAXED)->released = inherited;
+	return true;
 }
 
 void memory_user_access(uint32_t cpu, const void *p, size_t n, bool write)

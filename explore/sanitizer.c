@@ -39,4 +39,9 @@ bool memory_before(uint32_t by, uint64_t stamp, uint32_t cpu)
 	return true;
 }
 void memory_walked(uint32_t cpu, const void *p, uint64_t value) { (void)cpu, (void)p, (void)value; }
+bool memory_hardware_cas(int cpu, uint64_t *p, uint64_t *expected, uint64_t want)
+{
+	(void)cpu;
+	return __atomic_compare_exchange_n(p, expected, want, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE);
+}
 void memory_user_access(uint32_t cpu, const void *p, size_t n, bool write) { (void)cpu, (void)p, (void)n, (void)write; }

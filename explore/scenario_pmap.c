@@ -50,7 +50,7 @@ static const struct plan *plan;
 static unsigned choose(void *context, enum host_whim whim, unsigned n)
 {
 	static const enum choice kind[HOST_WHIMS] = {
-		[HOST_WHIM_TLBI] = CHOOSE_TLBI, [HOST_WHIM_WALKER] = CHOOSE_WALKER,
+		[HOST_WHIM_TLBI] = CHOOSE_TLBI,         [HOST_WHIM_WALKER] = CHOOSE_WALKER,
 		[HOST_WHIM_PREFETCH] = CHOOSE_PREFETCH, [HOST_WHIM_EVICT] = CHOOSE_EVICT,
 		[HOST_WHIM_SPURIOUS] = CHOOSE_SPURIOUS,
 	};
@@ -64,6 +64,12 @@ static void walked(void *context, uint32_t cpu, const void *p, uint64_t value)
 	(void)context;
 	if (explore_cpu() >= 0)
 		memory_walked(cpu, p, value);
+}
+
+static bool hardware_cas(void *context, uint64_t *p, uint64_t *expected, uint64_t want)
+{
+	(void)context;
+	return memory_hardware_cas(explore_cpu(), p, expected, want);
 }
 
 static void user_access(void *context, const void *bytes, size_t n, bool write)
@@ -113,10 +119,10 @@ static const struct kind {
 	uint8_t asid_bits;
 	bool access, dirty, range;
 } kinds[KINDS] = {
-	{ 8, false, false, false },
-	{ 4, true, true, true },
-	{ 16, false, false, true },
-	{ 4, true, false, false },
+	{8, false, false, false},
+	{4, true, true, true},
+	{16, false, false, true},
+	{4, true, false, false},
 };
 
 /* --- spaces for ASIDs --- */
@@ -191,9 +197,13 @@ static void remap(unsigned i)
 		(void)c; \
 		use(i); \
 	}
-USE(0) USE(1) USE(2) USE(3) USE(13) USE(14) USE(15)
+USE(0)
+USE(1) USE(2) USE(3) USE(13) USE(14) USE(15)
 
-static void remap_0(struct cpu *c) { (void)c, remap(0); }
+	static void remap_0(struct cpu *c)
+{
+	(void)c, remap(0);
+}
 static void remap_1(struct cpu *c) { (void)c, remap(1); }
 static void remap_14(struct cpu *c) { (void)c, remap(14); }
 
@@ -506,10 +516,7 @@ static void tables(struct cpu *c)
 }
 
 /* The upper tables are there, the leaf table not; the space is loaded. */
-static void upper(struct cpu *c)
-{
-	world_touch(c, space(c), OBJECT + 2, 1);
-}
+static void upper(struct cpu *c) { world_touch(c, space(c), OBJECT + 2, 1); }
 
 /* The object's page is mapped in two spaces, so that its reverse map has a chunk. */
 static void shared(struct cpu *c)
@@ -523,10 +530,10 @@ static void shared(struct cpu *c)
 static void any(struct cpu *c)
 {
 	static step *const all[] = {
-		touch_anon, touch_object, touch_object_2, write_anon, write_anon_2, write_object, unmap_anon, unmap_object,
-		discard, copy, protect_anon, protect_window, withdraw, withdraw_2, ask, leave, leave_two, touch_other, poll,
-		unmap_page, unmap_two,
-		unmap_down, discard_two, write_anon_3, ask_clear,
+		touch_anon,   touch_object, touch_object_2, write_anon,   write_anon_2,   write_object, unmap_anon,
+		unmap_object, discard,      copy,           protect_anon, protect_window, withdraw,     withdraw_2,
+		ask,          leave,        leave_two,      touch_other,  poll,           unmap_page,   unmap_two,
+		unmap_down,   discard_two,  write_anon_3,   ask_clear,
 	};
 
 	all[explore_choose(CHOOSE_SCENARIO, ARRAY_SIZE(all))](c);
@@ -538,10 +545,24 @@ static void begin(const struct plan *p, uint32_t variant)
 {
 	const struct kind *k = &kinds[p->asids ? 1 + 2 * (variant % 2) : variant % KINDS];
 	struct host_config config = {
-		.ncpus = p->cpus, .ram = UINT64_C(2) << 20, .junk = true, .seed = SEED, .tlb_entries = 64,
-		.asid_bits = k->asid_bits, .hw_access = k->access, .hw_dirty = k->dirty, .range_tlbi = k->range,
-		.late_stores = explore_modelled(), .ops = { .choose = choose, .walked = walked, .user_access = user_access,
-					      .barrier = barrier, .stamp = stamp, .before = before, .now = now },
+		.ncpus = p->cpus,
+		.ram = UINT64_C(2) << 20,
+		.junk = true,
+		.seed = SEED,
+		.tlb_entries = 64,
+		.asid_bits = k->asid_bits,
+		.hw_access = k->access,
+		.hw_dirty = k->dirty,
+		.range_tlbi = k->range,
+		.late_stores = explore_modelled(),
+		.ops = {.choose = choose,
+			.walked = walked,
+			.hardware_cas = hardware_cas,
+			.user_access = user_access,
+			.barrier = barrier,
+			.stamp = stamp,
+			.before = before,
+			.now = now},
 	};
 
 	plan = p;
@@ -597,65 +618,83 @@ static void judge(void)
 /* --- the plans --- */
 
 #define PLAN(name, ...) \
-	static const struct plan name = { __VA_ARGS__ }; \
+	static const struct plan name = {__VA_ARGS__}; \
 	static void name##_setup(uint32_t variant) { begin(&name, variant); }
 
-PLAN(link_unmap, .cpus = 2, .part = { { fault_object }, { unmap_page } })
-PLAN(link_upper, .cpus = 2, .prepare = upper, .part = { { touch_object }, { unmap_page } })
-PLAN(link_link, .cpus = 2, .part = { { fault_object }, { fault_object_2 } })
-PLAN(fault_unmap, .cpus = 2, .prepare = tables, .part = { { fault_object }, { unmap_page } })
-PLAN(fault_withdraw, .cpus = 2, .prepare = tables, .part = { { fault_object }, { withdraw } })
-PLAN(write_unmap, .cpus = 2, .prepare = warm, .part = { { write_object }, { unmap_page } })
-PLAN(write_discard, .cpus = 2, .prepare = clean, .part = { { write_anon }, { discard_one } })
-PLAN(write_withdraw, .cpus = 2, .prepare = clean, .part = { { write_object }, { withdraw } })
-PLAN(write_ask, .cpus = 2, .prepare = clean, .part = { { write_object }, { ask } })
-PLAN(write_copy, .cpus = 2, .prepare = warm, .part = { { write_anon }, { copy } })
-PLAN(write_again, .cpus = 2, .prepare = clean, .part = { { write_anon }, { fault_anon } })
-PLAN(write_protect, .cpus = 2, .prepare = clean_10, .part = { { write_anon_10 }, { protect_anon } })
-PLAN(switch_unmap, .cpus = 2, .prepare = numbers, .asids = true, .part = { { use_14, use_15 }, { remap_1, use_1 } })
-PLAN(asid_renew, .cpus = 2, .prepare = rolled, .asids = true, .part = { { use_0 }, { remap_0 } })
-PLAN(asid_leave, .cpus = 2, .prepare = full, .asids = true, .part = { { use_15, use_0, use_1, remap_1 }, { use_13 } })
-PLAN(asid_owed, .cpus = 2, .prepare = full, .asids = true, .part = { { use_15, use_0 }, { use_0, use_1 } })
-PLAN(asid_again, .cpus = 2, .prepare = full_again, .asids = true, .part = { { use_13, use_2 }, { look_1, look_1, use_3 } })
-PLAN(asid_first, .cpus = 2, .prepare = numbers, .asids = true, .part = { { use_14 }, { remap_14 } })
-PLAN(write_clear, .cpus = 2, .prepare = warm, .part = { { write_object, write_object }, { ask_clear, ask } })
-PLAN(other_frame, .cpus = 2, .prepare = old_mapped, .frames = true, .part = { { evict_old }, { map_new } })
-PLAN(chunk_reuse, .cpus = 2, .prepare = chunks_owned, .part = { { fault_object_2 }, { unmap_other } })
-PLAN(owed, .cpus = 2, .prepare = shared, .part = { { unmap_page }, { withdraw } })
+PLAN(link_unmap, .cpus = 2, .part = {{fault_object}, {unmap_page}})
+PLAN(link_upper, .cpus = 2, .prepare = upper, .part = {{touch_object}, {unmap_page}})
+PLAN(link_link, .cpus = 2, .part = {{fault_object}, {fault_object_2}})
+PLAN(fault_unmap, .cpus = 2, .prepare = tables, .part = {{fault_object}, {unmap_page}})
+PLAN(fault_withdraw, .cpus = 2, .prepare = tables, .part = {{fault_object}, {withdraw}})
+PLAN(write_unmap, .cpus = 2, .prepare = warm, .part = {{write_object}, {unmap_page}})
+PLAN(write_discard, .cpus = 2, .prepare = clean, .part = {{write_anon}, {discard_one}})
+PLAN(write_withdraw, .cpus = 2, .prepare = clean, .part = {{write_object}, {withdraw}})
+PLAN(write_ask, .cpus = 2, .prepare = clean, .part = {{write_object}, {ask}})
+PLAN(write_copy, .cpus = 2, .prepare = warm, .part = {{write_anon}, {copy}})
+PLAN(write_again, .cpus = 2, .prepare = clean, .part = {{write_anon}, {fault_anon}})
+PLAN(write_protect, .cpus = 2, .prepare = clean_10, .part = {{write_anon_10}, {protect_anon}})
+PLAN(switch_unmap, .cpus = 2, .prepare = numbers, .asids = true, .part = {{use_14, use_15}, {remap_1, use_1}})
+PLAN(asid_renew, .cpus = 2, .prepare = rolled, .asids = true, .part = {{use_0}, {remap_0}})
+PLAN(asid_leave, .cpus = 2, .prepare = full, .asids = true, .part = {{use_15, use_0, use_1, remap_1}, {use_13}})
+PLAN(asid_owed, .cpus = 2, .prepare = full, .asids = true, .part = {{use_15, use_0}, {use_0, use_1}})
+PLAN(asid_again, .cpus = 2, .prepare = full_again, .asids = true, .part = {{use_13, use_2}, {look_1, look_1, use_3}})
+PLAN(asid_first, .cpus = 2, .prepare = numbers, .asids = true, .part = {{use_14}, {remap_14}})
+PLAN(write_clear, .cpus = 2, .prepare = warm, .part = {{write_object, write_object}, {ask_clear, ask}})
+PLAN(other_frame, .cpus = 2, .prepare = old_mapped, .frames = true, .part = {{evict_old}, {map_new}})
+PLAN(chunk_reuse, .cpus = 2, .prepare = chunks_owned, .part = {{fault_object_2}, {unmap_other}})
+PLAN(owed, .cpus = 2, .prepare = shared, .part = {{unmap_page}, {withdraw}})
 
 PLAN(table_walk, .cpus = 3, .prepare = warm_more,
-     .part = { { unmap_object, poll, touch_object }, { write_object, touch_object_2, poll },
-	       { touch_object_2, poll, write_object } })
-PLAN(table_twice, .cpus = 3, .prepare = warm, .part = { { unmap_object, poll }, { unmap_object, poll }, { touch_object, poll, touch_object } })
+     .part = {{unmap_object, poll, touch_object},
+	      {write_object, touch_object_2, poll},
+	      {touch_object_2, poll, write_object}})
+PLAN(table_twice, .cpus = 3, .prepare = warm,
+     .part = {{unmap_object, poll}, {unmap_object, poll}, {touch_object, poll, touch_object}})
 PLAN(neighbours, .cpus = 3, .prepare = warm_more,
-     .part = { { discard_two, unmap_down }, { write_anon_2, write_anon_3 }, { touch_object_2, write_anon_3, touch_object_2 } })
-PLAN(unmap_range, .cpus = 2, .prepare = warm_more, .part = { { unmap_two, touch_object_2 }, { write_object, touch_object_2 } })
-PLAN(protect_push, .cpus = 3, .prepare = warm_more, .part = { { protect_window, write_anon }, { write_anon, write_anon_2 }, { write_anon_2, write_anon } })
-PLAN(protect_clean, .cpus = 2, .prepare = clean, .part = { { protect_window, write_anon }, { write_anon, write_anon } })
-PLAN(exec_write, .cpus = 2, .prepare = clean_two, .part = { { exec_push }, { write_anon, write_anon_2 } })
-PLAN(protect_part, .cpus = 2, .prepare = warm_more, .part = { { protect_anon, write_anon_10 }, { write_anon_10, touch_anon } })
-PLAN(protect_discard, .cpus = 3, .prepare = warm_more, .part = { { protect_window, write_anon }, { discard, write_anon }, { copy, write_anon } })
-PLAN(copy_discard, .cpus = 3, .prepare = warm, .part = { { copy }, { discard_one }, { write_anon, touch_anon } })
-PLAN(copy_unmap, .cpus = 2, .prepare = warm, .part = { { copy, write_anon }, { unmap_anon } })
-PLAN(copy_copy, .cpus = 3, .prepare = warm, .part = { { copy }, { copy }, { write_anon } })
-PLAN(withdraw_three, .cpus = 3, .prepare = shared, .part = { { withdraw, withdraw }, { touch_object, unmap_page }, { touch_other, write_object } })
-PLAN(owed_three, .cpus = 3, .prepare = shared, .part = { { unmap_object }, { withdraw }, { write_object } })
-PLAN(exit_withdraw, .cpus = 3, .prepare = shared, .part = { { leave, poll }, { withdraw, poll }, { write_object, poll } })
-PLAN(destroy, .cpus = 3, .part = { { common_touch, common_leave, poll }, { common_touch, common_switch, poll }, { common_touch, common_leave, poll } })
-PLAN(destroy_withdraw, .cpus = 3, .part = { { common_touch, common_leave, poll }, { common_touch, common_leave }, { withdraw, common_leave } })
+     .part = {{discard_two, unmap_down}, {write_anon_2, write_anon_3}, {touch_object_2, write_anon_3, touch_object_2}})
+PLAN(unmap_range, .cpus = 2, .prepare = warm_more,
+     .part = {{unmap_two, touch_object_2}, {write_object, touch_object_2}})
+PLAN(protect_push, .cpus = 3, .prepare = warm_more,
+     .part = {{protect_window, write_anon}, {write_anon, write_anon_2}, {write_anon_2, write_anon}})
+PLAN(protect_clean, .cpus = 2, .prepare = clean, .part = {{protect_window, write_anon}, {write_anon, write_anon}})
+PLAN(exec_write, .cpus = 2, .prepare = clean_two, .part = {{exec_push}, {write_anon, write_anon_2}})
+PLAN(protect_part, .cpus = 2, .prepare = warm_more,
+     .part = {{protect_anon, write_anon_10}, {write_anon_10, touch_anon}})
+PLAN(protect_discard, .cpus = 3, .prepare = warm_more,
+     .part = {{protect_window, write_anon}, {discard, write_anon}, {copy, write_anon}})
+PLAN(copy_discard, .cpus = 3, .prepare = warm, .part = {{copy}, {discard_one}, {write_anon, touch_anon}})
+PLAN(copy_unmap, .cpus = 2, .prepare = warm, .part = {{copy, write_anon}, {unmap_anon}})
+PLAN(copy_copy, .cpus = 3, .prepare = warm, .part = {{copy}, {copy}, {write_anon}})
+PLAN(withdraw_three, .cpus = 3, .prepare = shared,
+     .part = {{withdraw, withdraw}, {touch_object, unmap_page}, {touch_other, write_object}})
+PLAN(owed_three, .cpus = 3, .prepare = shared, .part = {{unmap_object}, {withdraw}, {write_object}})
+PLAN(exit_withdraw, .cpus = 3, .prepare = shared, .part = {{leave, poll}, {withdraw, poll}, {write_object, poll}})
+PLAN(destroy, .cpus = 3,
+     .part = {{common_touch, common_leave, poll},
+	      {common_touch, common_switch, poll},
+	      {common_touch, common_leave, poll}})
+PLAN(destroy_withdraw, .cpus = 3,
+     .part = {{common_touch, common_leave, poll}, {common_touch, common_leave}, {withdraw, common_leave}})
 PLAN(chunks, .cpus = 4, .prepare = shared,
-     .part = { { leave_two, touch_object_2 }, { leave_two, withdraw }, { touch_other, withdraw_2 }, { write_object, unmap_two } })
+     .part = {{leave_two, touch_object_2}, {leave_two, withdraw}, {touch_other, withdraw_2}, {write_object, unmap_two}})
 PLAN(asid_rollover, .cpus = 4, .prepare = numbers, .asids = true,
-     .part = { { use_14, use_15, use_0 }, { use_1, use_13, use_1 }, { remap_1, remap_0, use_2 }, { use_0, use_1, use_3 } })
+     .part = {{use_14, use_15, use_0}, {use_1, use_13, use_1}, {remap_1, remap_0, use_2}, {use_0, use_1, use_3}})
 PLAN(asid_unmap, .cpus = 3, .prepare = numbers, .asids = true,
-     .part = { { use_14, use_15, use_1 }, { remap_1, use_1, use_2 }, { use_1, remap_1, use_0 } })
+     .part = {{use_14, use_15, use_1}, {remap_1, use_1, use_2}, {use_1, remap_1, use_0}})
 PLAN(asid_twice, .cpus = 3, .prepare = numbers, .asids = true,
-     .part = { { use_15, use_14, use_2, remap_1 }, { use_1, use_3, use_1 }, { use_2, use_0, remap_0, use_13 } })
-PLAN(at_random, .cpus = 4, .prepare = shared, .part = { { any, any, any }, { any, any, any }, { any, any, any }, { any, any, any } })
-PLAN(at_random_three, .cpus = 3, .prepare = warm_more, .part = { { any, any }, { any, any }, { any, any } })
+     .part = {{use_15, use_14, use_2, remap_1}, {use_1, use_3, use_1}, {use_2, use_0, remap_0, use_13}})
+PLAN(at_random, .cpus = 4, .prepare = shared,
+     .part = {{any, any, any}, {any, any, any}, {any, any, any}, {any, any, any}})
+PLAN(at_random_three, .cpus = 3, .prepare = warm_more, .part = {{any, any}, {any, any}, {any, any}})
 
-#define SMALL(word, text, plan) { word, text, 2, KINDS, true, plan##_setup, machine, run, judge }
-#define LARGE(word, text, n, plan) { word, text, n, KINDS, false, plan##_setup, machine, run, judge }
+#define SMALL(word, text, plan) \
+	{ \
+		word, text, 2, KINDS, true, plan##_setup, machine, run, judge \
+	}
+#define LARGE(word, text, n, plan) \
+	{ \
+		word, text, n, KINDS, false, plan##_setup, machine, run, judge \
+	}
 
 const struct scenario scenario_pmap[] = {
 	SMALL("pmap-link-unmap", "the first fault of a space against an unmap: no table is there yet", link_unmap),
@@ -684,19 +723,23 @@ const struct scenario scenario_pmap[] = {
 	LARGE("pmap-table-twice", "two unmaps of a window and a fault", 3, table_twice),
 	LARGE("pmap-neighbours", "neighbouring pages are discarded and unmapped, upwards and downwards", 3, neighbours),
 	LARGE("pmap-unmap-range", "two pages are unmapped at once", 2, unmap_range),
-	LARGE("pmap-protect-push-down", "a window is write-protected by its table, writes push that down", 3, protect_push),
+	LARGE("pmap-protect-push-down", "a window is write-protected by its table, writes push that down", 3,
+	      protect_push),
 	LARGE("pmap-protect-clean", "the same with clean pages", 2, protect_clean),
-	LARGE("pmap-exec-push-down", "the limit of execution is pushed down while clean pages are written", 2, exec_write),
+	LARGE("pmap-exec-push-down", "the limit of execution is pushed down while clean pages are written", 2,
+	      exec_write),
 	LARGE("pmap-protect-part", "part of a window is write-protected", 2, protect_part),
 	LARGE("pmap-protect-discard", "protect, discard and copy in a window", 3, protect_discard),
 	LARGE("pmap-copy-discard", "copy-on-write against a discard and a write", 3, copy_discard),
 	LARGE("pmap-copy-unmap", "copy-on-write against an unmap", 2, copy_unmap),
 	LARGE("pmap-copy-copy", "two copies and a write", 3, copy_copy),
 	LARGE("pmap-withdraw", "withdrawal against faults and unmap in two spaces", 3, withdraw_three),
-	LARGE("pmap-flush-owed-window", "a withdrawal while a window's unmapper has yet to flush, and a writer", 3, owed_three),
+	LARGE("pmap-flush-owed-window", "a withdrawal while a window's unmapper has yet to flush, and a writer", 3,
+	      owed_three),
 	LARGE("pmap-exit-withdraw", "an exit against a withdrawal", 3, exit_withdraw),
 	LARGE("pmap-destroy", "the last of three CPUs destroys what all had loaded", 3, destroy),
-	LARGE("pmap-destroy-withdraw", "a withdrawal comes by the reverse map into a space that goes", 3, destroy_withdraw),
+	LARGE("pmap-destroy-withdraw", "a withdrawal comes by the reverse map into a space that goes", 3,
+	      destroy_withdraw),
 	LARGE("pmap-chunks", "chunks of reverse maps come and go on four CPUs", 4, chunks),
 	LARGE("pmap-asid-rollover", "a rollover under four CPUs that switch and unmap", 4, asid_rollover),
 	LARGE("pmap-asid-unmap", "a rollover, and unmaps of spaces that run", 3, asid_unmap),

@@ -4,14 +4,14 @@
  *
  * Purpose. A scenario says what is there at the start and what each CPU does. All the rest is the same for all of them.
  *
- * Structure. setup builds a machine, a memory subsystem and spaces by ordinary operations; the model goes along, step by
- * step. The run's operations go to a history (scenario_vm_ops.c). The judge then asks, in this order:
+ * Structure. setup builds a machine, a memory subsystem and spaces by ordinary operations; the model goes along, step
+ * by step. The run's operations go to a history (scenario_vm_ops.c). The judge then asks, in this order:
  *
- *   1 structures   vm_map_check of all spaces, with amap_check, entry_tree_check, pmap_check in it; wired and kept pages
- *   2 content      every page of every space is looked up, and read as a program would
- *   3 sharing      every page of every space is written once, by its program, and then all are read: who sees whose
- *   4 history      is there an order of all steps that explains every result and ends in what 2 and 3 found?
- *   5 release      spaces and object go; every frame must be back with whom it was before (test_vm_destroy)
+ *   1 structures   vm_map_check of all spaces, with amap_check, entry_tree_check, pmap_check in it; wired and kept
+ * pages 2 content      every page of every space is looked up, and read as a program would 3 sharing      every page of
+ * every space is written once, by its program, and then all are read: who sees whose 4 history      is there an order
+ * of all steps that explains every result and ends in what 2 and 3 found? 5 release      spaces and object go; every
+ * frame must be back with whom it was before (test_vm_destroy)
  *
  * The simulated MMU panics at any offence meanwhile, and checked builds at any misuse of locks and epochs.
  *
@@ -22,7 +22,6 @@
 
 #include "base/print.h"
 
-
 struct world world;
 
 /* --- the machine --- */
@@ -30,7 +29,7 @@ struct world world;
 static unsigned choose(void *context, enum host_whim whim, unsigned n)
 {
 	static const enum choice kind[HOST_WHIMS] = {
-		[HOST_WHIM_TLBI] = CHOOSE_TLBI,     [HOST_WHIM_WALKER] = CHOOSE_WALKER,
+		[HOST_WHIM_TLBI] = CHOOSE_TLBI,         [HOST_WHIM_WALKER] = CHOOSE_WALKER,
 		[HOST_WHIM_PREFETCH] = CHOOSE_PREFETCH, [HOST_WHIM_EVICT] = CHOOSE_EVICT,
 		[HOST_WHIM_SPURIOUS] = CHOOSE_SPURIOUS,
 	};
@@ -44,6 +43,12 @@ static void walked(void *context, uint32_t cpu, const void *p, uint64_t value)
 	(void)context;
 	if (explore_cpu() >= 0)
 		memory_walked(cpu, p, value);
+}
+
+static bool hardware_cas(void *context, uint64_t *p, uint64_t *expected, uint64_t want)
+{
+	(void)context;
+	return memory_hardware_cas(explore_cpu(), p, expected, want);
 }
 
 static void user_access(void *context, const void *bytes, size_t n, bool write)
@@ -76,14 +81,9 @@ static const struct kind {
 	bool access, dirty, range, warm;
 	uint16_t stride;
 } kinds[WORLD_MACHINES] = {
-	{ 8, false, false, false, false, 1 },
-	{ 16, true, true, true, false, 1 },
-	{ 4, true, false, false, true, 1 },
-	{ 8, false, false, false, true, 64 },
-	{ 4, true, true, true, true, 512 },
-	{ 8, false, false, false, true, 1 },
-	{ 16, true, true, false, true, 1 },
-	{ 8, false, false, false, false, 512 },
+	{8, false, false, false, false, 1}, {16, true, true, true, false, 1},     {4, true, false, false, true, 1},
+	{8, false, false, false, true, 64}, {4, true, true, true, true, 512},     {8, false, false, false, true, 1},
+	{16, true, true, false, true, 1},   {8, false, false, false, false, 512},
 };
 static const struct kind *kind;
 
@@ -91,15 +91,20 @@ struct host_machine *world_machine(void) { return world.v.t.m; }
 
 void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
 {
-	struct host_config c = { .ncpus = cpus, .ram = UINT64_C(3) << 20, .junk = true, .seed = 1, .late_stores = explore_modelled() };
+	struct host_config c = {
+		.ncpus = cpus, .ram = UINT64_C(3) << 20, .junk = true, .seed = 1, .late_stores = explore_modelled()};
 
 	kind = &kinds[variant % WORLD_MACHINES];
 	c.asid_bits = kind->asid_bits;
 	c.hw_access = kind->access;
 	c.hw_dirty = kind->dirty;
 	c.range_tlbi = kind->range;
-	c.ops = (struct host_ops){ .choose = choose, .walked = walked, .user_access = user_access, .barrier = barrier,
-				   .now = now };
+	c.ops = (struct host_ops){.choose = choose,
+				  .walked = walked,
+				  .hardware_cas = hardware_cas,
+				  .user_access = user_access,
+				  .barrier = barrier,
+				  .now = now};
 	memset(&world, 0, sizeof world);
 	world.cpus = world.history.cpus = cpus;
 	world.stride = kind->stride;
@@ -112,8 +117,8 @@ void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
 void world_object(unsigned pages)
 {
 	CHECK(pages <= MODEL_OBJECT_PAGES);
-	CHECK(object_create(world.v.vm, (struct oid){ 0, 1 }, &pager_zero, NULL, 0, world_address(pages) - world_address(0),
-			    &world.object) == OK);
+	CHECK(object_create(world.v.vm, (struct oid){0, 1}, &pager_zero, NULL, 0,
+			    world_address(pages) - world_address(0), &world.object) == OK);
 	for (unsigned i = pages; i < MODEL_OBJECT_PAGES; i++)
 		world.model.object_state[i] = OBJECT_BEYOND;
 }
@@ -178,7 +183,7 @@ struct found {
 
 static enum error read_page(unsigned space, unsigned page, uint64_t *value)
 {
-	uint64_t word[MODEL_WORDS] = { 0, 0 }, at = world_address(page);
+	uint64_t word[MODEL_WORDS] = {0, 0}, at = world_address(page);
 	enum error e = test_load(world.space[space], at, &word[0]);
 
 	if (e == OK)
@@ -196,9 +201,12 @@ static struct model_page look_up(unsigned space, unsigned page)
 	struct vm_entry_info info;
 
 	if (!vm_map_lookup(world.space[space], at, &info) || info.range.start.va > at)
-		return (struct model_page){ .mapped = 0 };
+		return (struct model_page){.mapped = 0};
 	return (struct model_page){
-		.mapped = 1, .prot = (uint8_t)info.prot, .inherit = (uint8_t)info.inherit, .shared = info.shared,
+		.mapped = 1,
+		.prot = (uint8_t)info.prot,
+		.inherit = (uint8_t)info.inherit,
+		.shared = info.shared,
 		.index = info.object ? (uint8_t)((info.offset + at - info.range.start.va) / world.stride >> PAGE_SHIFT)
 				     : MODEL_ANON,
 	};
@@ -223,7 +231,8 @@ static bool same_mapping(const struct model_page *a, const struct model_page *b)
 							 a->shared == b->shared && a->index == b->index));
 }
 
-/* Is that the state that was found, and does it account for what the judge did afterwards? Everybody's flushes are over. */
+/* Is that the state that was found, and does it account for what the judge did afterwards? Everybody's flushes are
+ * over. */
 static bool fits(const void *state, void *arg)
 {
 	const struct found *f = arg;
@@ -235,7 +244,8 @@ static bool fits(const void *state, void *arg)
 			uint64_t value = 0;
 			enum error e = model_peek(m, s, i, &value);
 
-			if (m->page[s][i].busy || !same_mapping(&m->page[s][i], &f->map[s][i]) || e != f->result[s][i] || (e == OK && value != f->value[s][i]))
+			if (m->page[s][i].busy || !same_mapping(&m->page[s][i], &f->map[s][i]) ||
+			    e != f->result[s][i] || (e == OK && value != f->value[s][i]))
 				return false;
 		}
 	}
@@ -255,7 +265,9 @@ static void print_found(const struct found *f)
 
 			if (!p->mapped && !q->mapped && f->result[s][i] == e)
 				continue;
-			kprintf("  %u.%u: before prot %u inherit %u, %s %lx,%lx; in the end prot %u inherit %u%s, %s %lx,%lx\n", s, i, p->prot, p->inherit, error_name(e), (unsigned long)before % 256,
+			kprintf("  %u.%u: before prot %u inherit %u, %s %lx,%lx; in the end prot %u inherit %u%s, %s "
+				"%lx,%lx\n",
+				s, i, p->prot, p->inherit, error_name(e), (unsigned long)before % 256,
 				(unsigned long)before / 256, q->prot, q->inherit, q->shared ? " shared" : "",
 				error_name(f->result[s][i]), (unsigned long)value % 256, (unsigned long)value / 256);
 		}
@@ -292,7 +304,7 @@ static void check_structures(void)
 void world_judge(void)
 {
 	struct frames *frames = &world.v.vm->frames;
-	struct found found = { .result = { { OK } } };
+	struct found found = {.result = {{OK}}};
 
 	frames_fail_by(frames, NULL, NULL);
 	while (world.ballasts > 0)

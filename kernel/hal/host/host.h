@@ -88,6 +88,8 @@ enum host_whim {
  * stamp, before: with both, the DSB also covers what other vCPUs stored in descriptors before it, in the order that the
  * kernel's synchronization makes: stamp is what the attached vCPU does now, before says whether what vCPU by did
  * at a stamp is before what the attached one does now. Without: what it has read itself.
+ * hardware_cas: a walker sets the access flag or the dirty state of the descriptor at p: compare-and-swap, as
+ * __atomic_compare_exchange_n.
  * user_access: a program, or a user copy, touches n bytes of a frame at that host address.
  * now: what machine_now() is, for runs that must replay.
  * frame_free: is that frame free (owned by nobody) right now? Called by any
@@ -108,6 +110,7 @@ struct host_ops {
 	void (*barrier)(void *context);
 	uint64_t (*stamp)(void *context);
 	bool (*before)(void *context, uint32_t by, uint64_t stamp);
+	bool (*hardware_cas)(void *context, uint64_t *p, uint64_t *expected, uint64_t want);
 	void (*user_access)(void *context, const void *bytes, size_t n, bool write);
 	uint64_t (*now)(void *context);
 	void *context;

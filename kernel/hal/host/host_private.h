@@ -219,9 +219,6 @@ uint64_t event_number(struct host_machine *m);
 void event_note(struct host_vcpu *v, uint64_t number, enum event_kind kind, uint64_t a, uint64_t b, uint64_t c);
 
 /* --- host_pte.c: the only accesses to descriptors that write --- */
-/* What hardware does to a descriptor's AF and AP[2]. Gives nobody a turn: hardware locks are held. */
-bool host_pte_hardware_cas(uint64_t *word, uint64_t *expected, uint64_t want);
-
 /* --- host_mmu.c: what host_pte.c tells the simulator, in one step with the access --- */
 /* What the descriptor at p holds by all that was told. */
 uint64_t host_pte_newest(const struct pte *p);

@@ -98,8 +98,3 @@ uint64_t mmu_pte_or(struct pte *p, uint64_t mask)
 	return old;
 }
 
-/* acquire: as the load it repeats */
-bool host_pte_hardware_cas(uint64_t *word, uint64_t *expected, uint64_t want)
-{
-	return __atomic_compare_exchange_n(word, expected, want, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE);
-}

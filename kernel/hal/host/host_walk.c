@@ -186,6 +186,17 @@ static bool write_cleans(const struct host_vcpu *v, const struct tlb_entry *e)
 	       (e->desc & HD_AP_EL0) && !(e->hier & (HIER_RO | HIER_NO_EL0));
 }
 
+/* What hardware does to a descriptor's AF and AP[2]. */
+static bool hardware_cas(const struct host_machine *m, uint64_t *word, uint64_t *expected, uint64_t want)
+{
+	const struct host_ops *ops = &m->config.ops;
+
+	if (ops->hardware_cas)
+		return ops->hardware_cas(ops->context, word, expected, want);
+	/* acquire: as the load it repeats */
+	return __atomic_compare_exchange_n(word, expected, want, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE);
+}
+
 /* A leaf in w->e: access flag and dirty state. => OK to cache; w->e.desc is what memory holds now. */
 static enum host_fault_kind leaf_update(struct walk *w, bool *changed)
 {
@@ -204,7 +215,7 @@ static enum host_fault_kind leaf_update(struct walk *w, bool *changed)
 	if (want == w->e.desc)
 		return HOST_FAULT_NONE;
 	/* A value that changed meanwhile, or was old when it was read, is judged anew. */
-	if (!host_pte_hardware_cas(word, &w->e.desc, want)) {
+	if (!hardware_cas(w->v->cpu.machine, word, &w->e.desc, want)) {
 		*changed = true;
 		w->newest = true;
 		return HOST_FAULT_NONE;
