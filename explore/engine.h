@@ -18,8 +18,7 @@
 
 #define DEPTH_MAX 16 /* of PCT */
 #define DEPTH_DEFAULT 3
-#define BOUND_MAX 4 /* of exhaustive runs */
-#define BOUND_MAX 4
+#define BOUND_MAX 4           /* of exhaustive runs */
 #define DEVIATIONS_MAX 4096   /* in a schedule that is given by its deviations */
 #define RECORD_MAX (1u << 20) /* answers of a run that are kept */
 #define OUTPUT_MAX 65536      /* bytes of what a failing run printed */

@@ -7,11 +7,16 @@
  * Structure. setup builds a machine, a memory subsystem and spaces by ordinary operations; the model goes along, step
  * by step. The run's operations go to a history (scenario_vm_ops.c). The judge then asks, in this order:
  *
- *   1 structures   vm_map_check of all spaces, with amap_check, entry_tree_check, pmap_check in it; wired and kept
- * pages 2 content      every page of every space is looked up, and read as a program would 3 sharing      every page of
- * every space is written once, by its program, and then all are read: who sees whose 4 history      is there an order
- * of all steps that explains every result and ends in what 2 and 3 found? 5 release      spaces and object go; every
- * frame must be back with whom it was before (test_vm_destroy)
+ *   1. structures: vm_map_check of all spaces, with amap_check, entry_tree_check, pmap_check in it; pages wired and
+ * kept
+ *
+ *   2. content: every page of every space is looked up, and read as a program would
+ *
+ *   3. sharing: every page of every space is written once, by its program, and then all are read: who sees whose
+ *
+ *   4. history: is there an order of all steps that explains every result and ends in what 2 and 3 found?
+ *
+ *   5. release: spaces and object go; every frame must be back with whom it was before (test_vm_destroy)
  *
  * The simulated MMU panics at any offence meanwhile, and checked builds at any misuse of locks and epochs.
  *
@@ -21,59 +26,11 @@
 #include "scenario_vm.h"
 
 #include "base/print.h"
+#include "hooks.h"
 
 struct world world;
 
 /* --- the machine --- */
-
-static unsigned choose(void *context, enum host_whim whim, unsigned n)
-{
-	static const enum choice kind[HOST_WHIMS] = {
-		[HOST_WHIM_TLBI] = CHOOSE_TLBI,         [HOST_WHIM_WALKER] = CHOOSE_WALKER,
-		[HOST_WHIM_PREFETCH] = CHOOSE_PREFETCH, [HOST_WHIM_EVICT] = CHOOSE_EVICT,
-		[HOST_WHIM_SPURIOUS] = CHOOSE_SPURIOUS,
-	};
-
-	(void)context;
-	return explore_choose(kind[whim], n);
-}
-
-static void walked(void *context, uint32_t cpu, const void *p, uint64_t value)
-{
-	(void)context;
-	if (explore_cpu() >= 0)
-		memory_walked(cpu, p, value);
-}
-
-static bool hardware_cas(void *context, uint64_t *p, uint64_t *expected, uint64_t want)
-{
-	(void)context;
-	return memory_hardware_cas(explore_cpu(), p, expected, want);
-}
-
-static void user_access(void *context, const void *bytes, size_t n, bool write)
-{
-	int cpu = explore_cpu();
-
-	(void)context;
-	if (cpu >= 0)
-		memory_user_access((uint32_t)cpu, bytes, n, write);
-}
-
-static void barrier(void *context)
-{
-	int cpu = explore_cpu();
-
-	(void)context;
-	if (cpu >= 0)
-		memory_drain((uint32_t)cpu);
-}
-
-static uint64_t now(void *context)
-{
-	(void)context;
-	return explore_step() * 1000;
-}
 
 /* What tells machines apart; warm: TLBs know the pages already when the run starts. */
 static const struct kind {
@@ -99,12 +56,7 @@ void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
 	c.hw_access = kind->access;
 	c.hw_dirty = kind->dirty;
 	c.range_tlbi = kind->range;
-	c.ops = (struct host_ops){.choose = choose,
-				  .walked = walked,
-				  .hardware_cas = hardware_cas,
-				  .user_access = user_access,
-				  .barrier = barrier,
-				  .now = now};
+	c.ops = hooks;
 	memset(&world, 0, sizeof world);
 	world.cpus = world.history.cpus = cpus;
 	world.stride = kind->stride;
