@@ -216,6 +216,40 @@ static void test_many_mappings(void **state)
 	end(&w);
 }
 
+/* Another frame in a page's place: what was cached of the old one is gone with the flush. */
+static void test_break(void **state)
+{
+	struct pmap_leaf leaf;
+	struct tlb_gather g;
+	struct world w;
+	uint64_t v;
+	pfn_t f[2];
+
+	(void)state;
+	begin(&w);
+	for (unsigned i = 0; i < 2; i++) {
+		f[i] = pm_alloc(&w.m);
+		*(uint64_t *)pm_bytes(f[i]) = i + 1;
+	}
+	enter(&w, VA, f[0], PROT_R, 0);
+	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
+	assert_int_equal(v, 1);
+	gather_init(&g, &w.p);
+	epoch_enter(&w.m.epoch);
+	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), NULL, &leaf), OK);
+	pmap_leaf_break(&leaf, vaddr(VA), &g);
+	pmap_leaf_unlock(&leaf);
+	epoch_leave(&w.m.epoch);
+	finish(&w, &g);
+	enter(&w, VA, f[1], PROT_R, PMAP_OWN_BUSY);
+	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
+	assert_int_equal(v, 2);
+	pm_remove(&w.m, &w.p, 0, BIT(48), true);
+	pm_free(&w.m, f[0]);
+	pm_free(&w.m, f[1]);
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +259,7 @@ int main(void)
 		cmocka_unit_test(test_part_of_a_window),
 		cmocka_unit_test(test_one_right),
 		cmocka_unit_test(test_many_mappings),
+		cmocka_unit_test(test_break),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

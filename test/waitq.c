@@ -11,7 +11,10 @@ static struct {
 	unsigned blocked, woken;
 	void *last_woken;
 	bool interruptible;
+	const struct waiter *waiters; /* WAITERS of them, or NULL */
 } fake;
+
+#define WAITERS 4
 
 static void *fake_current(void) { return &fake; }
 
@@ -25,8 +28,14 @@ static enum error fake_block(struct wait_flag *woken, bool interruptible)
 
 static void fake_wake(void *thread)
 {
+	unsigned set = 0;
+
 	fake.woken++;
 	fake.last_woken = thread;
+	/* Who is made to run finds his flag set: if he did not, he would stop again. */
+	for (unsigned i = 0; fake.waiters && i < WAITERS; i++)
+		set += atomic_load_relaxed(&fake.waiters[i].woken.set);
+	CHECK(!fake.waiters || set == fake.woken);
 }
 
 static void fake_yield(void) {}
@@ -52,7 +61,7 @@ static int without_fake(void **state)
 
 static void first_come_first_woken(void **state)
 {
-	struct waiter w[4];
+	struct waiter w[WAITERS];
 	struct waitq q;
 	struct test_machine t;
 
@@ -61,8 +70,9 @@ static void first_come_first_woken(void **state)
 	waitq_init(&q);
 	assert_int_equal(waitq_wake_one(&q), 0);
 	assert_int_equal(waitq_wake_all(&q), 0);
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < WAITERS; i++)
 		wait_prepare(&q, &w[i]);
+	fake.waiters = w;
 	assert_int_equal(waitq_wake_one(&q), 1);
 	assert_int_equal(atomic_load_relaxed(&w[0].woken.set), 1);
 	assert_int_equal(atomic_load_relaxed(&w[1].woken.set), 0);
