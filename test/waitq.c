@@ -86,10 +86,11 @@ static void first_come_first_woken(void **state)
 	assert_ptr_equal(fake.last_woken, &fake);
 	wait_cancel(&q, &w[0]); /* twice dequeued is harmless */
 	assert_true(list_empty(&q.waiters));
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < WAITERS; i++)
 		wait_prepare(&q, &w[i]);
-	assert_int_equal(waitq_wake_all(&q), 4);
-	for (unsigned i = 0; i < 4; i++)
+	fake.woken = 0;
+	assert_int_equal(waitq_wake_all(&q), WAITERS);
+	for (unsigned i = 0; i < WAITERS; i++)
 		assert_int_equal(atomic_load_relaxed(&w[i].woken.set), 1);
 	test_machine_destroy(&t);
 }
