@@ -15,7 +15,7 @@
  * sys_advice.c, sys_io.c, sys_file.c and the files beneath them; struct thread
  * and struct process are the kernel's own, filled in as exec and fork do. What is not there is in environment.c.
  *
- *   open     machine, memory subsystem, files; audit
+ *   open     machine, memory subsystem, files (host_setup.c); audit
  *   steps    until the input is used up
  *   close    verify and check each space, release it; audit: every frame is back
  *
@@ -26,53 +26,19 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
-#include "hal/armv8/pmap_private.h"
-#include "hal/host/host.h"
-#include "model.h"
-#include "proc/device.h"
+#include "host_setup.h"
 #include "proc/sys.h"
 #include "vm/entry.h"
 #include "vm/fault.h"
-#include "vm/init.h"
 #include "vm/map.h"
 
-#define CPUS 2u
-#define PROCESSES 3u
 #define STEPS_MAX 400u
 #define WINDOW_START (UINT64_C(0x100000000) - 37 * PAGE_SIZE)
 #define BREAK_START UINT64_C(0x10000123)
 #define SCRATCH_START UINT64_C(0x2000000)
 #define STACK_LIMIT UINT64_C(0x7fff00000000)
 
-struct member {
-	bool used;
-	struct process process;
-	struct thread thread[CPUS];
-	struct space space;
-	struct fuzz_machine machine;
-};
-
-/* One input's run. */
-static struct run {
-	struct host_machine *machine;
-	struct vm *vm;
-	struct pmap_system *pmaps;
-	struct proc_system ps;
-	struct fs fs;
-	struct fd_table *files;
-	struct world world;
-	struct member member[PROCESSES];
-	struct member *current;
-	struct vm_map *active[CPUS];
-	uint64_t owned[FRAME_OWNER_COUNT];
-	const uint8_t *input;
-	size_t left;
-	uint32_t fail_in; /* the allocation after so many fails; 0: none */
-	bool failed;      /* one did, in this call */
-	bool closing;
-} * run;
-
-static char testfile[TESTFILE_BYTES + 8];
+struct run *run;
 
 /* --- choices --- */
 
@@ -249,114 +215,9 @@ static bool look_space(struct space *s, uint64_t va, unsigned *prot, bool *share
 	return true;
 }
 
-/* --- open --- */
-
-static bool is_free(void *unused, pfn_t f)
-{
-	enum frame_owner owner;
-
-	(void)unused;
-	if (!frame_is_ram(&run->vm->frames, f))
-		return true;
-	owner = page_owner(frame_page(&run->vm->frames, f));
-	return owner == FRAME_FREE || owner == FRAME_CACHED;
-}
-
-static void take_stock(uint64_t owned[FRAME_OWNER_COUNT])
-{
-	struct frame_audit a;
-
-	/* Every CPU polls what it retired itself. */
-	for (unsigned i = 0; i < 8 * CPUS; i++) {
-		host_detach();
-		host_attach(run->machine, i % CPUS);
-		(void)epoch_poll(&run->vm->epoch);
-	}
-	host_detach();
-	host_attach(run->machine, 0);
-	vm_drain(run->vm);
-	if (!frame_audit(&run->vm->frames, &a))
-		panic("frame audit: %s", a.problem);
-	for (unsigned i = 0; i < FRAME_OWNER_COUNT; i++)
-		owned[i] = a.owned[i];
-}
-
-#define MUST(x) \
-	do { \
-		if (x) \
-			panic("set-up: %s", #x); \
-	} while (0)
-
-static int install(struct file *f)
-{
-	long fd = fd_install(run->files, f, 0, FD_MAX, false);
-
-	if (fd < 0)
-		panic("set-up: no descriptor");
-	return (int)fd;
-}
-
-static int open_path(const char *path, uint32_t flags)
-{
-	struct file *f;
-
-	MUST(fs_open(&run->fs, run->fs.root, path, flags, 0, &f));
-	return install(f);
-}
-
-static int open_vnode(struct vnode *v, uint32_t flags)
-{
-	struct file *f;
-
-	MUST(vnode_open(v, flags, &f));
-	return install(f);
-}
-
-static void make_files(struct space *s)
-{
-	struct vnode *v;
-
-	MUST(fs_init(&run->fs, run->vm));
-	MUST(fs_make(&run->fs, run->fs.root, "/dev", VNODE_DIRECTORY, 0755, NULL, NULL));
-	MUST(devices_make(&run->fs));
-	MUST(fd_table_create(run->vm, &run->files));
-	MUST(vnode_create(&run->fs, VNODE_FILE, 0644, &v));
-	object_release(v->object);
-	MUST(object_create(run->vm, (struct oid){0, v->ino}, &pager_initrd, testfile, TESTFILE_BYTES, TESTFILE_BYTES,
-			   &v->object));
-	for (uint64_t i = 0; i < (TESTFILE_BYTES + PAGE_SIZE - 1) / PAGE_SIZE; i++)
-		MUST(object_fill(v->object, i)); /* resident from the start: the audit knows them */
-	s->fd[FD_TEST] = open_vnode(v, O_RDONLY);
-	s->fd[FD_PATH] = open_vnode(v, O_PATH);
-	s->fd[FD_NULL] = open_path("/dev/null", O_RDWR);
-	s->fd[FD_WRONLY] = open_path("/dev/zero", O_WRONLY);
-	s->fd[FD_CLOSED] = 1000;
-	s->fd[FD_NEGATIVE] = -1;
-	vnode_release(v);
-}
-
-/* A process around a map, as fork leaves one. */
 static void make_member(struct member *m, struct vm_map *map)
 {
-	struct process *p = &m->process;
-
-	memset(p, 0, sizeof *p);
-	memset(m->thread, 0, sizeof m->thread);
-	m->used = true;
-	p->ps = &run->ps;
-	p->map = map;
-	p->files = run->files;
-	p->cwd = run->fs.root;
-	spin_init(&p->lock);
-	mutex_init(&p->fs_lock);
-	for (unsigned i = 0; i < RLIMIT_COUNT; i++)
-		p->limits[i] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
-	atomic_store_relaxed(&p->space_limit, RLIM_INFINITY);
-	for (unsigned i = 0; i < CPUS; i++) {
-		m->thread[i].ps = &run->ps;
-		m->thread[i].proc = p;
-		m->thread[i].map = map;
-	}
+	setup_member(m, map);
 	m->machine = (struct fuzz_machine){.call = call_space,
 					   .load = load_space,
 					   .store = store_space,
@@ -373,33 +234,12 @@ static void make_member(struct member *m, struct vm_map *map)
 
 static void open_run(void)
 {
-	struct host_config c = {.ncpus = CPUS, .ram = 12 << 20, .junk = true, .seed = 1 + take(1u << 16)};
+	static const struct host_ops ops = {.user_copy_fault = copy_fault, .panic_info = print_log};
+	uint32_t seed = 1 + take(1u << 16), kind = take(256);
 	struct member *first = &run->member[0];
 	struct vm_map *map;
-	struct vnode *v;
-	uint32_t kind = take(256);
 
-	c.asid_bits = kind & 1 ? 4 : 8;
-	c.hw_access = kind & 2;
-	c.hw_dirty = kind & 4;
-	c.range_tlbi = kind & 8;
-	c.tlbi = (enum host_tlbi)(kind / 16 % 3);
-	c.ops.frame_free = is_free;
-	c.ops.user_copy_fault = copy_fault;
-	c.ops.panic_info = print_log;
-	run->vm = calloc(1, sizeof *run->vm);
-	run->pmaps = calloc(1, sizeof *run->pmaps);
-	if (!run->vm || !run->pmaps || host_machine_create(&c, &run->machine) != OK)
-		abort();
-	host_attach(run->machine, 0);
-	vm_init(run->vm, machine_info(), run->pmaps);
-	run->ps.vm = run->vm;
-	run->ps.fs = &run->fs;
-	make_files(&first->space);
-	take_stock(run->owned);
-	MUST(vnode_create(&run->fs, VNODE_FILE, 0777, &v));
-	first->space.fd[FD_MEMORY] = open_vnode(v, O_RDWR | O_LARGEFILE);
-	vnode_release(v);
+	setup_open(seed, kind, &ops);
 	world_init(&run->world);
 	MUST(vm_map_create(run->vm, &map));
 	map->brk_start = map->brk_end = BREAK_START;
@@ -525,9 +365,6 @@ static void step(void)
 
 static void close_run(void)
 {
-	uint64_t now[FRAME_OWNER_COUNT];
-	long e;
-
 	run->closing = true;
 	run->fail_in = 0;
 	frames_fail_by(&run->vm->frames, NULL, NULL);
@@ -536,18 +373,7 @@ static void close_run(void)
 			become(&run->member[i], 0);
 			do_exit(&run->member[i]);
 		}
-	e = fd_close(run->files, (uint64_t)run->member[0].space.fd[FD_MEMORY]);
-	if (e)
-		panic("fuzz: close gives %ld", e);
-	take_stock(now);
-	for (unsigned i = 0; i < FRAME_OWNER_COUNT; i++)
-		if (now[i] != run->owned[i] && i != FRAME_ZONE && i != FRAME_FREE && i != FRAME_CACHED)
-			panic("fuzz: %lu frames are %s, %lu were", (unsigned long)now[i],
-			      frame_owner_name((enum frame_owner)i), (unsigned long)run->owned[i]);
-	host_detach();
-	host_machine_destroy(run->machine);
-	free(run->vm);
-	free(run->pmaps);
+	setup_close();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -558,8 +384,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 8)
 		return 0;
-	for (uint32_t i = 0; i < TESTFILE_BYTES && !testfile[TESTFILE_BYTES - 1]; i++)
-		testfile[i] = (char)((i * 7 + i / 251) & 255);
 	memset(&the_run, 0, sizeof the_run);
 	run = &the_run;
 	run->input = data;
