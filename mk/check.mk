@@ -8,7 +8,7 @@ check: ## Layers, image, unit tests in three host configurations, boots and gues
 	@BUILD=$(call sq,$(B)) tools/check $(CHECKS)
 
 .PHONY: mutants
-mutants: ## Planted bugs, each of which must turn a check red [MUTANTS=pattern FULL=1 SHARE=i/n JOBS=2]
+mutants: ## Planted bugs, each of which must turn a check red [MUTANTS=pattern QUICK=1 FULL=1 SHARE=i/n JOBS=2]
 	@BUILD=$(call sq,$(B)) tools/mutants $(MUTANTS)
 
 .PHONY: layers
