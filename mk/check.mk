@@ -4,7 +4,7 @@
 LAYER_LIST := mk/layers.txt
 
 .PHONY: check
-check: ## Layers, image, unit tests in three host configurations, boots and guest tests in QEMU
+check: ## All tests on the host and in QEMU, and a share of explore, models, stress, fuzz and mutants [CHECKS=pattern]
 	@BUILD=$(call sq,$(B)) tools/check $(CHECKS)
 
 .PHONY: mutants

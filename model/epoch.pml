@@ -14,7 +14,9 @@
  * Abstracted. One shared pointer; a section loads it once, by acquire. The guess of
  * epoch_enter, a relaxed load, is now's value or the oldest. active = 0 is seen at once
  * (late, it only holds the epoch up). Nesting is left out:
- * only the outermost level stores. The counters pending and since_advance too.
+ * only the outermost level stores. The counters pending and since_advance too: epoch_retire's
+ * seq_cst store of pending, which makes an unlink by release seen in time, is what the
+ * twin unlink-release lacks.
  *
  * Bounds. 1 CPU that unlinks, retires and polls, 1 that polls; 1 reader with 3 objects
  * and epochs 1 to 6 (the lists are used again), or 2 readers with 1 object and
