@@ -16,6 +16,7 @@
  *   thread.c    the same on free-running threads
  *   memory.c    the memory model: the compiler's ThreadSanitizer interface, implemented here
  *   race.c      data races of plain accesses under that model's order
+ *   hooks.c     what a scenario's machine asks of the schedule and of the memory model
  *   trace.c     what happened, with source lines
  *   history.c   was there a sequential order of the operations that explains their results?
  *   scenario_*  the scenarios
@@ -40,11 +41,11 @@
 
 /* --- a scenario --- */
 struct scenario {
-	const char *name;   /* short, with dashes: SCENARIO= matches part of it */
-	const char *what;   /* one line for the table */
-	uint32_t cpus;      /* 2 .. EXPLORE_CPUS */
-	uint32_t variants;  /* of machine or parameters, 0 counts as 1; a run takes one by its seed */
-	bool exhaustive;    /* small enough for every schedule up to the bound */
+	const char *name;  /* short, with dashes: SCENARIO= matches part of it */
+	const char *what;  /* one line for the table */
+	uint32_t cpus;     /* 2 .. EXPLORE_CPUS */
+	uint32_t variants; /* of machine or parameters, 0 counts as 1; a run takes one by its seed */
+	bool exhaustive;   /* small enough for every schedule up to the bound */
 	/*
 	 * setup creates the machine and all that the operations start from; on CPU 0,
 	 * once per variant, before the process is copied for each run; no choice is asked.
@@ -57,8 +58,8 @@ struct scenario {
 	void (*judge)(void);
 };
 /*
- * All of them: each scenario_*.c defines an array NAME and its length NAME_count, and stands in scenarios.c; NULL ends the list.
- * A scenario whose own name begins with "planted-" has a bug that must be found; it runs only when asked for.
+ * All of them: each scenario_*.c defines an array NAME and its length NAME_count, and stands in scenarios.c; NULL ends
+ * the list. A scenario whose own name begins with "planted-" has a bug that must be found; it runs only when asked for.
  */
 struct scenario_table {
 	const struct scenario *scenario;
@@ -68,19 +69,19 @@ extern const struct scenario_table scenario_tables[];
 
 /* --- choices --- */
 enum choice {
-	CHOOSE_CPU,       /* who runs after a point: 0 whoever ran; asked by fiber.c */
-	CHOOSE_DRAIN,     /* memory.c: a store that may wait: 0 leaves the buffer at once, 1 stays until it must */
-	CHOOSE_STALE,     /* memory.c: which admissible value a load sees: 0 the newest */
-	CHOOSE_WALKER,    /* hal/host: a walker that may see an older descriptor: 0 the newest */
-	CHOOSE_TLBI,      /* hal/host: when a broadcast invalidation arrives: 0 at once, 1 with the DSB */
-	CHOOSE_PREFETCH,  /* hal/host: a speculative walk: 0 none */
-	CHOOSE_EVICT,     /* hal/host: a TLB entry dropped for no reason: 0 none */
-	CHOOSE_SPURIOUS,  /* hal/host: an access that faults although it would be allowed: 0 no */
-	CHOOSE_ALLOC,     /* an allocation: 0 succeeds, 1 fails */
-	CHOOSE_SCENARIO,  /* what an operation of a random scenario does: no tame answer; never counted as a deviation */
+	CHOOSE_CPU,      /* who runs after a point: 0 whoever ran; asked by fiber.c */
+	CHOOSE_DRAIN,    /* memory.c: a store that may wait: 0 leaves the buffer at once, 1 stays until it must */
+	CHOOSE_STALE,    /* memory.c: which admissible value a load sees: 0 the newest */
+	CHOOSE_WALKER,   /* hal/host: a walker that may see an older descriptor: 0 the newest */
+	CHOOSE_TLBI,     /* hal/host: when a broadcast invalidation arrives: 0 at once, 1 with the DSB */
+	CHOOSE_PREFETCH, /* hal/host: a speculative walk: 0 none */
+	CHOOSE_EVICT,    /* hal/host: a TLB entry dropped for no reason: 0 none */
+	CHOOSE_SPURIOUS, /* hal/host: an access that faults although it would be allowed: 0 no */
+	CHOOSE_ALLOC,    /* an allocation: 0 succeeds, 1 fails */
+	CHOOSE_SCENARIO, /* what an operation of a random scenario does: no tame answer; never counted as a deviation */
 	CHOICES
 };
-/* An answer in [0, n). n >= 1. Outside a run (setup, judge): 0, but for CHOOSE_SCENARIO, which is random by the seed. */
+/* An answer in [0, n). n >= 1. Outside a run (setup, judge): 0, but for CHOOSE_SCENARIO, random by the seed. */
 unsigned explore_choose(enum choice kind, unsigned n);
 
 /* --- fibers --- */
@@ -106,11 +107,11 @@ void trace_note(const void *pc, const char *format, ...) __attribute__((format(p
 	} while (0)
 
 /* --- the memory model, for fiber.c and hal/host --- */
-void memory_begin(uint32_t cpus);      /* fibers start: what was done before is seen by all */
-void memory_end(void);                 /* all ended: buffers drain, everything is ordered before the judge */
-void memory_step(uint32_t cpu);        /* called at each point of cpu before it goes on: drains what has waited too long */
-void memory_idle(void);                /* every CPU spins: drain everything */
-void memory_drain(uint32_t cpu);       /* a full barrier of cpu (DSB) */
+void memory_begin(uint32_t cpus); /* fibers start: what was done before is seen by all */
+void memory_end(void);            /* all ended: buffers drain, everything is ordered before the judge */
+void memory_step(uint32_t cpu);   /* called at each point of cpu before it goes on: drains what has waited too long */
+void memory_idle(void);           /* every CPU spins: drain everything */
+void memory_drain(uint32_t cpu);  /* a full barrier of cpu (DSB) */
 /* What cpu does now, and whether what by did at that stamp is before what cpu does now. */
 uint64_t memory_stamp(uint32_t cpu);
 bool memory_before(uint32_t by, uint64_t stamp, uint32_t cpu);
@@ -120,8 +121,8 @@ bool memory_before(uint32_t by, uint64_t stamp, uint32_t cpu);
  */
 void memory_walked(uint32_t cpu, const void *p, uint64_t value);
 /*
- * Hardware updates the descriptor at p, as __atomic_compare_exchange_n. What was ordered before the value that it replaces
- * is before the new one too; it orders nothing for cpu, on which the program runs, or -1 in setup and judge.
+ * Hardware updates the descriptor at p, as __atomic_compare_exchange_n. What was ordered before the value that it
+ * replaces is before the new one too; it orders nothing for cpu, on which the program runs, or -1 in setup and judge.
  */
 bool memory_hardware_cas(int cpu, uint64_t *p, uint64_t *expected, uint64_t want);
 /* A program on cpu touches bytes of a frame, by relaxed accesses: a race with a plain write of the kernel's is one. */
@@ -131,25 +132,25 @@ void memory_user_access(uint32_t cpu, const void *p, size_t n, bool write);
 /*
  * A history is what each CPU called and what came back, in order. Each operation is
  * one or more steps on a model state; each step takes effect at one moment between call and return, steps
- * of one operation in any order unless ordered; optional ones may be left out. The judge searches for an order of all steps in which the model gives
- * the results that were seen; none: the run is wrong.
+ * of one operation in any order unless ordered; optional ones may be left out. The judge searches for an order of all
+ * steps in which the model gives the results that were seen; none: the run is wrong.
  */
-#define HISTORY_OPS 24        /* per CPU */
-#define HISTORY_STEPS 8       /* per operation */
-#define HISTORY_STATE 512     /* bytes of model state, at most */
+#define HISTORY_OPS 24    /* per CPU */
+#define HISTORY_STEPS 8   /* per operation */
+#define HISTORY_STATE 512 /* bytes of model state, at most */
 struct history_step {
-	uint8_t what;             /* the model's own code */
-	uint8_t page, space;      /* on what */
+	uint8_t what;        /* the model's own code */
+	uint8_t page, space; /* on what */
 	uint8_t argument;
-	bool optional;            /* may be left out: part of an operation that failed half-way */
-	bool looks;               /* changes no state whatever: taken as soon as it fits, which makes long histories easy */
-	uint64_t value;           /* stored, or seen */
-	int result;               /* as returned */
+	bool optional;  /* may be left out: part of an operation that failed half-way */
+	bool looks;     /* changes no state whatever: taken as soon as it fits, which makes long histories easy */
+	uint64_t value; /* stored, or seen */
+	int result;     /* as returned */
 };
 struct history_op {
 	uint64_t called, returned; /* explore_step then; returned 0: never */
 	uint32_t steps;
-	bool ordered;              /* steps take effect in their order */
+	bool ordered; /* steps take effect in their order */
 	struct history_step step[HISTORY_STEPS];
 	const char *name;
 };

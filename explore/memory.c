@@ -27,8 +27,9 @@
  *     the last store to that place up to the CPU's floor; if it is seq_cst,
  *     the last seq_cst store to the place that has left its buffer.
  *  3. An acquire load (or read-modify-write) raises the floor to the moment of the
- *     store that it read, unless that is its CPU's own and the load not seq_cst. So what happens-before a load is never
- *hidden from it: whatever is before a release store left its buffer before it.
+ *     store that it read, unless that is its CPU's own and the load not seq_cst.
+ *     So what happens-before a load is never hidden from it: whatever is before a
+ *     release store left its buffer before it.
  *  4. A seq_cst load first empties its CPU's buffer up to the last seq_cst store.
  *     Not a release store, though Armv8's LDAR would wait for STLR: by
  *     C11 it need not, and LDAPR does not. So a seq_cst weakened to release shows.

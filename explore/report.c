@@ -22,15 +22,23 @@
 
 static const bool never;
 
-void report_task(struct slot *work, int output, int trace)
+/* fork, with nothing in buffers that both would print. */
+static pid_t fork_clean(void)
 {
-	int status;
 	pid_t pid;
 
 	fflush(NULL);
 	pid = fork();
 	if (pid < 0)
 		err(2, "fork");
+	return pid;
+}
+
+void report_task(struct slot *work, int output, int trace)
+{
+	pid_t pid = fork_clean();
+	int status;
+
 	if (pid == 0)
 		worker_main(work, &never, output, trace);
 	waitpid(pid, &status, 0);
@@ -208,13 +216,9 @@ static unsigned tell(const struct slot *slot, int output, struct slot *work, int
 
 unsigned report_failure(const struct slot *slot, int output, struct slot *work, int work_output)
 {
+	pid_t pid = fork_clean();
 	int status;
-	pid_t pid;
 
-	fflush(NULL);
-	pid = fork();
-	if (pid < 0)
-		err(2, "fork");
 	if (pid == 0) {
 		unsigned same = tell(slot, output, work, work_output);
 

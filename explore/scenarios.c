@@ -2,7 +2,19 @@
 /* explore/scenarios.c: the list of all scenarios. */
 #include "explore.h"
 
-#define TABLES(X) X(scenario_litmus) X(scenario_sync) X(scenario_pmap) X(scenario_memory) X(scenario_frames) X(scenario_vm_fault) X(scenario_vm_fork) X(scenario_vm_range) X(scenario_vm_object) X(scenario_vm_nomem) X(scenario_vm_mix) X(scenario_planted)
+#define TABLES(X) \
+	X(scenario_litmus) \
+	X(scenario_sync) \
+	X(scenario_pmap) \
+	X(scenario_memory) \
+	X(scenario_frames) \
+	X(scenario_vm_fault) \
+	X(scenario_vm_fork) \
+	X(scenario_vm_range) \
+	X(scenario_vm_object) \
+	X(scenario_vm_nomem) \
+	X(scenario_vm_mix) \
+	X(scenario_planted)
 
 #define DECLARE(name) \
 	extern const struct scenario name[]; \
