@@ -7,8 +7,9 @@
  * call and return of its operation, and a sequential model gives just those results (linearizability, with operations
  * that may consist of several steps).
  *
- * Structure. Depth-first search over positions. A position says, per CPU, which operation is next and which of its steps
- * are done, and it has the model's state. From there, every step that may be next is tried on a copy of the state.
+ * Structure. Depth-first search over positions. A position says, per CPU, which operation is next and which of its
+ * steps are done, and it has the model's state. From there, every step that may be next is tried on a copy of the
+ * state.
  *
  *      CPU 0   [ a1 a2 ]   [ b1 ]            a step may be next when no other CPU has an operation
  *      CPU 1        [ c1 ]        [ d1 ]     that is not over and returned before this one was called:
@@ -61,11 +62,11 @@ struct search {
 	history_model *model;
 	bool (*final)(const void *state, void *arg);
 	void *arg;
-	struct hash *seen;          /* open addressing; a == b == 0: empty */
-	uint64_t buckets, count;    /* buckets is a power of two */
-	struct position best;       /* where the most steps are done */
+	struct hash *seen;       /* open addressing; a == b == 0: empty */
+	uint64_t buckets, count; /* buckets is a power of two */
+	struct position best;    /* where the most steps are done */
 	unsigned best_steps;
-	bool ended;                 /* some order took all steps; only the final state did not fit */
+	bool ended; /* some order took all steps; only the final state did not fit */
 };
 
 /* --- recording --- */
@@ -143,7 +144,7 @@ static void grow(struct search *s)
 
 static bool is_new(struct search *s, const struct position *p, const void *state)
 {
-	struct hash h = { UINT64_C(0x243f6a8885a308d3), UINT64_C(0x13198a2e03707344) };
+	struct hash h = {UINT64_C(0x243f6a8885a308d3), UINT64_C(0x13198a2e03707344)};
 
 	hash_bytes(&h, p, sizeof *p);
 	hash_bytes(&h, state, s->size);
@@ -305,7 +306,7 @@ static bool explained(struct search *s, struct position p, const void *state)
 	return false;
 }
 
-/* One line: when, what, and each step as what:space.page,argument=value, its result unless that is OK, ? if it may be left out. */
+/* One line: when, what, each step as what:space.page,argument=value, its result unless OK, ? if it may be left out. */
 static void print_op(const struct history_op *op)
 {
 	char line[1024];
@@ -315,9 +316,9 @@ static void print_op(const struct history_op *op)
 	for (uint32_t i = 0; i < op->steps; i++) {
 		const struct history_step *t = &op->step[i];
 
-		n += snprintf(line + n, sizeof line - (size_t)n, "  %u:%u.%u,%u=%" PRIx64 "%s%s%s", t->what, t->space, t->page,
-			      t->argument, t->value, t->result ? " " : "", t->result ? error_name((enum error)t->result) : "",
-			      t->optional ? "?" : "");
+		n += snprintf(line + n, sizeof line - (size_t)n, "  %u:%u.%u,%u=%" PRIx64 "%s%s%s", t->what, t->space,
+			      t->page, t->argument, t->value, t->result ? " " : "",
+			      t->result ? error_name((enum error)t->result) : "", t->optional ? "?" : "");
 	}
 	kprintf("%s\n", line);
 }
@@ -342,8 +343,8 @@ static void print_failure(const struct search *s)
 
 		kprintf("  the longest attempt: CPU %u ", c);
 		if (op)
-			kprintf("stands at operation %u, %s, steps done %#x\n", s->best.op[c], op->name ? op->name : "?",
-				s->best.done[c]);
+			kprintf("stands at operation %u, %s, steps done %#x\n", s->best.op[c],
+				op->name ? op->name : "?", s->best.done[c]);
 		else
 			kprintf("is through\n");
 	}
@@ -352,7 +353,7 @@ static void print_failure(const struct search *s)
 bool history_explained(const struct history *h, const void *state, size_t size, history_model *model,
 		       bool (*final)(const void *state, void *arg), void *arg)
 {
-	struct search s = { .h = h, .size = size, .model = model, .final = final, .arg = arg };
+	struct search s = {.h = h, .size = size, .model = model, .final = final, .arg = arg};
 	struct position start;
 	bool good;
 

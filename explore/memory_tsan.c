@@ -62,7 +62,7 @@ UNALIGNED(4)
 UNALIGNED(8)
 UNALIGNED(16)
 
-	void __tsan_read_range(void *p, size_t n);
+void __tsan_read_range(void *p, size_t n);
 void __tsan_read_range(void *p, size_t n) { plain(p, n, false, PC); }
 void __tsan_write_range(void *p, size_t n);
 void __tsan_write_range(void *p, size_t n) { plain(p, n, true, PC); }

@@ -54,14 +54,15 @@ static struct history h;
 static const struct registers zero;
 
 /* An operation of one step. */
-static struct history_op *op(uint32_t cpu, uint64_t called, uint64_t returned, uint8_t what, uint8_t page, uint64_t value)
+static struct history_op *op(uint32_t cpu, uint64_t called, uint64_t returned, uint8_t what, uint8_t page,
+			     uint64_t value)
 {
 	struct history_op *o;
 
 	now = called;
 	o = history_begin(&h, cpu, "op");
 	o->steps = 1;
-	o->step[0] = (struct history_step){ .what = what, .page = page, .looks = what == READ, .value = value };
+	o->step[0] = (struct history_step){.what = what, .page = page, .looks = what == READ, .value = value};
 	if (returned) {
 		now = returned;
 		history_end(o);
@@ -71,7 +72,7 @@ static struct history_op *op(uint32_t cpu, uint64_t called, uint64_t returned, u
 
 static void more(struct history_op *o, uint8_t what, uint8_t page, uint64_t value)
 {
-	o->step[o->steps++] = (struct history_step){ .what = what, .page = page, .looks = what == READ, .value = value };
+	o->step[o->steps++] = (struct history_step){.what = what, .page = page, .looks = what == READ, .value = value};
 }
 
 static void clear(uint32_t cpus)
@@ -345,7 +346,7 @@ static void made_and_spoilt(void **state)
 	(void)state;
 	for (unsigned round = 0; round < 300; round++) {
 		struct registers m = zero;
-		unsigned left[3] = { 6, 6, 6 };
+		unsigned left[3] = {6, 6, 6};
 		struct history_op *spoil = NULL;
 
 		clear(3);
@@ -361,7 +362,8 @@ static void made_and_spoilt(void **state)
 			left[c]--;
 			o = history_begin(&h, c, "made");
 			o->steps = 1;
-			o->step[0] = (struct history_step){ .what = (seed >> 40) % 2 ? ADD : READ, .page = (seed >> 50) % 2 };
+			o->step[0] =
+				(struct history_step){.what = (seed >> 40) % 2 ? ADD : READ, .page = (seed >> 50) % 2};
 			o->step[0].looks = o->step[0].what == READ;
 			o->step[0].value = m.r[o->step[0].page];
 			(void)registers(&m, c, &o->step[0]);
@@ -385,11 +387,13 @@ static void made_and_spoilt(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sequential),	      cmocka_unit_test(real_time),	    cmocka_unit_test(two_registers),
-		cmocka_unit_test(lost_update),	      cmocka_unit_test(results),	    cmocka_unit_test(steps_in_any_order),
-		cmocka_unit_test(steps_interleave),   cmocka_unit_test(optional_steps),	    cmocka_unit_test(never_returned),
-		cmocka_unit_test(no_steps),	      cmocka_unit_test(final_state),	    cmocka_unit_test(hard_and_wrong),
-		cmocka_unit_test(made_and_spoilt),    cmocka_unit_test(copy_of_nothing),
+		cmocka_unit_test(sequential),       cmocka_unit_test(real_time),
+		cmocka_unit_test(two_registers),    cmocka_unit_test(lost_update),
+		cmocka_unit_test(results),          cmocka_unit_test(steps_in_any_order),
+		cmocka_unit_test(steps_interleave), cmocka_unit_test(optional_steps),
+		cmocka_unit_test(never_returned),   cmocka_unit_test(no_steps),
+		cmocka_unit_test(final_state),      cmocka_unit_test(hard_and_wrong),
+		cmocka_unit_test(made_and_spoilt),  cmocka_unit_test(copy_of_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,7 +60,7 @@ static void scene_open_with(struct scene *s, struct host_config c)
 	}
 }
 
-static void scene_open(struct scene *s) { scene_open_with(s, (struct host_config){ 0 }); }
+static void scene_open(struct scene *s) { scene_open_with(s, (struct host_config){0}); }
 
 static void scene_close(struct scene *s)
 {
@@ -143,7 +143,7 @@ static void stale_pages(void **state)
 	(void)mmu_pte_or(p, D_UXN);
 	expect_stale(&s, VA, PROT_X);
 	touch(&s, VA, PROT_R);
-	assert_true(mmu_pte_cas(p, &(uint64_t){ mmu_pte_load(p) }, mmu_pte_load(p) | D_RO));
+	assert_true(mmu_pte_cas(p, &(uint64_t){mmu_pte_load(p)}, mmu_pte_load(p) | D_RO));
 	expect_stale(&s, VA, PROT_W); /* the write of copy-on-write */
 	(void)mmu_pte_and(p, ~D_RO);
 	table_flush(ASID, VA, true);
@@ -303,7 +303,7 @@ static void leftovers(void **state)
 	struct pte *l2;
 
 	(void)state;
-	scene_open_with(&s, (struct host_config){ .late_stores = true, .ops.choose = tame });
+	scene_open_with(&s, (struct host_config){.late_stores = true, .ops.choose = tame});
 	table_map(&s.t, s.root, VA, test_frame(&s.t), D_DATA);
 	l2 = table_slot(&s.t, s.root, VA, 2);
 	touch(&s, VA, PROT_R);
@@ -331,15 +331,15 @@ static void contradictions(void **state)
 		uint64_t set, clear;
 		const char *why;
 	} page[] = {
-		{ 0, D_NG, "global" },
-		{ 0, D_PXN, "the kernel may execute" },
-		{ UINT64_C(1) << 48, 0, "reserved bits" },
-		{ UINT64_C(1) << 50, 0, "reserved bits" },
-		{ UINT64_C(1) << 5, 0, "reserved bits" },
-		{ UINT64_C(1) << 8, D_SH, "shareability" },
-		{ UINT64_C(1) << 52, 0, "contiguous" },
-		{ UINT64_C(3) << 2, 0, "MAIR" },
-		{ UINT64_C(1) << 2, D_UXN, "device memory" },
+		{0, D_NG, "global"},
+		{0, D_PXN, "the kernel may execute"},
+		{UINT64_C(1) << 48, 0, "reserved bits"},
+		{UINT64_C(1) << 50, 0, "reserved bits"},
+		{UINT64_C(1) << 5, 0, "reserved bits"},
+		{UINT64_C(1) << 8, D_SH, "shareability"},
+		{UINT64_C(1) << 52, 0, "contiguous"},
+		{UINT64_C(3) << 2, 0, "MAIR"},
+		{UINT64_C(1) << 2, D_UXN, "device memory"},
 	};
 	struct scene s;
 	struct pte *l2;
@@ -455,10 +455,10 @@ static void crowd_cpu(uint32_t cpu, void *arg)
 
 static void operations_under_way_are_not_accused(void **state)
 {
-	static const struct host_config config = { .ncpus = 4, .ram = 16 << 20, .seed = TEST_SEED, .break_check = 1,
-						   .ops = { .report = report } };
+	static const struct host_config config = {
+		.ncpus = 4, .ram = 16 << 20, .seed = TEST_SEED, .break_check = 1, .ops = {.report = report}};
 	struct test_machine t;
-	struct crowd c = { .t = &t };
+	struct crowd c = {.t = &t};
 
 	(void)state;
 	test_machine_init(&t, &config);
@@ -476,9 +476,14 @@ static void operations_under_way_are_not_accused(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(stale_pages), cmocka_unit_test(stale_tables), cmocka_unit_test(what_is_not_stale),
-		cmocka_unit_test(returning), cmocka_unit_test(leftovers), cmocka_unit_test(contradictions),
-		cmocka_unit_test(frames_of_other_owners), cmocka_unit_test(operations_under_way_are_not_accused),
+		cmocka_unit_test(stale_pages),
+		cmocka_unit_test(stale_tables),
+		cmocka_unit_test(what_is_not_stale),
+		cmocka_unit_test(returning),
+		cmocka_unit_test(leftovers),
+		cmocka_unit_test(contradictions),
+		cmocka_unit_test(frames_of_other_owners),
+		cmocka_unit_test(operations_under_way_are_not_accused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,8 +13,18 @@ static struct host_fault fault;
 
 /* The harness: what it answers, what it was asked and told. */
 static unsigned answer[HOST_WHIMS], asked[HOST_WHIMS], choices[HOST_WHIMS];
-static struct { uint32_t cpu; const void *p; uint64_t value; unsigned count; } walked;
-static struct { const void *bytes; size_t n; bool write; unsigned count; } accessed;
+static struct {
+	uint32_t cpu;
+	const void *p;
+	uint64_t value;
+	unsigned count;
+} walked;
+static struct {
+	const void *bytes;
+	size_t n;
+	bool write;
+	unsigned count;
+} accessed;
 static unsigned barriers;
 static enum host_offence last_offence;
 
@@ -91,8 +101,15 @@ static void scene_open(struct scene *s, struct host_config c)
 	c.ram = 16 << 20;
 	c.seed = TEST_SEED;
 	c.late_stores = true;
-	c.ops = (struct host_ops){ .choose = choose, .walked = on_walk, .user_access = on_access,
-				   .barrier = on_barrier, .stamp = on_stamp, .before = on_before, .now = on_now, .report = report, .context = &the_time };
+	c.ops = (struct host_ops){.choose = choose,
+				  .walked = on_walk,
+				  .user_access = on_access,
+				  .barrier = on_barrier,
+				  .stamp = on_stamp,
+				  .before = on_before,
+				  .now = on_now,
+				  .report = report,
+				  .context = &the_time};
 	memset(answer, 0, sizeof answer);
 	memset(asked, 0, sizeof asked);
 	walked.count = accessed.count = barriers = 0;
@@ -130,7 +147,7 @@ static void stores_are_late_until_a_barrier(void **state)
 	paddr_t f;
 
 	(void)state;
-	scene_open(&s, (struct host_config){ 0 });
+	scene_open(&s, (struct host_config){0});
 	f = test_frame(&s.t);
 	p = table_slot(&s.t, s.root, VA, 3);
 	mmu_pte_store(p, f.pa | D_DATA | D_PAGE);
@@ -174,7 +191,7 @@ static void a_reader_pushes_what_it_read(void **state)
 	paddr_t f, g;
 
 	(void)state;
-	scene_open(&s, (struct host_config){ 0 });
+	scene_open(&s, (struct host_config){0});
 	f = test_frame(&s.t);
 	g = test_frame(&s.t);
 	p = table_slot(&s.t, s.root, VA, 3);
@@ -201,7 +218,7 @@ static void a_reader_pushes_what_it_read(void **state)
 	be(&s, 1);
 	answer[HOST_WHIM_WALKER] = 1;
 	assert_int_equal(load(VA), HOST_FAULT_TRANSLATION);
-	assert_false(mmu_pte_cas(p, &(uint64_t){ 0 }, 1));
+	assert_false(mmu_pte_cas(p, &(uint64_t){0}, 1));
 	mmu_dsb_ishst();
 	assert_int_equal(load(VA), HOST_FAULT_NONE);
 	/* a frame that is cleared as a whole holds what it holds */
@@ -222,7 +239,7 @@ static void a_barrier_covers_what_is_before_it(void **state)
 	struct pte *p;
 
 	(void)state;
-	scene_open(&s, (struct host_config){ 0 });
+	scene_open(&s, (struct host_config){0});
 	p = table_slot(&s.t, s.root, VA, 3);
 	mmu_pte_store(p, test_frame(&s.t).pa | D_DATA | D_RO | D_PAGE);
 	known = clock_now;
@@ -248,7 +265,7 @@ static void hardware_updates_the_newest(void **state)
 	paddr_t f;
 
 	(void)state;
-	scene_open(&s, (struct host_config){ .hw_access = true, .hw_dirty = true });
+	scene_open(&s, (struct host_config){.hw_access = true, .hw_dirty = true});
 	f = test_frame(&s.t);
 	p = table_slot(&s.t, s.root, VA, 3);
 	mmu_pte_store(p, (f.pa | D_DATA | D_RO | D_DBM | D_PAGE) & ~D_AF);
@@ -276,7 +293,7 @@ static void invalidations_arrive_as_wanted(void **state)
 	struct scene s;
 
 	(void)state;
-	scene_open(&s, (struct host_config){ .tlbi = HOST_TLBI_LATE });
+	scene_open(&s, (struct host_config){.tlbi = HOST_TLBI_LATE});
 	table_map(&s.t, s.root, VA, test_frame(&s.t), D_DATA);
 	for (unsigned late = 0; late <= 1; late++) {
 		be(&s, 1);
@@ -298,7 +315,7 @@ static void any_vcpu_speculates(void **state)
 	bool leaf = false, table = false;
 
 	(void)state;
-	scene_open(&s, (struct host_config){ 0 });
+	scene_open(&s, (struct host_config){0});
 	table_map(&s.t, s.root, VA, test_frame(&s.t), D_DATA);
 	p = table_slot(&s.t, s.root, VA, 3);
 	assert_int_equal(load(VA), HOST_FAULT_NONE); /* CPU 0's; CPU 1 has never been there */
@@ -347,7 +364,7 @@ static void entries_go_and_accesses_fault(void **state)
 	struct scene s;
 
 	(void)state;
-	scene_open(&s, (struct host_config){ 0 });
+	scene_open(&s, (struct host_config){0});
 	table_map(&s.t, s.root, VA, test_frame(&s.t), D_DATA);
 	for (unsigned evict = 0; evict <= 2; evict++) {
 		answer[HOST_WHIM_EVICT] = 0;
@@ -380,7 +397,7 @@ static void the_harness_is_told(void **state)
 	char bytes[3 * 8];
 
 	(void)state;
-	scene_open(&s, (struct host_config){ 0 });
+	scene_open(&s, (struct host_config){0});
 	f = test_frame(&s.t);
 	table_map(&s.t, s.root, VA, f, D_DATA);
 	p = table_slot(&s.t, s.root, VA, 3);
@@ -410,8 +427,8 @@ static void the_harness_is_told(void **state)
 
 static void asks_nobody_without_a_harness(void **state)
 {
-	static const struct host_config plain = { .ncpus = 2, .ram = 16 << 20, .seed = TEST_SEED, .late_stores = true,
-						  .prefetch = UINT32_MAX };
+	static const struct host_config plain = {
+		.ncpus = 2, .ram = 16 << 20, .seed = TEST_SEED, .late_stores = true, .prefetch = UINT32_MAX};
 	struct test_machine t;
 	unsigned old = 0, new = 0;
 	paddr_t root;
@@ -426,7 +443,7 @@ static void asks_nobody_without_a_harness(void **state)
 	mmu_pte_store(p, test_frame(&t).pa | D_DATA | D_PAGE);
 	for (unsigned i = 0; i < 64; i++) {
 		if (load(VA) == HOST_FAULT_NONE)
-			new++;
+			new ++;
 		else
 			old++;
 		mmu_tlbi_local_all();
@@ -442,11 +459,11 @@ static void asks_nobody_without_a_harness(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(stores_are_late_until_a_barrier), cmocka_unit_test(a_reader_pushes_what_it_read),
-		cmocka_unit_test(a_barrier_covers_what_is_before_it),
-		cmocka_unit_test(hardware_updates_the_newest), cmocka_unit_test(invalidations_arrive_as_wanted),
-		cmocka_unit_test(any_vcpu_speculates), cmocka_unit_test(entries_go_and_accesses_fault),
-		cmocka_unit_test(the_harness_is_told), cmocka_unit_test(asks_nobody_without_a_harness),
+		cmocka_unit_test(stores_are_late_until_a_barrier),    cmocka_unit_test(a_reader_pushes_what_it_read),
+		cmocka_unit_test(a_barrier_covers_what_is_before_it), cmocka_unit_test(hardware_updates_the_newest),
+		cmocka_unit_test(invalidations_arrive_as_wanted),     cmocka_unit_test(any_vcpu_speculates),
+		cmocka_unit_test(entries_go_and_accesses_fault),      cmocka_unit_test(the_harness_is_told),
+		cmocka_unit_test(asks_nobody_without_a_harness),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,8 @@ struct map_state {
 	bool wired[STATE_ENTRIES];
 	uint64_t floor[STATE_ENTRIES];
 	unsigned entries;
-	uint64_t word[STATE_PAGES]; /* first word of every page of every entry, in order; 0 when nobody has touched it */
+	uint64_t
+		word[STATE_PAGES]; /* first word of every page of every entry, in order; 0 when nobody has touched it */
 	unsigned pages;
 	uint64_t size, heap;
 };

@@ -34,10 +34,10 @@ enum { NEVER_FAILS = 1, CHILD = 2 /* each attempt in a process of its own, which
 
 struct operation {
 	const char *name;
-	void (*prepare)(void);     /* NULL: nothing to do */
-	long (*run)(void);         /* a result or -errno */
+	void (*prepare)(void);      /* NULL: nothing to do */
+	long (*run)(void);          /* a result or -errno */
 	void (*right)(long result); /* NULL: any result that is no error is right */
-	void (*same)(void);        /* after a failure: more that must not have changed */
+	void (*same)(void);         /* after a failure: more that must not have changed */
 	void (*undo)(long result);
 	unsigned flags;
 	int times; /* so many in a row are refused, 0 as 1: for what tries a second time by itself */
@@ -105,19 +105,21 @@ static void fail_look(struct fail_state *s)
 	close(fd);
 }
 
-static void fail_compare(const struct operation *o, unsigned long n, const struct fail_state *a, const struct fail_state *b)
+static void fail_compare(const struct operation *o, unsigned long n, const struct fail_state *a,
+			 const struct fail_state *b)
 {
 	size_t i = 0, line = 0;
 
 	if (memcmp(a->descriptors, b->descriptors, sizeof a->descriptors) != 0)
-		check_failed(__FILE__, __LINE__, "%s without its allocation %lu: other descriptors are open", o->name, n);
+		check_failed(__FILE__, __LINE__, "%s without its allocation %lu: other descriptors are open", o->name,
+			     n);
 	if (a->length == b->length && memcmp(a->maps, b->maps, a->length) == 0)
 		return;
 	for (; i < a->length && i < b->length && a->maps[i] == b->maps[i]; i++)
 		if (a->maps[i] == '\n')
 			line = i + 1;
-	check_failed(__FILE__, __LINE__, "%s without its allocation %lu: mappings have changed:\n  %.*s\n  %.*s", o->name, n,
-		     (int)strcspn(a->maps + line, "\n"), a->maps + line, (int)strcspn(b->maps + line, "\n"),
+	check_failed(__FILE__, __LINE__, "%s without its allocation %lu: mappings have changed:\n  %.*s\n  %.*s",
+		     o->name, n, (int)strcspn(a->maps + line, "\n"), a->maps + line, (int)strcspn(b->maps + line, "\n"),
 		     b->maps + line);
 }
 
@@ -191,7 +193,8 @@ static bool fail_attempt_in_child(const struct operation *o, unsigned long n)
 	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
 		;
 	if (status != 0 && status != W_EXIT(FAIL_REFUSED))
-		check_failed(__FILE__, __LINE__, "%s without its allocation %lu, in a child: status 0x%x", o->name, n, status);
+		check_failed(__FILE__, __LINE__, "%s without its allocation %lu, in a child: status 0x%x", o->name, n,
+			     status);
 	return status == W_EXIT(FAIL_REFUSED);
 }
 

@@ -289,10 +289,7 @@ static void open_pipe(void)
 	REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
 }
 static long pipe_write(void) { return RESULT(write(ends[1], "twelve bytes", 12)); }
-static void pipe_empty(void)
-{
-	CHECK_ERR(EAGAIN, read(ends[0], buffer, 1));
-}
+static void pipe_empty(void) { CHECK_ERR(EAGAIN, read(ends[0], buffer, 1)); }
 static void pipe_written(long n)
 {
 	CHECK_EQ(12, n);

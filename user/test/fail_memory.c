@@ -8,13 +8,13 @@
 
 #define PAGES 64UL
 #define SIZE (PAGES * PAGE)
-#define FAR (64UL << 30)     /* another table, another node of every level */
+#define FAR (64UL << 30) /* another table, another node of every level */
 
-static char *region;         /* PAGES pages of our own, page i begins with i + 1 */
-static char *other;          /* likewise, elsewhere; where things are moved to */
-static int file = -1;        /* PAGES pages, page i begins with i + 100 */
-static pid_t holder;         /* a child that shares the region's pages */
-static char *extra;          /* what prepare has mapped besides */
+static char *region;  /* PAGES pages of our own, page i begins with i + 1 */
+static char *other;   /* likewise, elsewhere; where things are moved to */
+static int file = -1; /* PAGES pages, page i begins with i + 100 */
+static pid_t holder;  /* a child that shares the region's pages */
+static char *extra;   /* what prepare has mapped besides */
 
 static unsigned long *word(char *base, size_t page) { return (unsigned long *)(base + page * PAGE); }
 
@@ -366,10 +366,7 @@ static long touch_below(void)
 	return 0;
 }
 /* The kernel's copy to a buffer that is not there yet. */
-static long touch_by_kernel(void)
-{
-	return RESULT(pread(file, other + 2 * PAGE, 2 * PAGE, 0));
-}
+static long touch_by_kernel(void) { return RESULT(pread(file, other + 2 * PAGE, 2 * PAGE, 0)); }
 static void touched_by_kernel(long n)
 {
 	CHECK_EQ(2 * PAGE, n);

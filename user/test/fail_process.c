@@ -342,7 +342,8 @@ static void exec_child(const char *path, unsigned long n, bool company)
 			for (;;)
 				pause();
 		REQUIRE(clone(ticking, stacks[1] + STACK,
-			      CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM, NULL) > 0);
+			      CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
+			      NULL) > 0);
 		REQUIRE(sharer == 0 || fcntl(EXEC_CONTROL, F_GETFD) == 0);
 	}
 	fill();
@@ -354,7 +355,8 @@ static void exec_child(const char *path, unsigned long n, bool company)
 	CHECK_EQ(0, fail_left());
 	fail_arm(0, 1);
 	if (e != ENOMEM)
-		check_failed(__FILE__, __LINE__, "execve of %s without its allocation %lu: %s", path, n, strerrorname_np(e));
+		check_failed(__FILE__, __LINE__, "execve of %s without its allocation %lu: %s", path, n,
+			     strerrorname_np(e));
 	fail_look(&after);
 	fail_compare(&(struct operation){.name = "execve"}, n, &before, &after);
 	region_right();
@@ -364,7 +366,8 @@ static void exec_child(const char *path, unsigned long n, bool company)
 		for (int i = 0; i < 1000 && ticks == then; i++)
 			sleep_short();
 		if (ticks == then)
-			check_failed(__FILE__, __LINE__, "execve without its allocation %lu: the other thread has gone", n);
+			check_failed(__FILE__, __LINE__, "execve without its allocation %lu: the other thread has gone",
+				     n);
 		kill(sharer, SIGKILL);
 		while (waitpid(sharer, NULL, 0) == -1 && errno == EINTR)
 			;
@@ -372,7 +375,8 @@ static void exec_child(const char *path, unsigned long n, bool company)
 	if (check_end())
 		_exit(1);
 	execve(path, arguments, environment);
-	check_failed(__FILE__, __LINE__, "execve of %s, after it had no memory for allocation %lu: errno %d", path, n, errno);
+	check_failed(__FILE__, __LINE__, "execve of %s, after it had no memory for allocation %lu: errno %d", path, n,
+		     errno);
 	_exit(1);
 }
 

@@ -33,7 +33,8 @@ void machine_copy_shared(void *to, const void *from, size_t n)
 
 	while (done < n)
 		if (n - done >= 8 && (((uintptr_t)(t + done) | (uintptr_t)(f + done)) & 7) == 0) {
-			__atomic_store_n((uint64_t *)(t + done), __atomic_load_n((const uint64_t *)(f + done), __ATOMIC_RELAXED),
+			__atomic_store_n((uint64_t *)(t + done),
+					 __atomic_load_n((const uint64_t *)(f + done), __ATOMIC_RELAXED),
 					 __ATOMIC_RELAXED);
 			done += 8;
 		} else {

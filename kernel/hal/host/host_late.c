@@ -19,8 +19,8 @@
  * walkers see: its own stores by the DSB's definition, and those of others
  * that are before it in the architecture's order, which the DSB continues: what it
  * has read, and with a harness that knows (ops.before) what it is ordered after by
- * locks and releases. Without any DSB in that order an invalidation may come too early. Hardware's own updates work on what memory holds, and so end the
- * older values.
+ * locks and releases. Without any DSB in that order an invalidation may come too early. Hardware's own updates work on
+ * what memory holds, and so end the older values.
  *
  * Under a memory model memory itself may lag behind what was stored. A walker
  * then sees no value that memory has not got yet: what is in another CPU's store
@@ -51,11 +51,11 @@
 
 struct record {
 	uint64_t pa;
-	uint32_t next;            /* in its bucket or the free list */
-	uint32_t n;               /* 0: free */
-	uint64_t value[VALUES];   /* oldest first */
-	uint64_t cpus[VALUES];    /* bit c: vCPU c stored or read it */
-	uint32_t by[VALUES];      /* who stored it, and when by ops.stamp */
+	uint32_t next;          /* in its bucket or the free list */
+	uint32_t n;             /* 0: free */
+	uint64_t value[VALUES]; /* oldest first */
+	uint64_t cpus[VALUES];  /* bit c: vCPU c stored or read it */
+	uint32_t by[VALUES];    /* who stored it, and when by ops.stamp */
 	uint64_t stamp[VALUES];
 };
 

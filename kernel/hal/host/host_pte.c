@@ -97,4 +97,3 @@ uint64_t mmu_pte_or(struct pte *p, uint64_t mask)
 	host_pte_changes(p, number, old, old | mask, true);
 	return old;
 }
-

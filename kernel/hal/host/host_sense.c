@@ -117,7 +117,7 @@ static bool forbids(uint8_t hier, enum prot access)
 /* Where the tables do not give va what e gives: the descriptor's address; 0: they do. */
 static uint64_t difference(struct host_machine *m, const struct tlb_entry *e, uint64_t va, enum prot access)
 {
-	struct tlb_entry now = { .va = va, .root = e->root };
+	struct tlb_entry now = {.va = va, .root = e->root};
 	uint64_t table = e->root;
 
 	for (;; now.level++) {
@@ -177,7 +177,7 @@ void sense_stale(struct host_vcpu *v, const struct tlb_entry *e, uint64_t va, en
 	pa = difference(v->cpu.machine, e, va, access);
 	if (pa)
 		accuse_stale(v, e, va, pa,
-			     access == PROT_W ? "a write through an entry whose rights are gone"
+			     access == PROT_W   ? "a write through an entry whose rights are gone"
 			     : access == PROT_X ? "a fetch through an entry whose rights are gone"
 						: "a read through an entry whose rights are gone",
 			     verdict);
@@ -195,7 +195,7 @@ static void leftover_table(struct host_vcpu *v, const struct tlb_entry *e, struc
 
 static void leftovers_of(struct host_vcpu *v, struct verdict *verdict)
 {
-	static const enum prot access[] = { PROT_R, PROT_W, PROT_X };
+	static const enum prot access[] = {PROT_R, PROT_W, PROT_X};
 	struct tlb_entry *e;
 
 	for (uint32_t i = 0; (e = tlb_next(&v->walks, &i));)
@@ -216,7 +216,7 @@ void sense_leftovers(struct host_vcpu *self)
 
 	for (uint32_t i = 0; i < m->config.ncpus; i++) {
 		struct host_vcpu *v = &m->vcpu[i];
-		struct verdict verdict = { 0 };
+		struct verdict verdict = {0};
 
 		pthread_mutex_lock(&v->tlb_lock);
 		if (v->loaded && judge_frame(m, v->root) != HOST_FRAME_FREE)

@@ -77,9 +77,9 @@ static unsigned offers_of(struct host_vcpu *v, struct offer *offer)
 		for (unsigned level = 1; level <= 3; level++)
 			leaf |= tlb_find(&v->tlb, v->asid, level, va) != NULL;
 		if (!leaf)
-			offer[n++] = (struct offer){ v, va, 3 };
+			offer[n++] = (struct offer){v, va, 3};
 		if (!tlb_find(&v->walks, v->asid, 2, va))
-			offer[n++] = (struct offer){ v, va, 2 };
+			offer[n++] = (struct offer){v, va, 2};
 	}
 	return n;
 }
@@ -87,7 +87,7 @@ static unsigned offers_of(struct host_vcpu *v, struct offer *offer)
 void whim_speculate(struct host_machine *m)
 {
 	struct offer offer[8 * 2 * RECENT];
-	struct verdict verdict = { 0 };
+	struct verdict verdict = {0};
 	unsigned n = 0, answer;
 
 	if (!whim_asked(m))
@@ -110,7 +110,10 @@ void whim_speculate(struct host_machine *m)
 
 void whim_evict(struct host_vcpu *v, uint64_t va)
 {
-	struct { struct tlb *t; struct tlb_entry *e; } held[6];
+	struct {
+		struct tlb *t;
+		struct tlb_entry *e;
+	} held[6];
 	unsigned n = 0, answer;
 
 	if (!whim_asked(v->cpu.machine) || !v->loaded)
