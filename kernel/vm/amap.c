@@ -51,28 +51,13 @@
  * persistent radix tree (P. Bagwell, 2001; J. Rodeh, B-trees, shadowing, and
  * clones, 2008, for reference counts by node).
  */
-#include "vm/amap.h"
-
 #include "base/assert.h"
-
-static unsigned node_shift(uint32_t level) { return PAGE_SHIFT + AMAP_FANOUT_SHIFT * (level + 1); }
-static uint64_t node_span(const struct amap_node *n) { return UINT64_C(1) << node_shift(n->level); }
-static bool node_covers(const struct amap_node *n, uint64_t va) { return va - n->base < node_span(n); }
-
-static unsigned slot_of(const struct amap_node *n, uint64_t va)
-{
-	return (va >> (node_shift(n->level) - AMAP_FANOUT_SHIFT)) & (AMAP_FANOUT - 1);
-}
-
-/* acquire: pairs with the release store that published what is in the slot */
-static void *slot_get(const struct amap_node *n, unsigned i) { return atomic_load_acquire(&n->slot[i]); }
-/* release: pairs with slot_get; what p leads to is complete */
-static void slot_put(struct amap_node *n, unsigned i, void *p) { atomic_store_release(&n->slot[i], p); }
+#include "vm/amap_private.h"
 
 /* --- nodes --- */
 
 /* The lock of a node is initialised here although a late reader may hold the memory: nodes are freed by epoch, so none does. */
-static struct amap_node *node_alloc(struct vm *vm)
+struct amap_node *amap_node_alloc(struct vm *vm)
 {
 	struct amap_node *n = zone_alloc(vm->node_zone);
 
@@ -98,7 +83,7 @@ static void node_free_late(struct epoch_item *item)
  * still hold the leaf's lock with a check of the path that it made before the
  * node was taken out: what it put in the slot is drained here, after it.
  */
-static void node_put(struct amap_node *n)
+void amap_node_put(struct amap_node *n)
 {
 	if (!ref_put(&n->refs))
 		return;
@@ -108,7 +93,7 @@ static void node_put(struct amap_node *n)
 		if (n->level > 0) {
 			p = slot_get(n, i);
 			if (p)
-				node_put(p);
+				amap_node_put(p);
 			continue;
 		}
 		spin_lock(&n->lock, RANK_NODE);
@@ -125,7 +110,7 @@ enum error amap_stock_fill(struct vm *vm, struct amap_stock *s, uint32_t n)
 {
 	ASSERT(n <= AMAP_STOCK_MAX);
 	while (s->count < n) {
-		struct amap_node *node = node_alloc(vm);
+		struct amap_node *node = amap_node_alloc(vm);
 
 		if (!node)
 			return ERR_NOMEM;
@@ -140,8 +125,7 @@ void amap_stock_empty(struct vm *vm, struct amap_stock *s)
 		zone_free(vm->node_zone, s->node[--s->count]);
 }
 
-/* A node from the stock for that window; NULL when the stock is empty. */
-static struct amap_node *stock_take(struct amap_stock *s, uint32_t level, uint64_t va)
+struct amap_node *amap_stock_take(struct amap_stock *s, uint32_t level, uint64_t va)
 {
 	struct amap_node *n;
 
@@ -190,7 +174,7 @@ void amap_release(struct amap *a)
 	atomic_store_release(&a->root, NULL); /* late faulters find no way to the leaf any more */
 	spin_unlock(&a->lock);
 	if (root)
-		node_put(root);
+		amap_node_put(root);
 	epoch_retire(&a->vm->epoch, &a->retire, amap_free_late);
 }
 
@@ -220,8 +204,7 @@ void amap_slot_set_locked(struct amap_node *leaf, uint64_t va, struct anon *anon
 	slot_put(leaf, amap_index(va), anon);
 }
 
-/* Leads the amap's root, or slot i of parent, to n. */
-static void relink_locked(struct amap *a, struct amap_node *parent, unsigned i, struct amap_node *n)
+void amap_relink_locked(struct amap *a, struct amap_node *parent, unsigned i, struct amap_node *n)
 {
 	if (parent)
 		slot_put(parent, i, n);
@@ -235,7 +218,7 @@ static void relink_locked(struct amap *a, struct amap_node *parent, unsigned i, 
  * other owner has left meanwhile, a fault may find the path exclusive, and what
  * it puts into from must be either in the copy or refused (invariant 3).
  */
-static void replace_locked(struct amap *a, struct amap_node *parent, unsigned i, struct amap_node *from,
+void amap_replace_locked(struct amap *a, struct amap_node *parent, unsigned i, struct amap_node *from,
 			   struct amap_node *to)
 {
 	if (from->level == 0)
@@ -249,7 +232,7 @@ static void replace_locked(struct amap *a, struct amap_node *parent, unsigned i,
 			ref_get(&((struct anon *)p)->refs);
 		slot_put(to, k, p);
 	}
-	relink_locked(a, parent, i, to);
+	amap_relink_locked(a, parent, i, to);
 	if (from->level == 0)
 		spin_unlock(&from->lock);
 }
@@ -260,18 +243,18 @@ static enum error grow_locked(struct amap *a, uint64_t va, struct amap_stock *st
 	struct amap_node *root = atomic_load_relaxed(&a->root), *n; /* under the lock */
 
 	if (!root) {
-		n = stock_take(stock, 0, va);
+		n = amap_stock_take(stock, 0, va);
 		if (!n)
 			return ERR_STOCK;
-		relink_locked(a, NULL, 0, n);
+		amap_relink_locked(a, NULL, 0, n);
 		return OK;
 	}
 	while (!node_covers(root, va)) {
-		n = stock_take(stock, root->level + 1, root->base);
+		n = amap_stock_take(stock, root->level + 1, root->base);
 		if (!n)
 			return ERR_STOCK;
 		slot_put(n, slot_of(n, root->base), root); /* the reference moves along */
-		relink_locked(a, NULL, 0, n);
+		amap_relink_locked(a, NULL, 0, n);
 		root = n;
 	}
 	return OK;
@@ -289,12 +272,12 @@ enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock)
 	n = e == OK ? atomic_load_relaxed(&a->root) : NULL; /* under the lock */
 	while (n) {
 		if (ref_count(&n->refs) != 1) {
-			c = stock_take(stock, n->level, n->base);
+			c = amap_stock_take(stock, n->level, n->base);
 			if (!c) {
 				e = ERR_STOCK;
 				break;
 			}
-			replace_locked(a, parent, i, n, c);
+			amap_replace_locked(a, parent, i, n, c);
 			old[olds++] = n; /* our reference: dropped without the lock, it may be the last by now */
 			n = c;
 		}
@@ -304,7 +287,7 @@ enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock)
 		i = slot_of(n, va);
 		n = slot_get(n, i);
 		if (!n) {
-			n = stock_take(stock, parent->level - 1, va);
+			n = amap_stock_take(stock, parent->level - 1, va);
 			if (!n) {
 				e = ERR_STOCK;
 				break;
@@ -319,7 +302,7 @@ enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock)
 	 * that a TLB of this map leads to.
 	 */
 	while (olds > 0)
-		node_put(old[--olds]);
+		amap_node_put(old[--olds]);
 	return e;
 }
 
@@ -333,175 +316,6 @@ void amap_share(struct amap *child, struct amap *parent)
 		ref_get(&root->refs);
 	spin_unlock(&parent->lock);
 	atomic_store_release(&child->root, root); /* pairs with amap_find; the child is not published yet */
-}
-
-/* --- taking ranges out --- */
-
-/* How many stock nodes trimming [start, end) below n takes: a copy of each shared boundary node, a trash node for each. */
-static uint32_t trim_need(const struct amap_node *n, bool shared, uint64_t start, uint64_t end)
-{
-	uint32_t need = 0;
-
-	if (!n || end <= n->base || start >= n->base + node_span(n))
-		return 0;
-	if (start <= n->base && n->base + node_span(n) <= end)
-		return 0; /* goes as a whole into its parent's trash */
-	shared = shared || ref_count(&n->refs) != 1;
-	need = shared ? 2 : 1;
-	if (n->level > 0) {
-		unsigned first = slot_of(n, start > n->base ? start : n->base);
-		unsigned last = slot_of(n, (end < n->base + node_span(n) ? end : n->base + node_span(n)) - 1);
-
-		need += trim_need(slot_get(n, first), shared, start, end);
-		if (last != first)
-			need += trim_need(slot_get(n, last), shared, start, end);
-	}
-	return need;
-}
-
-struct trim {
-	struct amap *amap;
-	uint64_t start, end;
-	struct amap_stock stock;
-	struct amap_trash *trash;
-	struct amap_node *old[2 * AMAP_LEVELS];
-	uint32_t olds;
-};
-
-static void trim_locked(struct trim *t, struct amap_node *parent, unsigned i, struct amap_node *n)
-{
-	struct amap_node *trash;
-	uint64_t step = node_span(n) >> AMAP_FANOUT_SHIFT;
-	bool any = false;
-
-	if (ref_count(&n->refs) != 1) {
-		struct amap_node *c = stock_take(&t->stock, n->level, n->base);
-
-		replace_locked(t->amap, parent, i, n, c);
-		t->old[t->olds++] = n;
-		n = c;
-	}
-	trash = stock_take(&t->stock, n->level, n->base);
-	if (n->level == 0)
-		spin_lock(&n->lock, RANK_NODE);
-	for (unsigned k = 0; k < AMAP_FANOUT; k++) {
-		uint64_t lo = n->base + k * step, hi = lo + step;
-		void *p = slot_get(n, k);
-
-		if (!p || hi <= t->start || lo >= t->end)
-			continue;
-		if (t->start <= lo && hi <= t->end) {
-			slot_put(n, k, NULL);
-			slot_put(trash, k, p); /* the reference moves along */
-			any = true;
-		} else {
-			trim_locked(t, n, k, p);
-		}
-	}
-	if (n->level == 0)
-		spin_unlock(&n->lock);
-	if (any)
-		t->trash->node[t->trash->count++] = trash;
-	else
-		t->stock.node[t->stock.count++] = trash;
-}
-
-static void reserve_put(struct amap_reserve *r, struct amap_node *n)
-{
-	atomic_store_relaxed(&n->slot[0], (void *)r->first); /* the caller's own, here and below */
-	r->first = n;
-}
-
-static struct amap_node *reserve_take(struct amap_reserve *r)
-{
-	struct amap_node *n = r->first;
-
-	if (n) {
-		r->first = atomic_load_relaxed(&n->slot[0]);
-		atomic_store_relaxed(&n->slot[0], NULL);
-	}
-	return n;
-}
-
-void amap_reserve_drop(struct vm *vm, struct amap_reserve *r)
-{
-	for (struct amap_node *n; (n = reserve_take(r));)
-		zone_free(vm->node_zone, n);
-}
-
-enum error amap_reserve_trim(struct amap *a, uint64_t start, uint64_t end, struct amap_reserve *r)
-{
-	uint32_t need;
-
-	spin_lock(&a->lock, RANK_AMAP);
-	need = trim_need(atomic_load_relaxed(&a->root), false, start, end); /* under the lock */
-	spin_unlock(&a->lock);
-	for (; need > 0; need--) {
-		struct amap_node *n = node_alloc(a->vm);
-
-		if (!n)
-			return ERR_NOMEM;
-		reserve_put(r, n);
-	}
-	return OK;
-}
-
-enum error amap_trim(struct amap *a, uint64_t start, uint64_t end, struct amap_trash *trash)
-{
-	struct amap_reserve none = { .first = NULL };
-	enum error e = amap_trim_reserved(a, start, end, &none, trash);
-
-	amap_reserve_drop(a->vm, &none);
-	return e;
-}
-
-enum error amap_trim_reserved(struct amap *a, uint64_t start, uint64_t end, struct amap_reserve *r,
-			      struct amap_trash *trash)
-{
-	struct trim t = { .amap = a, .start = start, .end = end, .trash = trash };
-	struct amap_node *root;
-	enum error e = OK;
-
-	trash->count = 0;
-	while (t.stock.count < AMAP_STOCK_MAX && r->first)
-		t.stock.node[t.stock.count++] = reserve_take(r);
-	for (;;) {
-		uint32_t need;
-
-		spin_lock(&a->lock, RANK_AMAP);
-		root = atomic_load_relaxed(&a->root); /* under the lock */
-		/* Counts only fall meanwhile: who could raise them (fork) is kept out by the range lock. */
-		need = trim_need(root, false, start, end);
-		if (need <= t.stock.count)
-			break;
-		spin_unlock(&a->lock);
-		e = amap_stock_fill(a->vm, &t.stock, need);
-		if (e != OK) {
-			amap_stock_empty(a->vm, &t.stock);
-			return e;
-		}
-	}
-	if (root && start < root->base + node_span(root) && end > root->base) {
-		if (start <= root->base && root->base + node_span(root) <= end) {
-			relink_locked(a, NULL, 0, NULL);
-			trash->node[trash->count++] = root;
-		} else {
-			trim_locked(&t, NULL, 0, root);
-		}
-	}
-	spin_unlock(&a->lock);
-	while (t.olds > 0)
-		node_put(t.old[--t.olds]);
-	while (t.stock.count > 0) /* for the next trim */
-		reserve_put(r, t.stock.node[--t.stock.count]);
-	return OK;
-}
-
-void amap_trash_drop(struct vm *vm, struct amap_trash *trash)
-{
-	(void)vm;
-	while (trash->count > 0)
-		node_put(trash->node[--trash->count]);
 }
 
 /* --- walking --- */

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* vm/amap_private.h: what amap.c and amap_trim.c share. Theory: amap.c. */
+#ifndef VM_AMAP_PRIVATE_H
+#define VM_AMAP_PRIVATE_H
+
+#include "vm/amap.h"
+
+static inline unsigned node_shift(uint32_t level) { return PAGE_SHIFT + AMAP_FANOUT_SHIFT * (level + 1); }
+static inline uint64_t node_span(const struct amap_node *n) { return UINT64_C(1) << node_shift(n->level); }
+static inline bool node_covers(const struct amap_node *n, uint64_t va) { return va - n->base < node_span(n); }
+
+static inline unsigned slot_of(const struct amap_node *n, uint64_t va)
+{
+	return (va >> (node_shift(n->level) - AMAP_FANOUT_SHIFT)) & (AMAP_FANOUT - 1);
+}
+
+/* acquire: pairs with the release store that published what is in the slot */
+static inline void *slot_get(const struct amap_node *n, unsigned i) { return atomic_load_acquire(&n->slot[i]); }
+/* release: pairs with slot_get; what p leads to is complete */
+static inline void slot_put(struct amap_node *n, unsigned i, void *p) { atomic_store_release(&n->slot[i], p); }
+
+/* A node at reference 1 with empty slots, level and base not set; NULL: no memory. */
+struct amap_node *amap_node_alloc(struct vm *vm);
+/* Drops a reference; the last one drops everything below. */
+void amap_node_put(struct amap_node *n);
+
+/* A node from the stock, for level and the window around va; NULL: the stock is empty. */
+struct amap_node *amap_stock_take(struct amap_stock *s, uint32_t level, uint64_t va);
+
+/* Leads the amap's root, or slot i of parent, to n. Both: a's lock is held. */
+void amap_relink_locked(struct amap *a, struct amap_node *parent, unsigned i, struct amap_node *n);
+/* Fills to, unpublished, with from's slots, one more reference each, and leads the amap to it in place of from. */
+void amap_replace_locked(struct amap *a, struct amap_node *parent, unsigned i, struct amap_node *from,
+			 struct amap_node *to);
+
+#endif
