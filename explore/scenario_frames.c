@@ -261,6 +261,57 @@ static void zone_judge(void)
 	memory_check(m);
 }
 
+/*
+ * --- objects in magazines only: slabs are empty, there are no frames, and one CPU's magazines hold what all want. Nobody
+ * frees, so nothing moves past a search, and everybody must find its share. ---
+ */
+
+#define SHARE 2u /* of two CPUs; of three it is one, so that two magazines hold all */
+static void *kept[256];
+static unsigned keeps, share;
+static uint64_t *found[EXPLORE_CPUS][SHARE];
+
+static void others_setup(uint32_t running, uint32_t owner)
+{
+	zone_setup(ZONE_SHORT);
+	share = running == 2 ? SHARE : 1;
+	for (uint64_t n = zone->slabs.count * zone->slabs.shape.objects; n > 0; n--) {
+		CHECK(keeps < ARRAY_SIZE(kept));
+		kept[keeps] = zone_alloc(zone);
+		CHECK(kept[keeps++]);
+	}
+	become_cpu(m, owner);
+	for (unsigned i = 0; i < share * running; i++)
+		zone_free(zone, kept[--keeps]);
+	become_cpu(m, 0);
+	CHECK(zone->slabs.free == 0 && zone->full_count == 0);
+}
+
+static void others_setup_2(uint32_t variant) { others_setup(2, variant); }
+static void others_setup_3(uint32_t variant) { others_setup(3, variant); }
+
+static void others_run(uint32_t cpu)
+{
+	for (unsigned i = 0; i < share; i++) {
+		found[cpu][i] = zone_alloc(zone);
+		CHECK(found[cpu][i]);
+		mark(found[cpu][i], cpu + 1);
+	}
+	for (unsigned i = 0; i < share; i++)
+		check_mark(found[cpu][i], cpu + 1);
+}
+
+static void others_judge(void)
+{
+	for (uint32_t cpu = 0; cpu < EXPLORE_CPUS; cpu++)
+		for (unsigned i = 0; i < share; i++)
+			if (found[cpu][i])
+				zone_free(zone, found[cpu][i]);
+	while (keeps)
+		zone_free(zone, kept[--keeps]);
+	zone_judge();
+}
+
 /* --- a type-stable zone: who found an object in a section may look at it although it is freed and reused --- */
 
 struct stable {
@@ -343,6 +394,9 @@ const struct scenario scenario_frames[] = {
 	{"zone-two", "magazines and depot; with a drain; freed by another CPU; with no frames left", 2, 4, true,
 	 zone_setup, machine, zone_run, zone_judge},
 	{"zone-three", "the same with three CPUs", 3, 4, true, zone_setup, machine, zone_run, zone_judge},
+	{"zone-others-two", "objects are left in one CPU's magazines only", 2, 2, true, others_setup_2, machine, others_run,
+	 others_judge},
+	{"zone-others-three", "the same with three CPUs", 3, 3, true, others_setup_3, machine, others_run, others_judge},
 	{"zone-stable", "a type-stable object is freed, its slab given back, under readers", 3, 1, true, stable_setup,
 	 machine, stable_run, stable_judge},
 };

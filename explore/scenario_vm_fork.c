@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* explore/scenario_vm_fork.c: fork against accesses, changes and forks; ends of spaces against those that share with them. */
 #include "scenario_vm.h"
+#include "vm/amap.h"
 
 static uint32_t parameter;
 
@@ -272,6 +273,82 @@ static void last_sharer_run(uint32_t cpu)
 	world_leave();
 }
 
+/*
+ * The same leaf with three CPUs. A thread of the parent copies it for page 0, the child ends, and another thread writes page 1
+ * as soon as all nodes above that are the parent's own: by the copy, or by the child's end while the copy is being made.
+ */
+static void leaf_copied_setup(uint32_t variant)
+{
+	(void)variant;
+	family(WORLD_SMALL, 3, WORLD_TOGETHER);
+	op_fork(0, 1);
+	ready();
+}
+
+static bool path_is_own(unsigned page)
+{
+	struct vm_entry *e;
+	bool own = false;
+
+	epoch_enter(&world.v.vm->epoch);
+	e = entry_tree_find(&world.space[0]->tree, world_address(page));
+	(void)amap_find(e->amap, world_address(page), &own);
+	epoch_leave(&world.v.vm->epoch);
+	return own;
+}
+
+static void leaf_copied_run(uint32_t cpu)
+{
+	if (cpu == 1) {
+		op_exit(1);
+		return;
+	}
+	world_enter(0);
+	/* so that some copies begin before the child lets go of the leaf, and end after it */
+	for (unsigned n = cpu == 0 ? 24 * explore_choose(CHOOSE_SCENARIO, 24) : 0; n > 0; n--)
+		cpu_point();
+	while (cpu == 2 && !path_is_own(1))
+		cpu_relax();
+	op_store(0, cpu == 0 ? 0 : 1, 0);
+	world_leave();
+}
+
+/* --- one window, protected by its table when it forks: what one page is granted the others are not --- */
+
+#define KIND_ONE_WINDOW 3u /* eight slots of 64 pages are a window */
+
+static void window_setup(uint32_t variant)
+{
+	parameter = variant;
+	world_open(KIND_ONE_WINDOW, 2, WORLD_TOGETHER);
+	CHECK(world.stride * MODEL_PAGES * PAGE_SIZE == BLOCK_SIZE);
+	op_map(0, 0, world_anon(MODEL_PAGES - 1));
+	op_map(0, MODEL_PAGES - 1, world_anon(1)); /* one entry */
+	op_store(0, 0, 0);
+	op_store(0, 2, 1);
+	op_store(0, 5, 0);
+	if (parameter == 1)
+		op_fork(0, 1);
+	ready();
+}
+
+static void window_run(uint32_t cpu)
+{
+	if (cpu == 1) {
+		if (parameter == 0)
+			op_fork(0, 1);
+		world_enter(1);
+		op_load(1, 2, 1);
+		op_store(1, 5, 1);
+	} else {
+		world_enter(0);
+		op_store(0, 0, 1);
+		op_store(0, 2, 0);
+		op_store(0, 5, 0);
+	}
+	world_leave();
+}
+
 /* --- the same pages as a file's, shared --- */
 
 static void file_setup(uint32_t variant)
@@ -336,6 +413,10 @@ const struct scenario scenario_vm_fork[] = {
 	WORLD_SCENARIO("exit-parent", "a parent ends while its child writes what they share", 2, 3, false, sharers_two, exit_parent),
 	WORLD_SCENARIO("exit-write", "the last other owner of a leaf ends while it is copied, and the leaf is written", 2, 2, false,
 		       last_sharer, last_sharer),
+	{ "exit-write-leaf", "the same, and the thread that writes waits for its moment", 3, 1, false, leaf_copied_setup,
+	  world_machine, leaf_copied_run, world_judge },
+	{ "fork-window", "a window write-protected by its table is written page by page, at or after the fork", 2, 2, false,
+	  window_setup, world_machine, window_run, world_judge },
 	WORLD_SCENARIO("exit-middle", "a space ends while its parent and its child write", 3, 3, false, sharers_three, exit_middle),
 	WORLD_SCENARIO("exit-threads", "two children end while two threads of the parent write", 3, 3, false, sharers_three,
 		       exit_threads),

@@ -5,7 +5,9 @@
 #define TABLES(X) \
 	X(scenario_litmus) \
 	X(scenario_sync) \
-	X(scenario_pmap) \
+	X(scenario_pmap_page) \
+	X(scenario_pmap_space) \
+	X(scenario_pmap_asid) \
 	X(scenario_memory) \
 	X(scenario_frames) \
 	X(scenario_vm_fault) \
