@@ -127,6 +127,41 @@ static void unmap_run(uint32_t cpu)
 	world_leave();
 }
 
+/* --- the object goes with its last mapping --- */
+
+static void last_setup(uint32_t variant)
+{
+	parameter = world_parameter(variant);
+	world_open(variant, 2, WORLD_STRADDLE);
+	world_object(3);
+	op_write(0, 0);
+	op_write(1, 0);
+	op_map(0, 0, world_file(3, 0, parameter & 1));
+	object_release(world.object);
+	world.object = NULL;
+	world_leave();
+	world_warm();
+}
+
+/* parameter bit 0: it was mapped shared; bit 1: what comes in its place is written. */
+static void last_run(uint32_t cpu)
+{
+	struct model_range anon = world_anon(3);
+
+	world_enter(0);
+	if (cpu == 1) {
+		op_store(0, 1, 1);
+		op_load(0, 2, MODEL_BOTH);
+	} else if (parameter & 2) {
+		anon.replace = 1;
+		op_map(0, 0, anon);
+		op_store(0, 0, 0);
+	} else {
+		op_unmap(0, 0, 3);
+	}
+	world_leave();
+}
+
 /* The object is cut while a mapping of it is changed. */
 static void resize_change_setup(uint32_t variant) { file(variant, 2, true, false); }
 
@@ -151,6 +186,7 @@ const struct scenario scenario_vm_object[] = {
 	WORLD_SCENARIO("file-resize-two", "an object is cut and grows while two spaces use it", 3, 1, false, resize_three,
 		       resize_three),
 	WORLD_SCENARIO("file-unmap", "another part of an object is mapped while a page is used", 2, 4, false, faults, unmap),
+	WORLD_SCENARIO("file-last", "an object goes with its last mapping while a page of it is used", 2, 4, false, last, last),
 	WORLD_SCENARIO("file-resize-change", "an object is cut while its mapping is changed", 2, WORLD_CHANGES, false,
 		       resize_change, resize_change),
 };
