@@ -121,6 +121,7 @@ void pmap_leaf_unlock(struct pmap_leaf *leaf) { spin_unlock(&leaf->page->lock); 
 
 bool table_next_lock(struct pmap *pm, uint64_t *va, uint64_t end, struct pmap_leaf *leaf)
 {
+	ASSERT_CHECKED(epoch_inside(pm->sys->config.epoch));
 	while (*va < end) {
 		pfn_t table = pm->root;
 		unsigned level = 0;
