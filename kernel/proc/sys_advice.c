@@ -35,6 +35,14 @@ enum {
 	MADV_POPULATE_WRITE,
 };
 
+/* Another thread may take the right or the mapping between the look and a fault: then as if the look had come later. */
+static enum error populate(struct vm_map *m, const struct vm_entry_info *info, struct vrange r, unsigned access)
+{
+	enum error e = info->prot & access ? vm_map_populate(m, r, access) : ERR_INVAL;
+
+	return e == ERR_ACCESS ? ERR_INVAL : e == ERR_FAULT ? ERR_NOENT : e;
+}
+
 /* What advice makes of one entry's part. */
 static enum error advise_piece(struct vm_map *m, const struct vm_entry_info *info, struct vrange r, int advice)
 {
@@ -59,9 +67,9 @@ static enum error advise_piece(struct vm_map *m, const struct vm_entry_info *inf
 	case MADV_KEEPONFORK:
 		return wipe ? vm_map_inherit(m, r, none ? INHERIT_NONE : INHERIT_COPY) : OK;
 	case MADV_POPULATE_READ:
-		return info->prot & PROT_R ? vm_map_populate(m, r, PROT_R) : ERR_INVAL;
+		return populate(m, info, r, PROT_R);
 	case MADV_POPULATE_WRITE:
-		return info->prot & PROT_W ? vm_map_populate(m, r, PROT_W) : ERR_INVAL;
+		return populate(m, info, r, PROT_W);
 	default:
 		return OK; /* advice that needs no act */
 	}

@@ -252,6 +252,41 @@ static void dontneed_race(void)
 	munmap(race, RACE_PAGES * PAGE);
 }
 
+#define POPULATE_PAGES 16
+#define POPULATE_ROUNDS 3000
+
+static char *populated;
+static volatile int populate_over;
+
+static void *taker(void *arg)
+{
+	(void)arg;
+	while (!populate_over) {
+		mprotect(populated, POPULATE_PAGES * PAGE, PROT_NONE);
+		mprotect(populated, POPULATE_PAGES * PAGE, PROT_READ | PROT_WRITE);
+		munmap(populated + PAGE, 8 * PAGE);
+		mmap(populated + PAGE, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	}
+	return NULL;
+}
+
+/* Another thread takes rights and mappings while pages are made: madvise(2)'s errors, no others. */
+static void populate_race(void)
+{
+	pthread_t thread;
+
+	populated = map(POPULATE_PAGES);
+	REQUIRE(pthread_create(&thread, NULL, taker, NULL) == 0);
+	for (int round = 0; round < POPULATE_ROUNDS; round++) {
+		madvise(populated, POPULATE_PAGES * PAGE, MADV_DONTNEED);
+		if (madvise(populated, POPULATE_PAGES * PAGE, round & 1 ? MADV_POPULATE_READ : MADV_POPULATE_WRITE))
+			CHECK(errno == EINVAL || errno == ENOMEM);
+	}
+	populate_over = 1;
+	pthread_join(thread, NULL);
+	munmap(populated, POPULATE_PAGES * PAGE);
+}
+
 int main(void)
 {
 	trap_install(0);
@@ -264,5 +299,6 @@ int main(void)
 	locked();
 	two_switches();
 	dontneed_race();
+	populate_race();
 	return check_end();
 }
