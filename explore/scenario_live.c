@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * explore/scenario_live.c: the liveness of an entry against the linking of the leaf table below it (vm/map.c, hal/pmap.h), with
- * nothing else around: the real entry_kill, entry_live, pmap_leaf_lock and pmap_remove, an entry that is in no tree, and
- * tables prepared. An unmap that finds no table takes no lock that the fault takes: seq_cst alone decides.
+ * explore/scenario_live.c: the liveness of an entry against the linking of the leaf table below it (vm/map.c,
+ * hal/pmap.h), with nothing else around: the real entry_kill, entry_live, pmap_leaf_lock and pmap_remove, an entry that
+ * is in no tree, and tables prepared. An unmap that finds no table takes no lock that the fault takes: seq_cst alone
+ * decides.
  */
 #include "explore.h"
 #include "hooks.h"
@@ -48,19 +49,24 @@ static enum error map_if_live(uint64_t va, struct pmap_stock *s, const struct pm
 /* Variant 1: the upper tables are there. */
 static void setup(uint32_t variant)
 {
-	const struct host_config c = { .ncpus = 3, .ram = UINT64_C(3) << 20, .junk = true, .seed = 1, .ops = hooks,
-				       .asid_bits = 8, .late_stores = explore_modelled() };
+	const struct host_config c = {.ncpus = 3,
+				      .ram = UINT64_C(3) << 20,
+				      .junk = true,
+				      .seed = 1,
+				      .ops = hooks,
+				      .asid_bits = 8,
+				      .late_stores = explore_modelled()};
 
 	test_vm_init(&v, &c);
 	CHECK(vm_map_create(v.vm, &map) == OK);
-	entry = (struct vm_entry){ .range = vrange(BASE, BASE + BLOCK_SIZE) };
+	entry = (struct vm_entry){.range = vrange(BASE, BASE + BLOCK_SIZE)};
 	for (uint32_t cpu = 0; cpu < EXPLORE_CPUS; cpu++) {
-		stock[cpu] = (struct pmap_stock){ .chunk = PFN_NONE };
+		stock[cpu] = (struct pmap_stock){.chunk = PFN_NONE};
 		while (stock[cpu].tables < PMAP_STOCK_TABLES)
 			stock[cpu].table[stock[cpu].tables++] = table();
 	}
 	if (variant) {
-		struct pmap_stock upper = { .chunk = PFN_NONE };
+		struct pmap_stock upper = {.chunk = PFN_NONE};
 
 		while (upper.tables < PMAP_STOCK_TABLES)
 			upper.table[upper.tables++] = table();
@@ -77,7 +83,7 @@ static bool live(void *arg)
 
 static void fault(uint32_t cpu)
 {
-	const struct pmap_last_check check = { live, NULL };
+	const struct pmap_last_check check = {live, NULL};
 	enum error e = map_if_live(page_of(cpu), &stock[cpu], &check);
 
 	CHECK(e == OK || e == ERR_STALE || e == ERR_BUSY || e == ERR_STOCK); /* STOCK: its table is gone again */
@@ -119,7 +125,9 @@ static void judge(void)
 }
 
 const struct scenario scenario_live[] = {
-	{ "live-link", "an entry dies while a fault links the first table below it", 2, 2, true, setup, machine, run, judge },
-	{ "live-link-two", "the same with two faults, of which one links the table", 3, 2, true, setup, machine, run, judge },
+	{"live-link", "an entry dies while a fault links the first table below it", 2, 2, true, setup, machine, run,
+	 judge},
+	{"live-link-two", "the same with two faults, of which one links the table", 3, 2, true, setup, machine, run,
+	 judge},
 };
 const unsigned scenario_live_count = sizeof scenario_live / sizeof scenario_live[0];

@@ -7,7 +7,8 @@
  * Structure. setup builds a machine, a memory subsystem and spaces by ordinary operations; the model goes along, step
  * by step. The run's operations go to a history (scenario_vm_ops.c). The judge then asks, in this order:
  *
- *   1. structures: vm_map_check of all spaces, with amap_check, entry_tree_check, pmap_check in it; wired pages
+ *   1. structures: vm_map_check of all spaces, with amap_check, entry_tree_check, pmap_check in it; object_check;
+ *      wired pages
  *
  *   2. content: every page of every space is looked up, and read as a program would
  *
@@ -250,6 +251,8 @@ static void check_structures(void)
 	for (unsigned s = 0; s < MODEL_SPACES; s++)
 		if (world.space[s])
 			vm_map_check(world.space[s]);
+	if (world.object)
+		object_check(world.object);
 }
 
 void world_judge(void)

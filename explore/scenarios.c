@@ -11,6 +11,7 @@
 	X(scenario_memory) \
 	X(scenario_frames) \
 	X(scenario_live) \
+	X(scenario_object) \
 	X(scenario_vm_fault) \
 	X(scenario_vm_fork) \
 	X(scenario_vm_range) \

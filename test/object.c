@@ -71,6 +71,7 @@ static void one_read_each(void **state)
 	for (unsigned i = 0; i < PAGES; i++)
 		assert_int_equal(atomic_load_relaxed(&reads[i]), 1);
 	assert_int_equal(atomic_load_relaxed(&o->pages), PAGES);
+	object_check(o);
 	object_release(o);
 }
 

@@ -428,6 +428,38 @@ void object_release(struct vm_object *o)
 	epoch_retire(&o->vm->epoch, &o->retire, object_free_late);
 }
 
+/* => how many pages are in the slots below n. */
+static uint64_t check_below(const struct vm_object *o, const struct object_node *n)
+{
+	uint64_t pages = 0, end = round_up(atomic_load_relaxed(&o->size), PAGE_SIZE) >> PAGE_SHIFT; /* quiet point */
+
+	for (unsigned i = 0; i < FANOUT; i++) {
+		void *p = atomic_load_relaxed(&n->slot[i]); /* likewise */
+
+		ASSERT(p != IN_TRANSIT);
+		if (p && n->level > 0) {
+			const struct object_node *c = p;
+
+			ASSERT(c->level == n->level - 1 && c->base == n->base + i * span(c));
+			pages += check_below(o, c);
+		} else if (p) {
+			const struct vm_page *page = p;
+
+			ASSERT(page_owner(page) == FRAME_OBJECT && page->object == o);
+			ASSERT(page->index == n->base + i && page->index < end);
+			pages++;
+		}
+	}
+	return pages;
+}
+
+void object_check(const struct vm_object *o)
+{
+	const struct object_node *root = atomic_load_acquire(&o->root); /* pairs with make_leaf_locked */
+
+	ASSERT((root ? check_below(o, root) : 0) == atomic_load_relaxed(&o->pages)); /* quiet point */
+}
+
 enum error object_module_init(struct vm *vm)
 {
 	vm->object_zone = zone_create(&vm->zones, "object", sizeof(struct vm_object), CACHE_LINE, NULL, NULL, 0);

@@ -87,6 +87,9 @@ enum error object_copy_page(struct vm_object *o, uint64_t index, paddr_t to) MUS
 enum error object_resize(struct vm_object *o, uint64_t size) MUST_CHECK;
 uint64_t object_size(const struct vm_object *o);
 
+/* Panics unless tree, pages, count and size agree (object.c, invariants 2 and 3). At a quiet point. */
+void object_check(const struct vm_object *o);
+
 extern const struct pager_ops pager_zero;   /* nothing but zeros */
 extern const struct pager_ops pager_initrd; /* bytes that lie in memory already; pager_data points to them */
 
