@@ -16,13 +16,20 @@ static bool tag_fits(const struct worker *w, enum kind kind, uint64_t page, uint
 
 static struct space *now(struct worker *w) { return &w->space[w->depth]; }
 
+/* What the kernel does when memory is short: lets go of what waits for other CPUs' sections. It may be all there is. */
+static void no_memory(struct worker *w)
+{
+	w->no_memory++;
+	(void)epoch_poll(&w->stress->v.vm->epoch);
+}
+
 /* The access, again for as long as memory is short: the injected failures pass. */
 static enum error load(struct worker *w, uint64_t va, uint64_t *value)
 {
 	enum error e;
 
 	while ((e = test_load(now(w)->map, va, value)) == ERR_NOMEM)
-		w->no_memory++;
+		no_memory(w);
 	return e;
 }
 
@@ -31,7 +38,7 @@ static enum error store(struct worker *w, uint64_t va, uint64_t value)
 	enum error e;
 
 	while ((e = test_store(now(w)->map, va, value)) == ERR_NOMEM)
-		w->no_memory++;
+		no_memory(w);
 	return e;
 }
 
