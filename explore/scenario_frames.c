@@ -10,6 +10,7 @@
 #include "test_memory.h"
 
 #define TURNS 2u
+#define BLOCKS_RAM (UINT64_C(80) << 20) /* of two CPUs: enough for a cache to hold a block */
 
 static struct test_memory *m;
 static struct host_machine *machine(void) { return m->t.m; }
@@ -158,6 +159,47 @@ static void past_run(uint32_t cpu)
 
 static void past_judge(void) { CHECK(deed[0][0].from && deed[2][0].from && deed[0][0].from != deed[2][0].from); }
 
+/* --- a block of 2 MiB in one CPU's cache: who owns it takes it, another CPU drains, or searches for it --- */
+
+static ATOMIC(uint32_t) blocks_found;
+
+static void block_setup(uint32_t variant)
+{
+	pfn_t f;
+
+	how = variant;
+	m = memory_open(2, BLOCKS_RAM);
+	while (frame_alloc(&m->frames, 9, 0, FRAME_WIRED, &f) == OK)
+		filler[fillers++] = f;
+	become_cpu(m, 1);
+	CHECK(m->frames.blocks_max > 0);
+	frame_free(&m->frames, filler[--fillers], 9);
+	become_cpu(m, 0);
+}
+
+static void block_run(uint32_t cpu)
+{
+	pfn_t f;
+
+	if (how == 0 && cpu == 0) {
+		frames_drain(&m->frames);
+		return;
+	}
+	if (frame_alloc(&m->frames, 9, 0, FRAME_WIRED, &f) != OK)
+		return;
+	atomic_add_relaxed(&blocks_found, 1u); /* the judge's */
+	use_frame(cpu, f);
+	frame_free(&m->frames, f, 9);
+}
+
+static void block_judge(void)
+{
+	CHECK(atomic_load_relaxed(&blocks_found) > 0);
+	while (fillers)
+		frame_free(&m->frames, filler[--fillers], 9);
+	memory_check(m);
+}
+
 /* --- zones --- */
 
 #define OBJECT_SIZE 120u /* three rounds a magazine with this RAM */
@@ -262,8 +304,8 @@ static void zone_judge(void)
 }
 
 /*
- * --- objects in magazines only: slabs are empty, there are no frames, and one CPU's magazines hold what all want. Nobody
- * frees, so nothing moves past a search, and everybody must find its share. ---
+ * --- objects in magazines only: slabs are empty, there are no frames, and one CPU's magazines hold what all want.
+ * Nobody frees, so nothing moves past a search, and everybody must find its share. ---
  */
 
 #define SHARE 2u /* of two CPUs; of three it is one, so that two magazines hold all */
@@ -391,12 +433,15 @@ const struct scenario scenario_frames[] = {
 	{"frames-three", "the same with three CPUs", 3, 3, true, frames_setup_3, machine, frames_run, frames_judge},
 	{"frames-past", "a frame moves from before a search to behind it", 3, 2, true, past_setup, machine, past_run,
 	 past_judge},
+	{"frames-block", "a block in a CPU's cache is taken, and drained or searched for by another", 2, 2, true,
+	 block_setup, machine, block_run, block_judge},
 	{"zone-two", "magazines and depot; with a drain; freed by another CPU; with no frames left", 2, 4, true,
 	 zone_setup, machine, zone_run, zone_judge},
 	{"zone-three", "the same with three CPUs", 3, 4, true, zone_setup, machine, zone_run, zone_judge},
-	{"zone-others-two", "objects are left in one CPU's magazines only", 2, 2, true, others_setup_2, machine, others_run,
+	{"zone-others-two", "objects are left in one CPU's magazines only", 2, 2, true, others_setup_2, machine,
+	 others_run, others_judge},
+	{"zone-others-three", "the same with three CPUs", 3, 3, true, others_setup_3, machine, others_run,
 	 others_judge},
-	{"zone-others-three", "the same with three CPUs", 3, 3, true, others_setup_3, machine, others_run, others_judge},
 	{"zone-stable", "a type-stable object is freed, its slab given back, under readers", 3, 1, true, stable_setup,
 	 machine, stable_run, stable_judge},
 };
