@@ -32,7 +32,7 @@
 
 #include "engine.h"
 
-#define SCENARIOS_MAX 128
+#define SCENARIOS_MAX 1024
 #define JOBS_MAX 256
 #define CHUNK 256 /* runs of a task, at most */
 #define PROGRESS_SECONDS 10
