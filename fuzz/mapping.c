@@ -222,7 +222,7 @@ static struct errors mmap_errors(struct space *s, struct mmap_args *a)
 
 	if (!aligned(a->offset) || a->length == 0)
 		add_error(&e, N_EINVAL);
-	if (a->length && (!size || size > s->m->high))
+	if (a->length && (!size || size > s->m->high - s->m->low))
 		add_error(&e, N_ENOMEM);
 	if (a->offset > UINT64_MAX - size) { /* without a file nobody needs to look at it */
 		a->open |= anonymous;
