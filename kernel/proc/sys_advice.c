@@ -122,8 +122,10 @@ static bool advise_whole(struct vm_map *m, struct vrange r, int advice, long *re
 		if (!forks_alike(m, r, &info))
 			return false;
 		e = advise_piece(m, &info, r, advice);
+		if (e != OK && e != ERR_NOMEM) /* another thread has changed the entries since */
+			return false;
 		*result = errno_of(e);
-		return e == OK || e == ERR_NOMEM;
+		return true;
 	default:
 		return false;
 	}
