@@ -298,6 +298,7 @@ PLAN(copy_unmap, .cpus = 2, .prepare = warm, .part = {{copy, write_anon}, {unmap
 PLAN(copy_copy, .cpus = 3, .prepare = warm, .part = {{copy}, {copy}, {write_anon}})
 PLAN(withdraw_three, .cpus = 3, .prepare = shared,
      .part = {{withdraw, withdraw}, {touch_object, unmap_page}, {touch_other, write_object}})
+PLAN(clear_owed, .cpus = 3, .prepare = warm, .part = {{unmap_page}, {ask_clear, ask}, {write_object}})
 PLAN(owed_three, .cpus = 3, .prepare = shared, .part = {{unmap_object}, {withdraw}, {write_object}})
 PLAN(exit_withdraw, .cpus = 3, .prepare = shared, .part = {{leave, poll}, {withdraw, poll}, {write_object, poll}})
 PLAN(chunks, .cpus = 4, .prepare = shared,
@@ -341,6 +342,7 @@ const struct scenario scenario_pmap_page[] = {
 	LARGE("pmap-withdraw", "withdrawal against faults and unmap in two spaces", 3, withdraw_three),
 	LARGE("pmap-flush-owed-window", "a withdrawal while a window's unmapper has yet to flush, and a writer", 3,
 	      owed_three),
+	LARGE("pmap-clear-owed", "a page is made clean while its unmapper has yet to flush, and a writer", 3, clear_owed),
 	LARGE("pmap-exit-withdraw", "an exit against a withdrawal", 3, exit_withdraw),
 	LARGE("pmap-chunks", "chunks of reverse maps come and go on four CPUs", 4, chunks),
 	LARGE("pmap-random", "three random steps on each of four CPUs", 4, at_random),

@@ -127,11 +127,20 @@ bool pmap_page_referenced(struct pmap_system *ps, pfn_t f, bool clear)
 	return noted(ps, f, PMAP_PAGE_REFERENCED, clear) || mapped;
 }
 
+/*
+ * With clear no write goes unnoticed afterwards: mappings that were removed but are not flushed yet may still be written
+ * through, so they are flushed here; the note is cleared first, so that a dirty mapping that is removed later leaves it set.
+ */
 bool pmap_page_modified(struct pmap_system *ps, pfn_t f, bool clear)
 {
-	bool mapped = walk(ps, f, true, clear);
+	bool was = clear && noted(ps, f, PMAP_PAGE_MODIFIED, true), mapped = walk(ps, f, true, clear);
 
-	return noted(ps, f, PMAP_PAGE_MODIFIED, clear) || mapped;
+	if (clear) {
+		epoch_enter(ps->config.epoch);
+		gather_flush_others(ps);
+		epoch_leave(ps->config.epoch);
+	}
+	return noted(ps, f, PMAP_PAGE_MODIFIED, false) || mapped || was;
 }
 
 /* Where a PTE was left BUSY_PAGE. */
