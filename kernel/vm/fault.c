@@ -424,6 +424,19 @@ static void give_back(struct fault *f)
 		range_lock_drop(&f->map->ranges, &f->hold);
 }
 
+/*
+ * The object has no such page. That counts only while the mapping is there: another turn under the range lock, which keeps
+ * out whoever could have taken it away before the object became shorter.
+ */
+static enum error no_page(struct fault *f, enum error e)
+{
+	if (f->held)
+		return e;
+	range_lock_take(&f->map->ranges, &f->hold, vrange(f->va, f->va + PAGE_SIZE));
+	f->held = true;
+	return OK;
+}
+
 /* What a turn's result asks for before the next. => OK: take another turn. */
 static enum error between(struct fault *f, enum error e, unsigned *stale)
 {
@@ -443,12 +456,14 @@ static enum error between(struct fault *f, enum error e, unsigned *stale)
 		return OK;
 	case ERR_STOCK:
 		return restock(f);
+	case ERR_BUS:
+		return no_page(f, e);
 	case ERR_NOENT:
 		if (o) {
 			f->wanted = NULL;
 			e = object_fill(o, f->index);
 			object_release(o);
-			return e;
+			return e == ERR_BUS ? no_page(f, e) : e;
 		}
 		if (f->held) { /* growing takes the range lock itself */
 			range_lock_drop(&f->map->ranges, &f->hold);
