@@ -178,6 +178,22 @@ static void resize_change_run(uint32_t cpu)
 	world_leave();
 }
 
+/* A page is unmapped, then the object is cut: whoever still finds the mapping finds the page (SIGSEGV, never SIGBUS). */
+static void unmap_cut_setup(uint32_t variant) { file(variant, 2, world_parameter(variant) & 1, false); }
+
+static void unmap_cut_run(uint32_t cpu)
+{
+	if (cpu == 0) {
+		op_unmap(0, 1, 1);
+		op_resize(1);
+		return;
+	}
+	world_enter(0);
+	op_load(0, 1, 0);
+	op_store(0, 1, 1);
+	world_leave();
+}
+
 const struct scenario scenario_vm_object[] = {
 	WORLD_SCENARIO("file-fault", "two touch one page of an object, in one space or two", 2, 4, false, faults, faults),
 	WORLD_SCENARIO("file-private", "a private copy is made while the object's page is written", 2, 4, false, faults, private),
@@ -187,6 +203,7 @@ const struct scenario scenario_vm_object[] = {
 		       resize_three),
 	WORLD_SCENARIO("file-unmap", "another part of an object is mapped while a page is used", 2, 4, false, faults, unmap),
 	WORLD_SCENARIO("file-last", "an object goes with its last mapping while a page of it is used", 2, 4, false, last, last),
+	WORLD_SCENARIO("file-unmap-cut", "a page is unmapped, then cut, while it is used", 2, 2, false, unmap_cut, unmap_cut),
 	WORLD_SCENARIO("file-resize-change", "an object is cut while its mapping is changed", 2, WORLD_CHANGES, false,
 		       resize_change, resize_change),
 };
