@@ -14,6 +14,28 @@ static uint64_t object_word(struct space *s, uint32_t number, uint64_t offset)
 }
 
 /*
+ * The memory file has another size. What it takes in is zeros, although a mapping may have written there; older Linux
+ * leaves what was written, so there it is open. What it leaves out is zeros when it comes back.
+ */
+static void file_sized(struct space *s, struct object *o, uint64_t size)
+{
+	uint64_t from = size < o->size ? size : o->size, to = size < o->size ? UINT64_MAX : size;
+
+	for (uint32_t i = 0; i < OBJECT_PAGES; i++)
+		for (unsigned k = 0; k < SLOTS; k++) {
+			uint64_t at = (uint64_t)i * PAGE_BYTES + slot_offset(k);
+
+			if (at < from || at >= to || !(o->page[i].written >> k & 1))
+				continue;
+			if (size < o->size || s->m->strata)
+				o->page[i].written &= (uint8_t) ~(1u << k);
+			else
+				o->page[i].lazy |= (uint8_t)(1u << k);
+		}
+	o->size = size;
+}
+
+/*
  * One word, or two on both sides of a page boundary, between a file and a program's pages. What
  * can be reached is moved; nothing at all: EFAULT.
  */
@@ -50,6 +72,8 @@ void do_file(struct space *s, enum call which)
 			break;
 		if (p->own == MAYBE || (writing && p->object == (int)number))
 			return;
+		if (!writing && o->page[(offset + 8 * i) / PAGE_BYTES].lazy)
+			return; /* open */
 		can += 8;
 	}
 	if (odd)
@@ -73,7 +97,7 @@ void do_file(struct space *s, enum call which)
 		want = (uint64_t)got;
 	must_give(s, got, want ? (long)want : -N_EFAULT);
 	if (writing && want && o->size < offset + want)
-		o->size = offset + want;
+		file_sized(s, o, offset + want);
 	for (uint64_t i = 0; i < want; i += 8) {
 		struct page *p = page_of(s, va + i);
 		unsigned k = i ? 0 : slot;
@@ -119,11 +143,7 @@ void do_ftruncate(struct space *s)
 	if (out_of_memory(s, got))
 		return;
 	must_give(s, got, 0);
-	for (uint32_t i = 0; i < OBJECT_PAGES; i++)
-		for (unsigned k = 0; k < SLOTS; k++)
-			if ((uint64_t)i * PAGE_BYTES + slot_offset(k) >= size)
-				o->page[i].written &= (uint8_t) ~(1u << k);
-	o->size = size;
+	file_sized(s, o, size);
 	for (uint32_t i = 0; i < OBJECT_PAGES; i++)
 		if ((uint64_t)i * PAGE_BYTES >= size)
 			o->cuts[i]++;

@@ -11,7 +11,7 @@
  *  1. Holes of the window and the heap are known: nobody else maps there. Holes
  *     that the program makes in what the kernel placed are foreign at once.
  *  2. A page of an object has no content of its own unless own is not NO.
- *  3. lazy is only set in private zeros.
+ *  3. lazy is only set in private zeros, and on Linux in the memory file.
  *
  * Sources: Linux's manual pages mmap(2), mprotect(2), madvise(2), mremap(2),
  * mincore(2), mlock(2), msync(2), brk(2), fork(2).

@@ -8,7 +8,7 @@ check: ## All tests on the host and in QEMU, and a share of explore, models, str
 	@BUILD=$(call sq,$(B)) tools/check $(CHECKS)
 
 .PHONY: mutants
-mutants: ## Planted bugs, each of which must turn a check red [MUTANTS=pattern QUICK=1 FULL=1 SHARE=i/n JOBS=2]
+mutants: ## Planted bugs, each of which must turn a check red [MUTANTS=pattern QUICK=1 FULL=1 SHARE=i/n ONLY=kind JOBS=2]
 	@BUILD=$(call sq,$(B)) tools/mutants $(MUTANTS)
 
 .PHONY: layers

@@ -122,6 +122,30 @@ static void across_pages(void **state)
 	object_release(o);
 }
 
+/* A mapping may have written beyond the end, in the last page: zeros when the end moves on. */
+static void growth_is_zeros(void **state)
+{
+	struct vm_object *o = make(1);
+	char page[PAGE_SIZE], out[PAGE_SIZE];
+	size_t done;
+
+	(void)state;
+	memset(page, 7, sizeof page);
+	assert_int_equal(object_write(o, 0, page, sizeof page, &done), OK);
+	assert_int_equal(object_resize(o, 100), OK);
+	epoch_enter(&v.vm->epoch);
+	memset(frame_bytes(frame_of(&v.vm->frames, object_lookup(o, 0))), 7, PAGE_SIZE);
+	epoch_leave(&v.vm->epoch);
+	assert_int_equal(object_resize(o, 200), OK);
+	assert_int_equal(object_write(o, 300, "abc", 3, &done), OK);
+	assert_int_equal(object_write(o, 2 * PAGE_SIZE, "abc", 3, &done), OK);
+	memset(page + 100, 0, sizeof page - 100);
+	memcpy(page + 300, "abc", 3);
+	assert_int_equal(object_read(o, 0, out, sizeof out, &done), OK);
+	assert_memory_equal(page, out, sizeof page);
+	object_release(o);
+}
+
 /* Two threads map and touch the object's pages while two others cut it short and let it grow. */
 static struct vm_map *map;
 static uint64_t where;
@@ -171,7 +195,8 @@ static void cut_while_mapped(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(one_read_each), T(pager_fails), T(across_pages), T(cut_while_mapped) };
+	const struct CMUnitTest tests[] = { T(one_read_each), T(pager_fails), T(across_pages), T(growth_is_zeros),
+					    T(cut_while_mapped) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

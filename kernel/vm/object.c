@@ -17,7 +17,9 @@
  *  1. Only one thread fills a slot: the one that made it IN_TRANSIT.
  *  2. A page in a slot is FRAME_OBJECT, its object and index those of the slot.
  *  3. pages = slots that hold pages. No slot at or beyond round_up(size) holds one.
- *  4. A page is withdrawn from its slot first, then unmapped everywhere by the
+ *  4. Bytes that come into the object when it grows are zeros. Beyond the end the last page holds anything, for who
+ *     maps it may write there; so growing wipes what it takes in, and cutting what it leaves out.
+ *  5. A page is withdrawn from its slot first, then unmapped everywhere by the
  *     reverse map, then its frame freed. A fault enters its reverse map first
  *     and then looks at the slot (hal/pmap.h, pmap_last_check): one of the two
  *     sees the other.
@@ -301,14 +303,31 @@ enum error object_read(struct vm_object *o, uint64_t offset, void *to, size_t n,
 	return transfer(o, offset, to, n < size - offset ? n : (size_t)(size - offset), false, done);
 }
 
+/* Zeros from start to the end of its page or to end, which may lie far beyond, if the page is resident. */
+static void wipe_locked(struct vm_object *o, uint64_t start, uint64_t end)
+{
+	struct vm_page *p = start & PAGE_MASK ? object_lookup(o, start >> PAGE_SHIFT) : NULL;
+	uint64_t stop = round_up(start, PAGE_SIZE);
+
+	if (p)
+		machine_zero_shared((char *)frame_bytes(frame_of(&o->vm->frames, p)) + (start & PAGE_MASK),
+				    (end < stop ? end : stop) - start);
+}
+
+static void grow_locked(struct vm_object *o, uint64_t size)
+{
+	wipe_locked(o, atomic_load_relaxed(&o->size), size); /* under the lock */
+	atomic_store_release(&o->size, size);                /* pairs with object_size */
+}
+
 enum error object_write(struct vm_object *o, uint64_t offset, const void *from, size_t n, size_t *done)
 {
 	*done = 0;
 	if (offset + n < offset)
 		return ERR_INVAL;
 	lock(o);
-	if (offset + n > atomic_load_relaxed(&o->size))     /* under the lock */
-		atomic_store_release(&o->size, offset + n);  /* pairs with object_size */
+	if (offset + n > atomic_load_relaxed(&o->size)) /* under the lock */
+		grow_locked(o, offset + n);
 	unlock(o);
 	return transfer(o, offset, (void *)(uintptr_t)from, n, true, done);
 }
@@ -369,14 +388,12 @@ enum error object_resize(struct vm_object *o, uint64_t size)
 	uint64_t old;
 
 	lock(o);
-	old = atomic_load_relaxed(&o->size);    /* under the lock */
-	atomic_store_release(&o->size, size);   /* pairs with object_size; a fill under way sees it too */
-	if (size < old && (size & PAGE_MASK)) {
-		struct vm_page *p = object_lookup(o, size >> PAGE_SHIFT);
-
-		if (p)
-			machine_zero_shared((char *)frame_bytes(frame_of(&o->vm->frames, p)) + (size & PAGE_MASK),
-					    PAGE_SIZE - (size & PAGE_MASK));
+	old = atomic_load_relaxed(&o->size); /* under the lock */
+	if (size > old) {
+		grow_locked(o, size);
+	} else {
+		atomic_store_release(&o->size, size); /* pairs with object_size; a fill under way sees it too */
+		wipe_locked(o, size, UINT64_MAX);
 	}
 	if (size < atomic_load_relaxed(&o->pager_size))
 		atomic_store_relaxed(&o->pager_size, size); /* what was cut off does not come back */

@@ -83,7 +83,12 @@ enum error object_write(struct vm_object *o, uint64_t offset, const void *from, 
 /* Copies the resident page at index to a frame nobody else sees. ERR_NOENT: not resident. No spinlock of RANK_OBJECT or above held. */
 enum error object_copy_page(struct vm_object *o, uint64_t index, paddr_t to) MUST_CHECK;
 
-/* Sets the size. Pages beyond it are withdrawn from every address space and freed; the last one's tail becomes zero. */
+/*
+ * Sets the size. Pages beyond it are withdrawn from every address space and freed; the last one's tail becomes zero, and
+ * so does what comes into the object when it grows. The size changes at once, the pages go one by one after it: an
+ * object that grows again meanwhile may lose what was written to it there. Who needs a cut to be one step keeps writes
+ * and other resizes out until it returns, as files do (a mutex a vnode).
+ */
 enum error object_resize(struct vm_object *o, uint64_t size) MUST_CHECK;
 uint64_t object_size(const struct vm_object *o);
 

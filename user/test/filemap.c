@@ -215,6 +215,24 @@ static void kernel_touches_first(void)
 	munmap(from, PAGES * PAGE), munmap(to, PAGES * PAGE);
 }
 
+/* What a mapping has written beyond the end does not become part of the file. */
+static void growth_is_zeros(void)
+{
+	int memory = memfd_create("memory", 0);
+	unsigned char *p, byte = 1;
+
+	REQUIRE(memory >= 0 && ftruncate(memory, 100) == 0);
+	p = mmap(NULL, PAGE, RW, MAP_SHARED, memory, 0);
+	REQUIRE(p != MAP_FAILED);
+	memset(p, 7, PAGE);
+	CHECK_EQ(0, ftruncate(memory, 200));
+	CHECK_EQ(1, pwrite(memory, &byte, 1, 300));
+	CHECK_EQ(0, ftruncate(memory, 2 * PAGE));
+	for (size_t i = 0; i < PAGE; i++)
+		CHECK_EQ(i < 100 ? 7 : i == 300 ? 1 : 0, p[i]);
+	munmap(p, PAGE), close(memory);
+}
+
 int main(void)
 {
 	trap_install(0);
@@ -226,5 +244,6 @@ int main(void)
 	shared_is_shared();
 	closed_and_raced();
 	kernel_touches_first();
+	growth_is_zeros();
 	return check_end();
 }
