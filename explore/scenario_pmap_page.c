@@ -12,20 +12,22 @@
 
 static struct space *space(struct cpu *c) { return &c->w->space[0]; }
 
-static void add(struct cpu *c, unsigned window, unsigned page)
+static void add_in(struct cpu *c, struct space *s, unsigned window, unsigned page)
 {
 	struct host_fault f;
 	uint64_t v;
 
-	pmap_activate(&space(c)->p);
+	pmap_activate(&s->p);
 	for (int i = 0; i < 3; i++) {
 		if (host_user_add64(vaddr(world_va(window, page) + 8), 3, &v, &f) == OK) {
 			atomic_add_relaxed(&c->w->added, UINT64_C(3));
 			return;
 		}
-		world_fault(c, space(c), window, page, PROT_W);
+		world_fault(c, s, window, page, PROT_W);
 	}
 }
+
+static void add(struct cpu *c, unsigned window, unsigned page) { add_in(c, space(c), window, page); }
 
 static void touch_anon(struct cpu *c) { world_touch(c, space(c), ANON, 1); }
 static void touch_object(struct cpu *c) { world_touch(c, space(c), OBJECT, 1); }
@@ -104,18 +106,18 @@ static void unmap_down(struct cpu *c)
 	test_unlock(&win->range);
 }
 
-/* Execution is granted for what page maps, if anything. */
-static void make_executable(struct cpu *c, unsigned page)
+/* Execution is granted for what the page maps, if anything. */
+static void make_executable(struct cpu *c, struct space *s, unsigned window, unsigned page)
 {
-	vaddr_t va = vaddr(world_va(ANON, page));
+	vaddr_t va = vaddr(world_va(window, page));
 	struct pmap_leaf leaf;
 	struct pmap_pte pte;
 
 	epoch_enter(&c->w->m.epoch);
-	CHECK(pmap_leaf_lock(&space(c)->p, va, NULL, &leaf) == OK);
+	CHECK(pmap_leaf_lock(&s->p, va, NULL, &leaf) == OK);
 	pte = pmap_leaf_get(&leaf, va);
 	if (pte.state == PMAP_VALID)
-		CHECK(pmap_leaf_set(&leaf, va, pte.frame, PROT_ALL, 0, NULL, NULL) == OK);
+		CHECK(pmap_leaf_set(&leaf, va, pte.frame, PROT_R | PROT_X, 0, NULL, NULL) == OK);
 	pmap_leaf_unlock(&leaf);
 	epoch_leave(&c->w->m.epoch);
 }
@@ -132,11 +134,68 @@ static void exec_push(struct cpu *c)
 	pmap_protect(&s->p, vrange(world_va(ANON, 0), world_va(ANON, 0) + BLOCK_SIZE), PROT_R | PROT_W, &g);
 	gather_flush(&g);
 	pm_free_late(&c->w->m, &g.unlinked);
-	make_executable(c, 2);
+	make_executable(c, s, ANON, 2);
 	CHECK(pmap_extract(&s->p, vaddr(world_va(ANON, 2))).prot & PROT_X);
 	CHECK(!(pmap_extract(&s->p, vaddr(world_va(ANON, 1))).prot & PROT_X));
 	test_unlock(&win->range);
 }
+
+/* Another mapping of the object's page 1 becomes executable, and is executed. */
+static void exec_in(struct cpu *c, struct space *s)
+{
+	struct host_fault f;
+	enum error e;
+
+	pmap_activate(&s->p);
+	make_executable(c, s, OBJECT, 1);
+	e = host_user_exec(vaddr(world_va(OBJECT, 1)), NULL, &f); /* the machine judges what it fetches */
+	CHECK(e == OK || e == ERR_FAULT);
+}
+
+static void exec_object(struct cpu *c) { exec_in(c, space(c)); }
+static void exec_other(struct cpu *c) { exec_in(c, &c->w->space[1]); }
+
+/* A private write to the object's page that finds no memory for its copy: the mapping is broken, flushed, and gone. */
+static void break_object(struct cpu *c)
+{
+	struct space *s = space(c);
+	vaddr_t va = vaddr(world_va(OBJECT, 1));
+	struct pmap_leaf leaf;
+	struct tlb_gather g;
+	bool broken;
+
+	gather_init(&g, &s->p);
+	epoch_enter(&c->w->m.epoch);
+	CHECK(pmap_leaf_lock(&s->p, va, NULL, &leaf) == OK);
+	broken = pmap_leaf_get(&leaf, va).state == PMAP_VALID;
+	if (broken)
+		pmap_leaf_break(&leaf, va, &g);
+	pmap_leaf_unlock(&leaf);
+	epoch_leave(&c->w->m.epoch);
+	if (!broken)
+		return;
+	gather_flush(&g);
+	pm_free_late(&c->w->m, &g.unlinked);
+	epoch_enter(&c->w->m.epoch);
+	CHECK(pmap_leaf_lock(&s->p, va, NULL, &leaf) == OK); /* a BUSY PTE keeps its table */
+	pmap_leaf_abandon(&leaf, va);
+	pmap_leaf_unlock(&leaf);
+	epoch_leave(&c->w->m.epoch);
+}
+
+/* By the TLB if it can. Nothing is written, so that nobody asks for the frame's dirty state, which flushes too. */
+static void read_object(struct cpu *c)
+{
+	struct host_fault f;
+	uint64_t v;
+
+	pmap_activate(&space(c)->p);
+	if (host_user_load64(vaddr(world_va(OBJECT, 1)), &v, &f) != OK)
+		world_fault(c, space(c), OBJECT, 1, PROT_R);
+}
+
+/* What a fault does that finds the page there. */
+static void spurious_object(struct cpu *c) { pmap_spurious(&space(c)->p, vaddr(world_va(OBJECT, 1))); }
 
 /* A program that tries until its write is done. Nobody takes the page away. */
 static void insist(struct cpu *c)
@@ -206,8 +265,8 @@ static void clean_exec(struct cpu *c)
 {
 	clean(c);
 	world_fault(c, space(c), ANON, 2, PROT_R);
-	make_executable(c, 1);
-	make_executable(c, 2);
+	make_executable(c, space(c), ANON, 1);
+	make_executable(c, space(c), ANON, 2);
 }
 
 /* The page is clean, and so it stands in the TLB. */
@@ -243,6 +302,15 @@ static void shared(struct cpu *c)
 	warm(c);
 }
 
+/* Written in space 1, mapped for reading in space 0. */
+static void shared_clean(struct cpu *c)
+{
+	if (c != plan_cpu)
+		return;
+	add_in(c, &c->w->space[1], OBJECT, 1);
+	world_fault(c, space(c), OBJECT, 1, PROT_R);
+}
+
 /* --- random steps --- */
 
 static void any(struct cpu *c)
@@ -272,6 +340,10 @@ PLAN(write_copy, .cpus = 2, .prepare = warm, .part = {{write_anon}, {copy}})
 PLAN(write_again, .cpus = 2, .prepare = clean, .part = {{write_anon}, {fault_anon}})
 PLAN(write_insist, .cpus = 2, .prepare = clean_read, .part = {{insist}, {insist}})
 PLAN(write_protect, .cpus = 2, .prepare = clean_10, .part = {{write_anon_10}, {protect_anon}})
+PLAN(ask_again, .cpus = 2, .prepare = clean, .part = {{ask, fault_object, ask}, {write_object}})
+PLAN(ask_spurious, .cpus = 2, .prepare = clean, .part = {{ask, spurious_object, ask}, {write_object}})
+PLAN(exec_unmap, .cpus = 2, .prepare = shared_clean, .part = {{exec_object}, {unmap_other}})
+PLAN(exec_exec, .cpus = 2, .prepare = shared_clean, .part = {{exec_object}, {exec_other}})
 PLAN(write_clear, .cpus = 2, .prepare = warm, .part = {{write_object, write_object}, {ask_clear, ask}})
 PLAN(chunk_reuse, .cpus = 2, .prepare = chunks_owned, .part = {{fault_object_2}, {unmap_other}})
 PLAN(owed, .cpus = 2, .prepare = shared, .part = {{unmap_page}, {withdraw}})
@@ -294,6 +366,11 @@ PLAN(protect_part, .cpus = 2, .prepare = warm_more,
 PLAN(protect_discard, .cpus = 3, .prepare = warm_more,
      .part = {{protect_window, write_anon}, {discard, write_anon}, {copy, write_anon}})
 PLAN(copy_discard, .cpus = 3, .prepare = warm, .part = {{copy}, {discard_one}, {write_anon, touch_anon}})
+PLAN(copy_clean, .cpus = 3, .prepare = clean, .part = {{copy}, {discard_one}, {write_anon}})
+PLAN(break_withdraw, .cpus = 3, .prepare = warm,
+     .part = {{break_object}, {withdraw}, {write_object, write_object}})
+PLAN(read_withdraw, .cpus = 3, .prepare = read_object,
+     .part = {{break_object}, {withdraw}, {read_object, read_object}})
 PLAN(copy_unmap, .cpus = 2, .prepare = warm, .part = {{copy, write_anon}, {unmap_anon}})
 PLAN(copy_copy, .cpus = 3, .prepare = warm, .part = {{copy}, {copy}, {write_anon}})
 PLAN(withdraw_three, .cpus = 3, .prepare = shared,
@@ -317,6 +394,10 @@ const struct scenario scenario_pmap_page[] = {
 	SMALL("pmap-write-discard", "the first write of a clean page against a discard", write_discard),
 	SMALL("pmap-write-withdraw", "the first write of a clean page against the frame's withdrawal", write_withdraw),
 	SMALL("pmap-write-ask", "the first write of a clean page against the question for it", write_ask),
+	SMALL("pmap-ask-again", "a page that is not accessed any more is mapped again while it is written", ask_again),
+	SMALL("pmap-ask-spurious", "the same by a spurious fault", ask_spurious),
+	SMALL("pmap-exec-unmap", "a frame becomes executable while another mapping of it goes", exec_unmap),
+	SMALL("pmap-exec-exec", "a frame becomes executable in two spaces", exec_exec),
 	SMALL("pmap-write-clear", "writes while the page is made clean", write_clear),
 	SMALL("pmap-chunk-reuse", "a chunk of a reverse map is freed by one CPU and taken by its owner", chunk_reuse),
 	SMALL("pmap-write-copy", "writes against copy-on-write", write_copy),
@@ -337,6 +418,9 @@ const struct scenario scenario_pmap_page[] = {
 	LARGE("pmap-protect-part", "part of a window is write-protected", 2, protect_part),
 	LARGE("pmap-protect-discard", "protect, discard and copy in a window", 3, protect_discard),
 	LARGE("pmap-copy-discard", "copy-on-write against a discard and a write", 3, copy_discard),
+	LARGE("pmap-copy-clean", "copy-on-write of a clean page against a discard and the first write", 3, copy_clean),
+	LARGE("pmap-break-withdraw", "a broken mapping of a page that is withdrawn before the flush", 3, break_withdraw),
+	LARGE("pmap-read-withdraw", "the same with a page that nobody writes", 3, read_withdraw),
 	LARGE("pmap-copy-unmap", "copy-on-write against an unmap", 2, copy_unmap),
 	LARGE("pmap-copy-copy", "two copies and a write", 3, copy_copy),
 	LARGE("pmap-withdraw", "withdrawal against faults and unmap in two spaces", 3, withdraw_three),

@@ -99,6 +99,31 @@ static void waits_for_readers(void **state)
 	teardown(&t);
 }
 
+/* Whichever CPU it is that has not left. */
+static void waits_for_each_cpu(void **state)
+{
+	struct test_machine t;
+
+	(void)state;
+	for (uint32_t reader = 0; reader < 3; reader++) {
+		struct object o = { .value = 1 };
+
+		setup(&t);
+		be(&t, reader);
+		epoch_enter(&e);
+		be(&t, (reader + 1) % 3);
+		retire(&o);
+		for (unsigned i = 0; i < 6; i++)
+			epoch_poll(&e);
+		assert_int_equal(o.freed, 0);
+		be(&t, reader);
+		epoch_leave(&e);
+		poll_all(&t, 4);
+		assert_int_equal(o.freed, 1);
+		teardown(&t);
+	}
+}
+
 /* At every distance between retirement and a section's begin that polls can make. */
 static void any_distance(void **state)
 {
@@ -397,7 +422,8 @@ static void nothing_is_freed_in_a_readers_hands(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(waits_for_readers),      cmocka_unit_test(any_distance),
+		cmocka_unit_test(waits_for_readers),      cmocka_unit_test(waits_for_each_cpu),
+		cmocka_unit_test(any_distance),
 		cmocka_unit_test(sections_nest),          cmocka_unit_test(destructors_may_retire),
 		cmocka_unit_test(says_when_to_poll),      cmocka_unit_test(a_section_is_over_before_reuse),
 		cmocka_unit_test(nothing_is_freed_in_a_readers_hands),

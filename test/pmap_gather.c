@@ -35,6 +35,33 @@ static void test_downwards(void **state)
 	end(&w);
 }
 
+/* Pages that do not touch, one more than a gather has room for. */
+static void test_many_ranges(void **state)
+{
+	enum { N = GATHER_RANGES + 1 };
+	struct tlb_gather g;
+	struct world w;
+	uint64_t v;
+	pfn_t f[N];
+
+	(void)state;
+	begin(&w);
+	for (unsigned i = 0; i < N; i++) {
+		f[i] = pm_alloc(&w.m);
+		enter(&w, VA + 2 * i * PAGE_SIZE, f[i], RW, 0);
+		assert_int_equal(load(VA + 2 * i * PAGE_SIZE, &v), HOST_FAULT_NONE);
+	}
+	gather_init(&g, &w.p);
+	for (unsigned i = 0; i < N; i++)
+		pmap_remove(&w.p, vrange(VA + 2 * i * PAGE_SIZE, VA + (2 * i + 1) * PAGE_SIZE), &g);
+	finish(&w, &g);
+	for (unsigned i = 0; i < N; i++) {
+		assert_int_equal(load(VA + 2 * i * PAGE_SIZE, &v), HOST_FAULT_TRANSLATION);
+		pm_free(&w.m, f[i]);
+	}
+	end(&w);
+}
+
 /* One takes the first and the third page, the other the second: the first's flush ends before the other's begins. */
 static void test_two_gathers(void **state)
 {
@@ -254,6 +281,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_downwards),
+		cmocka_unit_test(test_many_ranges),
 		cmocka_unit_test(test_two_gathers),
 		cmocka_unit_test(test_limit_on_execution),
 		cmocka_unit_test(test_part_of_a_window),

@@ -37,6 +37,37 @@ static void test_referenced(void **state)
 	end(&w);
 }
 
+static bool never(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+/* Who holds the lock of a frame that was withdrawn may hold it as a table's, and wait for us: nobody queues for it. */
+static void test_withdrawn_frame_is_not_waited_for(void **state)
+{
+	const struct pmap_last_check check = { never, NULL };
+	struct pmap_stock stock = { .chunk = PFN_NONE };
+	struct pmap_leaf leaf;
+	struct world w;
+	pfn_t f;
+
+	(void)state;
+	begin(&w);
+	f = pm_alloc(&w.m);
+	pm_fill(&w.m, &stock);
+	epoch_enter(&w.m.epoch);
+	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), &stock, &leaf), OK);
+	spin_lock(&pmap_page(w.m.ps, f)->lock, RANK_RMAP);
+	assert_int_equal(pmap_leaf_set(&leaf, vaddr(VA), f, PROT_R, 0, &stock, &check), ERR_STALE);
+	spin_unlock(&pmap_page(w.m.ps, f)->lock);
+	pmap_leaf_unlock(&leaf);
+	epoch_leave(&w.m.epoch);
+	pm_empty(&w.m, &stock);
+	pm_free(&w.m, f);
+	end(&w);
+}
+
 static void test_reverse_map(void **state)
 {
 	enum { N = 400 };
@@ -137,6 +168,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_referenced),
+		cmocka_unit_test(test_withdrawn_frame_is_not_waited_for),
 		cmocka_unit_test(test_reverse_map),
 		cmocka_unit_test(test_untracked),
 		cmocka_unit_test(test_executable),
