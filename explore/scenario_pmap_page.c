@@ -37,6 +37,7 @@ static void write_anon_2(struct cpu *c) { add(c, ANON, 2); }
 static void write_object(struct cpu *c) { add(c, OBJECT, 1); }
 static void fault_object(struct cpu *c) { world_fault(c, space(c), OBJECT, 1, PROT_R); }
 static void fault_object_2(struct cpu *c) { world_fault(c, space(c), OBJECT, 2, PROT_R); }
+static void fault_object_3(struct cpu *c) { world_fault(c, space(c), OBJECT, 3, PROT_R); }
 static void fault_anon(struct cpu *c) { world_fault(c, space(c), ANON, 1, PROT_R); }
 static void unmap_anon(struct cpu *c) { world_unmap(c, space(c), ANON, true); }
 static void unmap_object(struct cpu *c) { world_unmap(c, space(c), OBJECT, true); }
@@ -225,6 +226,18 @@ static void chunks_owned(struct cpu *c)
 	}
 }
 
+/* The same with one chunk in use: who frees it may find that its owner has taken another meanwhile. */
+static void chunk_lone(struct cpu *c)
+{
+	struct space *s = c->w->space;
+
+	if (c != plan_cpu)
+		return;
+	for (unsigned i = 1; i <= 3; i++)
+		world_touch(c, &s[1], OBJECT, i);
+	world_touch(c, &s[0], OBJECT, 1);
+}
+
 /* Another space's page 1: its chunk is free again. */
 static void unmap_other(struct cpu *c)
 {
@@ -346,6 +359,7 @@ PLAN(exec_unmap, .cpus = 2, .prepare = shared_clean, .part = {{exec_object}, {un
 PLAN(exec_exec, .cpus = 2, .prepare = shared_clean, .part = {{exec_object}, {exec_other}})
 PLAN(write_clear, .cpus = 2, .prepare = warm, .part = {{write_object, write_object}, {ask_clear, ask}})
 PLAN(chunk_reuse, .cpus = 2, .prepare = chunks_owned, .part = {{fault_object_2}, {unmap_other}})
+PLAN(chunk_last, .cpus = 2, .prepare = chunk_lone, .part = {{fault_object_2, fault_object_3}, {unmap_other}})
 PLAN(owed, .cpus = 2, .prepare = shared, .part = {{unmap_page}, {withdraw}})
 PLAN(table_walk, .cpus = 3, .prepare = warm_more,
      .part = {{unmap_object, poll, touch_object},
@@ -400,6 +414,7 @@ const struct scenario scenario_pmap_page[] = {
 	SMALL("pmap-exec-exec", "a frame becomes executable in two spaces", exec_exec),
 	SMALL("pmap-write-clear", "writes while the page is made clean", write_clear),
 	SMALL("pmap-chunk-reuse", "a chunk of a reverse map is freed by one CPU and taken by its owner", chunk_reuse),
+	SMALL("pmap-chunk-last", "the last chunk of a frame is freed while its owner takes others", chunk_last),
 	SMALL("pmap-write-copy", "writes against copy-on-write", write_copy),
 	SMALL("pmap-write-again", "the first write of a clean page against a fault that finds it mapped", write_again),
 	SMALL("pmap-write-insist", "two that do not give up write a clean page: TLBs still say that they may not",

@@ -124,10 +124,42 @@ static void moves_run(uint32_t cpu)
 	world_leave();
 }
 
+/* Two map where the kernel finds room; what they get is theirs alone, and goes again. */
+static ATOMIC(uint64_t) place[2];
+
+static void frees_setup(uint32_t variant)
+{
+	world_open(variant, 2, WORLD_STRADDLE);
+	op_map(0, 0, world_anon(1));
+	world_leave();
+	world_warm();
+	for (unsigned i = 0; i < 2; i++)
+		atomic_store_relaxed(&place[i], UINT64_C(0)); /* nobody runs yet */
+}
+
+static void frees_run(uint32_t cpu)
+{
+	const struct vm_mapping what = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
+
+	world_enter(0);
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t at = 0, other;
+
+		CHECK(vm_map_enter(world.space[0], &at, 2 * PAGE_SIZE, &what, 0) == OK);
+		atomic_store_seq_cst(&place[cpu], at); /* one of the two sees the other's */
+		other = atomic_load_seq_cst(&place[!cpu]);
+		CHECK(!other || other >= at + 2 * PAGE_SIZE || other + 2 * PAGE_SIZE <= at);
+		atomic_store_seq_cst(&place[cpu], UINT64_C(0));
+		CHECK(vm_map_remove(world.space[0], vrange(at, at + 2 * PAGE_SIZE)) == OK);
+	}
+	world_leave();
+}
+
 const struct scenario scenario_vm_range[] = {
 	WORLD_SCENARIO("unmap-unmap", "two unmap the same or overlapping pages", 2, SPANS, false, unmaps, pair),
 	WORLD_SCENARIO("protect-unmap", "pages are protected and unmapped", 2, SPANS, false, protect_unmap, pair),
 	WORLD_SCENARIO("map-map", "two map where it is free", 2, SPANS, false, maps, pair),
+	WORLD_SCENARIO("map-free", "two map where the kernel finds room", 2, 1, false, frees, frees),
 	WORLD_SCENARIO("replace-replace", "two map over the same pages", 2, SPANS, false, replaces, pair),
 	WORLD_SCENARIO("discard-discard", "two discard", 2, SPANS, false, discards, pair),
 	WORLD_SCENARIO("discard-unmap", "pages are discarded and unmapped", 2, SPANS, false, discard_unmap, pair),

@@ -203,6 +203,27 @@ static void inheritance(void **state)
 	vm_map_release(c);
 }
 
+/* What the child did not inherit lies in the tree that it shares with its parent: no new mapping there finds it. */
+static void a_hole_of_fork_is_zero(void **state)
+{
+	const struct vm_mapping w = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
+	uint64_t va = test_map_anon(m, 4 * PAGE_SIZE), at = va + PAGE_SIZE;
+	struct vm_map *c;
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++)
+		store(m, va + i * PAGE_SIZE, 10 + i);
+	assert_int_equal(vm_map_inherit(m, vrange(at, at + PAGE_SIZE), INHERIT_NONE), OK);
+	assert_int_equal(vm_map_fork(m, &c), OK);
+	switch_to(c);
+	assert_int_equal(vm_map_enter(c, &at, PAGE_SIZE, &w, MAP_AT_FREE), OK);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(load(c, va + i * PAGE_SIZE), i == 1 ? 0 : 10 + i);
+	vm_map_check(c);
+	switch_to(m);
+	vm_map_release(c);
+}
+
 static void files(void **state)
 {
 	static unsigned char bytes[3 * PAGE_SIZE + 100];
@@ -328,7 +349,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(zero_fill), T(nothing_mapped), T(protection), T(unmap_middle), T(discard),
-					    T(fork_copies_on_write), T(inheritance), T(files), T(stack_grows),
+					    T(fork_copies_on_write), T(inheritance), T(a_hole_of_fork_is_zero), T(files), T(stack_grows),
 					    T(remap), T(brk) };
 
 	int failed = cmocka_run_group_tests_name("no hardware dirty state", tests, NULL, NULL);

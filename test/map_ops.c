@@ -192,11 +192,69 @@ static void discard_gives_tables_back(void **state)
 	vm_map_check(m);
 }
 
+static uint64_t tables(void)
+{
+	struct frame_audit a;
+
+	(void)frame_audit(&v.vm->frames, &a);
+	return a.owned[FRAME_TABLE];
+}
+
+static uint64_t maps(void)
+{
+	struct zone_stats s;
+
+	zone_stats(v.vm->map_zone, &s);
+	return s.in_use;
+}
+
+static void section_of_cpu_1(bool begin)
+{
+	host_detach();
+	host_attach(v.t.m, 1);
+	if (begin)
+		epoch_enter(&v.vm->epoch);
+	else
+		epoch_leave(&v.vm->epoch);
+	host_detach();
+	host_attach(v.t.m, 0);
+}
+
+/* Who descends in tables, or came by a reverse map, keeps tables and maps until he has left. */
+static void late_readers_keep_tables(void **state)
+{
+	uint64_t window = round_up(test_map_anon(m, 3 * BLOCK_SIZE), BLOCK_SIZE), n_tables, n_maps, at;
+	struct vm_map *other;
+
+	(void)state;
+	assert_int_equal(test_store(m, window, 1), OK);
+	assert_int_equal(vm_map_create(v.vm, &other), OK);
+	pmap_activate(&other->pmap);
+	at = round_up(test_map_anon(other, 3 * BLOCK_SIZE), BLOCK_SIZE);
+	assert_int_equal(test_store(other, at, 1), OK);
+	pmap_activate(&m->pmap);
+	n_tables = tables();
+	n_maps = maps();
+	section_of_cpu_1(true);
+	assert_int_equal(vm_map_remove(m, vrange(window, window + BLOCK_SIZE)), OK);
+	vm_map_release(other);
+	for (unsigned i = 0; i < 6; i++)
+		(void)epoch_poll(&v.vm->epoch);
+	assert_int_equal(tables(), n_tables);
+	assert_int_equal(maps(), n_maps);
+	section_of_cpu_1(false);
+	for (unsigned i = 0; i < 6; i++)
+		(void)epoch_poll(&v.vm->epoch);
+	assert_true(tables() < n_tables - 1);
+	assert_int_equal(maps(), n_maps - 1);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(pages_keep_their_place), T(a_shorter_move_forgets_the_rest), T(views), T(fork_of_pieces),
-					    T(cut_at_a_page), T(cut_below_a_fill), T(discard_gives_tables_back) };
+					    T(cut_at_a_page), T(cut_below_a_fill), T(discard_gives_tables_back),
+					    T(late_readers_keep_tables) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
