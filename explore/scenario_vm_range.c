@@ -124,6 +124,29 @@ static void moves_run(uint32_t cpu)
 	world_leave();
 }
 
+/* Two entries become one while two others wait who each want to cut one of them. */
+static void merge_setup(uint32_t variant)
+{
+	world_open(variant, 3, WORLD_STRADDLE);
+	op_map(0, 0, world_anon(4));
+	op_store(0, 0, 0);
+	op_store(0, 3, 0);
+	op_protect(0, 2, 2, PROT_R);
+	world_leave();
+	world_warm();
+}
+
+static void merge_run(uint32_t cpu)
+{
+	world_enter(0);
+	if (cpu == 0)
+		op_protect(0, 2, 2, PROT_R | PROT_W);
+	else
+		op_unmap(0, cpu == 1 ? 0 : 3, 1);
+	op_load(0, 1, 0);
+	world_leave();
+}
+
 /* Two map where the kernel finds room; what they get is theirs alone, and goes again. */
 static ATOMIC(uint64_t) place[2];
 
@@ -160,6 +183,7 @@ const struct scenario scenario_vm_range[] = {
 	WORLD_SCENARIO("protect-unmap", "pages are protected and unmapped", 2, SPANS, false, protect_unmap, pair),
 	WORLD_SCENARIO("map-map", "two map where it is free", 2, SPANS, false, maps, pair),
 	WORLD_SCENARIO("map-free", "two map where the kernel finds room", 2, 1, false, frees, frees),
+	WORLD_SCENARIO("map-merge", "two entries become one, of which two others cut a page each", 3, 1, false, merge, merge),
 	WORLD_SCENARIO("replace-replace", "two map over the same pages", 2, SPANS, false, replaces, pair),
 	WORLD_SCENARIO("discard-discard", "two discard", 2, SPANS, false, discards, pair),
 	WORLD_SCENARIO("discard-unmap", "pages are discarded and unmapped", 2, SPANS, false, discard_unmap, pair),
