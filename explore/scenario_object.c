@@ -207,6 +207,39 @@ static void longer_run(uint32_t cpu)
 
 static void longer_judge(void) { close_object(2 * PAGE_SIZE + 8); }
 
+/* --- the tree grows, in height and in width, under a reader --- */
+
+#define FAR (2u * (1u << OBJECT_TREE_SHIFT)) /* a page of a leaf of its own */
+
+static void tree_setup(uint32_t variant)
+{
+	open_object((FAR + 1) * PAGE_SIZE);
+	if (variant)
+		CHECK(object_fill(object, 0) == OK);
+}
+
+static void tree_run(uint32_t cpu)
+{
+	static const uint64_t indices[] = {0, FAR, FAR / 2};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(indices); i++) {
+		if (cpu == 0) {
+			CHECK(object_fill(object, indices[i]) == OK);
+			continue;
+		}
+		for (unsigned k = 0; k < ARRAY_SIZE(indices); k++) {
+			struct vm_page *p;
+
+			epoch_enter(&v.vm->epoch);
+			p = object_lookup(object, indices[k]);
+			CHECK(!p || (p->object == object && p->index == indices[k]));
+			epoch_leave(&v.vm->epoch);
+		}
+	}
+}
+
+static void tree_judge(void) { close_object((FAR + 1) * PAGE_SIZE); }
+
 const struct scenario scenario_object[] = {
 	{"object-fill-cut", "a page is brought in while the object is cut", 2, 2, false, setup, machine, fill_run,
 	 fill_judge},
@@ -214,6 +247,7 @@ const struct scenario scenario_object[] = {
 	 write_judge},
 	{"object-cut-cut", "two cuts, of which one frees what the other wipes", 2, 2, false, setup, machine, cut_run,
 	 cut_judge},
+	{"object-tree", "the tree of pages grows under a reader", 2, 2, false, tree_setup, machine, tree_run, tree_judge},
 	{"object-longer", "two make the object longer", 2, 2, false, longer_setup, machine, longer_run, longer_judge},
 };
 const unsigned scenario_object_count = sizeof scenario_object / sizeof scenario_object[0];

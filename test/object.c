@@ -126,7 +126,7 @@ static void across_pages(void **state)
 static void growth_is_zeros(void **state)
 {
 	struct vm_object *o = make(1);
-	char page[PAGE_SIZE], out[PAGE_SIZE];
+	char page[PAGE_SIZE], out[PAGE_SIZE], *bytes;
 	size_t done;
 
 	(void)state;
@@ -134,8 +134,11 @@ static void growth_is_zeros(void **state)
 	assert_int_equal(object_write(o, 0, page, sizeof page, &done), OK);
 	assert_int_equal(object_resize(o, 100), OK);
 	epoch_enter(&v.vm->epoch);
-	memset(frame_bytes(frame_of(&v.vm->frames, object_lookup(o, 0))), 7, PAGE_SIZE);
+	bytes = frame_bytes(frame_of(&v.vm->frames, object_lookup(o, 0)));
 	epoch_leave(&v.vm->epoch);
+	for (unsigned i = 0; i < PAGE_SIZE; i++)
+		assert_int_equal(bytes[i], i < 100 ? 7 : 0);
+	memset(bytes, 7, PAGE_SIZE);
 	assert_int_equal(object_resize(o, 200), OK);
 	assert_int_equal(object_write(o, 300, "abc", 3, &done), OK);
 	assert_int_equal(object_write(o, 2 * PAGE_SIZE, "abc", 3, &done), OK);
