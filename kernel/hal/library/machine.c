@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* hal/library/machine.c: what frames, zones and kmalloc need of a machine, out of the host's C library. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/print.h"
+#include "hal/library/library.h"
+#include "hal/machine.h"
+
+/* Nobody's zones and machine are addresses that no machine has: so they match no argument, NULL included. */
+const struct library_cpu library_nobody = {
+	.machine = (const struct strata_machine *)&library_nobody,
+	.zones = &library_nobody,
+};
+/* Never written through: what writes to a CPU's record has compared it with a machine first. */
+_Thread_local struct library_cpu *library_self = (struct library_cpu *)&library_nobody;
+_Thread_local void (*library_relax)(void);
+
+void kvprintf(const char *format, va_list args) { vfprintf(stderr, format, args); }
+
+void kprintf(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	kvprintf(format, args);
+	va_end(args);
+}
+
+void panic(const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	library_panic(text);
+	abort();
+}
+
+void machine_zero_frame(paddr_t frame) { memset(phys_to_virt(frame), 0, PAGE_SIZE); }
