@@ -101,6 +101,7 @@ static enum strata_error boot(struct strata_machine *m)
 enum strata_error strata_create(const struct strata_config *config, struct strata_machine **machine)
 {
 	struct library_cpu *before = library_self;
+	bool barrier_all = library_barrier_all_register();
 	struct strata_machine *m;
 	enum strata_error e;
 
@@ -114,7 +115,7 @@ enum strata_error strata_create(const struct strata_config *config, struct strat
 	m->config = *config;
 	m->bytes = round_up(config->memory, BLOCK_SIZE);
 	for (uint32_t i = 0; i < STRATA_CPUS_MAX; i++)
-		m->cpu[i] = (struct library_cpu){.machine = m, .zones = &m->zones, .id = i};
+		m->cpu[i] = (struct library_cpu){.machine = m, .zones = &m->zones, .id = i, .barrier_all = barrier_all};
 	e = reserve(m);
 	if (e == STRATA_OK) {
 		library_self = &m->cpu[0];

@@ -19,6 +19,7 @@ struct library_cpu {
 	const void *zones;                    /* the machine's struct zones: what an object's zone is compared with */
 	uint32_t id;
 	uint32_t attached;      /* 1: a thread is this CPU; swapped */
+	bool barrier_all;       /* cpu_barrier_all works */
 	struct cpu_debug debug; /* own thread only */
 } ALIGNED(CACHE_LINE);
 
@@ -44,6 +45,15 @@ static inline void cpu_relax(void)
 	else
 		sched_yield();
 }
+
+/*
+ * A plain store and a plain load on x86: the host's kernel interrupts the process's other running threads when a
+ * visitor asks for it. machine.c.
+ */
+#define CPU_OWNER_STORE __ATOMIC_RELEASE
+#define CPU_OWNER_LOAD __ATOMIC_ACQUIRE
+void cpu_barrier_all(void);
+static inline bool cpu_barrier_all_works(void) { return library_self->barrier_all; }
 
 /* Nothing interrupts a thread here. */
 static inline uint64_t cpu_irq_save(void) { return 0; }
