@@ -55,5 +55,5 @@ TURN       ?= 5
 OPERATIONS ?= 1024
 
 .PHONY: conflicts-alloc
-conflicts-alloc: $(BL)/main ## Cache lines that CPUs take from each other while they allocate, by counting [CONFLICT_CPUS="8 64" TURN=5 OPERATIONS=1024]
-	@$(BL)/main $(call sq,$(TURN)) $(call sq,$(OPERATIONS)) $(or $(CONFLICT_CPUS),8 64) >$(B)/conflicts-alloc.jsonl
+conflicts-alloc: $(BL)/main ## Cache lines that CPUs take from each other while they allocate, by counting [CONFLICT_CPUS="8 64" LOAD=name TURN=5 OPERATIONS=1024]
+	@$(BL)/main $(call sq,$(TURN)) $(call sq,$(OPERATIONS)) $(call sq,$(LOAD)) $(or $(CONFLICT_CPUS),8 64) >$(B)/conflicts-alloc.jsonl

@@ -3,7 +3,7 @@
  * bench/lines/main.c: how many cache lines CPUs take from each other while they
  * allocate and free, each its own objects. A table on standard error, JSON lines on standard output.
  *
- *	main TURN OPERATIONS CPUS...
+ *	main TURN OPERATIONS PATTERN CPUS...    PATTERN: loads with that in their names, and the controls
  *
  * Structure. One thread plays all CPUs, each a fiber with a stack of its own; after
  * TURN accesses to memory, or when it waits, a CPU gives the turn to the next one,
@@ -202,6 +202,7 @@ static void run_frame_batches(unsigned cpu, unsigned n)
 	}
 }
 
+#define CONTROLS 2 /* the first ones */
 static const struct load loads[] = {
 	{"private lines", run_private, EXPECT_NONE, 1},
 	{"shared counter", run_shared, EXPECT_MANY, 1},
@@ -380,21 +381,22 @@ int main(int argc, char **argv)
 	bool fine = true;
 
 	turn = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 0;
-	if (argc < 4 || turn < 1 || n == 0) {
-		fprintf(stderr, "usage: main TURN OPERATIONS CPUS...: OPERATIONS at least %u\n", 2 * BATCH);
+	if (argc < 5 || turn < 1 || n == 0) {
+		fprintf(stderr, "usage: main TURN OPERATIONS PATTERN CPUS...: OPERATIONS at least %u\n", 2 * BATCH);
 		return 2;
 	}
 	/* Which CPU a thread is changes with the turn. */
 	lines_exempt(&library_self, sizeof library_self);
 	lines_exempt(&library_relax, sizeof library_relax);
 	fprintf(stderr, "%-20s %4s %12s %10s\n", "load", "CPUs", "lines moved", "each op.");
-	for (int i = 3; i < argc; i++) {
+	for (int i = 4; i < argc; i++) {
 		cpus = (unsigned)strtoul(argv[i], NULL, 10);
 		need(cpus >= 1 && cpus <= LINE_CPUS, "CPUS must be 1 to 64");
 		open_machine();
 		library_relax = lines_turn;
 		for (unsigned l = 0; l < sizeof loads / sizeof loads[0]; l++)
-			fine &= measure(&loads[l], n);
+			if (l < CONTROLS || strstr(loads[l].name, argv[3]))
+				fine &= measure(&loads[l], n);
 		library_relax = NULL;
 		close_machine();
 	}
