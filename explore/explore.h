@@ -112,6 +112,7 @@ void memory_end(void);            /* all ended: buffers drain, everything is ord
 void memory_step(uint32_t cpu);   /* called at each point of cpu before it goes on: drains what has waited too long */
 void memory_idle(void);           /* every CPU spins: drain everything */
 void memory_drain(uint32_t cpu);  /* a full barrier of cpu (DSB) */
+void memory_barrier_all(void);    /* cpu_barrier_all of the running CPU: makes points */
 /* What cpu does now, and whether what by did at that stamp is before what cpu does now. */
 uint64_t memory_stamp(uint32_t cpu);
 bool memory_before(uint32_t by, uint64_t stamp, uint32_t cpu);

@@ -21,7 +21,7 @@
  *
  * Invariants.
  *   1. current is the vCPU that host_become named last, or -1 and none but the conductor runs.
- *   2. What runs here (the hooks and all that they call) makes no point.
+ *   2. What runs here (the hooks and all that they call) makes no point; but memory_barrier_all takes its CPU's place.
  *
  * Failure. No progress and too many steps end the run by explore_fail, which prints where each vCPU is.
  */
@@ -227,6 +227,7 @@ void fiber_run(const struct scenario *s, uint64_t most)
 	memory_begin(s->cpus);
 	host_point = point;
 	host_relax = relax;
+	host_barrier_all = memory_barrier_all;
 	while (live) {
 		unsigned n = runnable(cpu, (uint32_t)last, -1);
 
@@ -236,6 +237,7 @@ void fiber_run(const struct scenario *s, uint64_t most)
 	}
 	host_point = NULL;
 	host_relax = NULL;
+	host_barrier_all = NULL;
 	memory_end();
 	host_become(machine, 0);
 }

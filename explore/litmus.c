@@ -173,6 +173,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	host_self = &vcpu[0];
 	host_point = point;
+	host_barrier_all = memory_barrier_all;
 	for (unsigned t = 0; t < litmus_count; t++) {
 		test = &litmus_tests[t];
 		if (argc > 2 && !strstr(test->name, argv[2]))

@@ -88,6 +88,14 @@ P(y_dsb_read_x, atomic_store_relaxed(&y, 1); full_fence(); r[1] = atomic_load_re
 P(x_swap_sc_read_y_sc, (void)atomic_swap_seq_cst(&x, 1); r[0] = atomic_load_seq_cst(&y);)
 P(x_swap_acq_rel_read_y_sc, (void)atomic_swap_acq_rel(&x, 1); r[0] = atomic_load_seq_cst(&y);)
 P(x_swap_sc_read_y_acq, (void)atomic_swap_seq_cst(&x, 1); r[0] = atomic_load_acquire(&y);)
+/* An owner and a visitor (atomic_store_owner): x is the owner's word, y the visitor's. */
+P(x_own_read_y_own, atomic_store_owner(&x, 1); r[0] = atomic_load_owner(&y);)
+P(y_all_read_x, atomic_store_relaxed(&y, 1); cpu_barrier_all(); r[1] = atomic_load_relaxed(&x);)
+P(y_dsb_read_x_rlx, atomic_store_relaxed(&y, 1); full_fence(); r[1] = atomic_load_relaxed(&x);)
+P(all_y_read_x, cpu_barrier_all(); atomic_store_relaxed(&y, 1); r[1] = atomic_load_relaxed(&x);)
+P(y_read_x_all, atomic_store_relaxed(&y, 1); r[1] = atomic_load_relaxed(&x); cpu_barrier_all();)
+P(x_data_own, data = 1; atomic_store_owner(&x, 1);)
+P(all_read_x_data, cpu_barrier_all(); if (atomic_load_relaxed(&x)) r[0] = data;)
 OUTCOME(both_zero, r[0] == 0 && r[1] == 0)
 
 /* --- S, R, 2+2W --- */
@@ -194,6 +202,11 @@ const struct litmus litmus_tests[] = {
 	{ "SB+swap-acq_rel", R, 2, { x_swap_acq_rel_read_y_sc, y_sc_read_x_sc }, both_zero },
 	{ "SB+swap-sc-acq", R, 2, { x_swap_sc_read_y_acq, y_sc_read_x_sc }, both_zero },
 	{ "SB+rlx", R, 2, { x_rlx_read_y_rlx, y_rlx_read_x_rlx }, both_zero },
+	{ "SB+own+all", F, 2, { x_own_read_y_own, y_all_read_x }, both_zero },
+	{ "SB+own+dsb", R, 2, { x_own_read_y_own, y_dsb_read_x_rlx }, both_zero },
+	{ "SB+own+all-early", R, 2, { x_own_read_y_own, all_y_read_x }, both_zero },
+	{ "SB+own+all-late", R, 2, { x_own_read_y_own, y_read_x_all }, both_zero },
+	{ "MP+plain+own+all-rlx", RACE, 2, { x_data_own, all_read_x_data }, never },
 	{ "S+rel+acq", F, 2, { x2_y_rel, read_y_acq_x1 }, s_outcome },
 	{ "S+rlx+acq", R, 2, { x2_y_rlx, read_y_acq_x1 }, s_outcome },
 	{ "R+sc", F, 2, { x_y1_sc, y2_read_x_sc }, r_outcome },

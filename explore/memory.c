@@ -43,6 +43,8 @@
  *     A compare-and-swap may fail on an old value, as a load.
  *  6. A seq_cst fence, DSB, and the end of a CPU's part empty the buffer and
  *     raise the floor to now. Acquire and release fences as C11 has them.
+ *     cpu_barrier_all is one such fence of each CPU, one after the other, with other steps between: so an owner's store,
+ *     which is a release (atomic_store_owner), waits like any other until a visitor's barrier comes to its CPU.
  *  7. A store waits at most WAIT_OWN points of its CPU and WAIT_ALL points of
  *     all; a value is seen at most OLD_STEPS points after its successor, and
  *     at most OLD_LOADS times in a row. When all CPUs spin, everything leaves.
@@ -362,6 +364,39 @@ void memory_drain(uint32_t cpu)
 	memory_fence(cpu, __ATOMIC_SEQ_CST, __builtin_return_address(0));
 	for (uint32_t i = 0; i < memory_cpus; i++)
 		memory_clock[cpu].c[EXPLORE_CPUS + i] = memory_clock[i].c[i]++;
+}
+
+/* Of that CPU's hardware alone: ThreadSanitizer would not see it either, so it orders no plain accesses (no clocks). */
+static void hardware_barrier(uint32_t cpu)
+{
+	buffer_force_all(cpu);
+	memory_cpu[cpu].floor = memory_now;
+}
+
+/*
+ * One after the other, with points between, the caller first and last: no CPU's barrier is at the same moment as another's.
+ * The first to be met is a choice, so that neither end of the order is always the early one.
+ */
+void memory_barrier_all(void)
+{
+	const void *pc = __builtin_return_address(0);
+	uint32_t self = (uint32_t)explore_cpu(), from;
+
+	if (!memory_on || explore_cpu() < 0)
+		return;
+	from = explore_choose(CHOOSE_DRAIN, memory_cpus);
+	hardware_barrier(self);
+	for (uint32_t i = 0; i < memory_cpus; i++) {
+		uint32_t cpu = (from + i) % memory_cpus;
+
+		if (cpu == self)
+			continue;
+		cpu_point();
+		TRACE(pc, "barrier of CPU %u", cpu);
+		hardware_barrier(cpu);
+	}
+	cpu_point();
+	hardware_barrier(self);
 }
 
 uint64_t memory_stamp(uint32_t cpu) { return memory_on ? memory_clock[cpu].c[cpu] : 0; }

@@ -28,6 +28,7 @@ void memory_end(void) {}
 void memory_step(uint32_t cpu) { (void)cpu; }
 void memory_idle(void) {}
 void memory_drain(uint32_t cpu) { (void)cpu; }
+void memory_barrier_all(void) {}
 uint64_t memory_stamp(uint32_t cpu)
 {
 	(void)cpu;

@@ -13,12 +13,15 @@
 static struct test_machine t;
 static struct host_machine *machine(void) { return t.m; }
 
-static void setup_machine(void)
+static void setup_machine_with(bool barrier_all)
 {
-	const struct host_config config = {.ncpus = EXPLORE_CPUS, .ram = 1 << 20, .seed = TEST_SEED};
+	const struct host_config config = {
+		.ncpus = EXPLORE_CPUS, .ram = 1 << 20, .seed = TEST_SEED, .no_barrier_all = !barrier_all};
 
 	test_machine_init(&t, &config);
 }
+
+static void setup_machine(void) { setup_machine_with(true); }
 
 static void nothing(void) {}
 
@@ -130,10 +133,10 @@ static void epoch_judge(void)
 static struct gate gate;
 static uint64_t pair[2];
 
+/* Variant 1: the machine has no cpu_barrier_all. */
 static void gate_setup(uint32_t variant)
 {
-	(void)variant;
-	setup_machine();
+	setup_machine_with(variant == 0);
 	gate_init(&gate);
 }
 
@@ -281,8 +284,8 @@ const struct scenario scenario_memory[] = {
 	 epoch_setup, machine, epoch_run, epoch_judge},
 	{"memory-epoch-two", "the same with one reader or writer beside the writer", 2, 4, true, epoch_setup, machine,
 	 epoch_run, epoch_judge},
-	{"memory-gate", "a gate's owner and one visitor", 2, 1, true, gate_setup, machine, gate_run, gate_judge_2},
-	{"memory-gate-two", "a gate's owner and two visitors", 3, 1, true, gate_setup, machine, gate_run, gate_judge_3},
+	{"memory-gate", "a gate's owner and one visitor, with and without a barrier of all CPUs", 2, 2, true, gate_setup, machine, gate_run, gate_judge_2},
+	{"memory-gate-two", "a gate's owner and two visitors, likewise", 3, 2, true, gate_setup, machine, gate_run, gate_judge_3},
 	{"memory-wait", "conditions made true under waiters, wake all or one", 3, 2, true, wait_setup, machine,
 	 wait_run, nothing},
 	{"memory-refs", "references dropped by all, or taken in a section while the last one goes", 3, 2, true,

@@ -49,16 +49,29 @@ static void owner_and_visitors(uint32_t cpu, void *arg)
 	}
 }
 
-static void nobody_is_lost(void **state)
+static void meet(bool barrier_all)
 {
+	const struct host_config config = {.seed = TEST_SEED, .no_barrier_all = !barrier_all};
 	struct scene s = {0};
 
-	(void)state;
-	test_machine_init(&s.t, NULL);
+	test_machine_init(&s.t, &config);
+	assert_int_equal(cpu_barrier_all_works(), barrier_all);
 	gate_init(&s.gate);
 	run_on_cpus(s.t.m, 4, owner_and_visitors, &s);
 	assert_int_equal(s.plain, OWNER_TURNS + atomic_load_relaxed(&s.visits));
 	test_machine_destroy(&s.t);
+}
+
+static void nobody_is_lost(void **state)
+{
+	(void)state;
+	meet(true);
+}
+
+static void nor_without_a_barrier_of_all(void **state)
+{
+	(void)state;
+	meet(false);
 }
 
 /* The owning CPU may visit its own gate while it is outside; a gate counts as a held lock. */
@@ -83,6 +96,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nobody_is_lost),
+		cmocka_unit_test(nor_without_a_barrier_of_all),
 		cmocka_unit_test(own_visit_and_rank),
 	};
 

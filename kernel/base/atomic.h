@@ -34,6 +34,18 @@
 #define atomic_store_release(a, v) ATOMIC_OPV_(a, v, __atomic_store_n(&a_->x, v_, __ATOMIC_RELEASE))
 #define atomic_store_seq_cst(a, v) ATOMIC_OPV_(a, v, __atomic_store_n(&a_->x, v_, __ATOMIC_SEQ_CST))
 
+/*
+ * The cheap side of an asymmetric store-load pair: a word that one CPU, its owner, stores all the time before it loads
+ * what a rare visitor has written; the visitor writes, calls cpu_barrier_all (base/cpu.h), and then loads the owner's word.
+ * One of the two sees the other. As release and acquire they order like any other; what a machine needs beyond that for
+ * the store to be before the load is in CPU_OWNER_STORE and CPU_OWNER_LOAD, or in the visitor's barrier. The signal fence
+ * is the compiler's: without it a release store might move behind a later load. No instruction, and nothing that
+ * ThreadSanitizer would have to see.
+ */
+#define atomic_store_owner(a, v) \
+	ATOMIC_OPV_(a, v, ({ __atomic_store_n(&a_->x, v_, CPU_OWNER_STORE); __atomic_signal_fence(__ATOMIC_SEQ_CST); }))
+#define atomic_load_owner(a) ATOMIC_OP_(a, __atomic_load_n(&a_->x, CPU_OWNER_LOAD))
+
 #define atomic_swap_acquire(a, v) ATOMIC_OPV_(a, v, __atomic_exchange_n(&a_->x, v_, __ATOMIC_ACQUIRE))
 #define atomic_swap_acq_rel(a, v) ATOMIC_OPV_(a, v, __atomic_exchange_n(&a_->x, v_, __ATOMIC_ACQ_REL))
 #define atomic_swap_seq_cst(a, v) ATOMIC_OPV_(a, v, __atomic_exchange_n(&a_->x, v_, __ATOMIC_SEQ_CST))

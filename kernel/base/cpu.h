@@ -6,6 +6,10 @@
  *   uint32_t cpu_id(void)           this CPU's index, 0 .. CPU_MAX-1; stable, since kernel
  *                                   mode is not preempted, until the caller blocks or yields
  *   void cpu_relax(void)            one turn of a spin loop: yields the core to whoever holds what we wait for
+ *   void cpu_barrier_all(void)      for the visitor of what has an owner (atomic.h, atomic_store_owner): between call and
+ *                                   return every CPU of this machine has executed a full barrier. Slow: microseconds
+ *   bool cpu_barrier_all_works(void)   false: it does nothing, and atomic_store_owner orders nothing; fixed at boot
+ *   CPU_OWNER_STORE, CPU_OWNER_LOAD the C11 orders of atomic_store_owner and atomic_load_owner
  *   void cpu_point(void)            a point at which an explorer may switch CPUs; nothing on real machines
  *   uint64_t cpu_irq_save(void)     masks interrupts, returns the state before
  *   void cpu_irq_restore(uint64_t)  back to that state

@@ -400,7 +400,7 @@ static long root_lookup(struct vnode *dir, const char *name, size_t length, stru
 	uint32_t pid;
 
 	if (file)
-		return node(dir, name, length, VNODE_FILE, &file_vnode_ops, file, 0, out);
+		return node(dir, name, length, VNODE_FILE, file->ops ? file->ops : &file_vnode_ops, file, 0, out);
 	if (length == 4 && memcmp(name, "self", 4) == 0)
 		return node(dir, name, length, VNODE_SYMLINK, &self_ops, NULL, 0, out);
 	p = number_of(name, length, &pid) && pid ? process_find(proc_current(), pid) : NULL;

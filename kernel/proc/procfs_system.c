@@ -10,9 +10,11 @@
 #include "proc/fail_nth.h"
 #include "proc/procfs.h"
 #include "proc/sched.h"
+#include "proc/sysrq.h"
 #include "vm/counters.h"
 #include "vm/init.h"
 #include "vm/kmalloc.h"
+#include "vm/vm_stat.h"
 
 typedef unsigned long long ull;
 
@@ -65,20 +67,22 @@ static void show_meminfo(struct text *t, struct proc_system *ps, struct process 
 
 static void show_frames(struct text *t, struct proc_system *ps, struct process *p)
 {
-	struct frame_audit *audit = kmalloc(&ps->vm->kmalloc, sizeof *audit);
+	struct frame_stats *s = kmalloc(&ps->vm->kmalloc, sizeof *s);
 
 	(void)p;
-	if (!audit) {
+	if (!s) {
 		t->failed = true;
 		return;
 	}
 	vm_drain(ps->vm);
-	/* The verdict counts at a quiet point only, and a program is running: the figures are what is asked for. */
-	(void)frame_audit(&ps->vm->frames, audit);
+	frame_stats(&ps->vm->frames, s);
 	text_printf(t, "# owner frames\n");
 	for (unsigned i = 0; i < FRAME_OWNER_COUNT; i++)
-		text_printf(t, "%s %llu\n", frame_owner_name((enum frame_owner)i), (ull)audit->owned[i]);
-	kfree(&ps->vm->kmalloc, audit);
+		text_printf(t, "%s %llu\n", frame_owner_name((enum frame_owner)i), (ull)s->owned[i]);
+	text_printf(t, "# order: free blocks of 2^order frames, as large as they go\n");
+	for (unsigned i = 0; i <= FRAME_ORDER_MAX; i++)
+		text_printf(t, "order %u %llu\n", i, (ull)s->free_blocks[i]);
+	kfree(&ps->vm->kmalloc, s);
 }
 
 static void show_zone(struct zone *z, void *arg)
@@ -86,15 +90,16 @@ static void show_zone(struct zone *z, void *arg)
 	struct zone_stats s;
 
 	zone_stats(z, &s);
-	text_printf(arg, "%s %llu %llu %llu %llu %llu %llu\n", s.name, (ull)s.size, (ull)s.in_use, (ull)s.cached,
-		    (ull)s.slabs, (ull)s.frames, (ull)s.failures);
+	text_printf(arg, "%s %llu %llu %llu %llu %llu %llu %llu\n", s.name, (ull)s.size, (ull)s.in_use, (ull)s.cached,
+		    (ull)s.slabs, (ull)s.frames, (ull)zone_waste(z, s.slabs), (ull)s.failures);
 }
 
+/* Objects, slabs, frames by count; size and waste in bytes. */
 static void show_zones(struct text *t, struct proc_system *ps, struct process *p)
 {
 	(void)p;
 	text_reserve(t, 16384); /* under the list's lock is no moment to grow */
-	text_printf(t, "# zone size in_use cached slabs frames failures\n");
+	text_printf(t, "# zone size in_use cached slabs frames waste failures\n");
 	zones_for_each(&ps->vm->zones, show_zone, t);
 }
 
@@ -221,6 +226,7 @@ const struct procfs_file procfs_system_files[] = {
 	{"meminfo", show_meminfo, NULL},
 	{"mounts", show_mounts, NULL},
 	{"stat", show_stat, NULL},
+	{"sysrq-trigger", NULL, &sysrq_vnode_ops},
 	{"uptime", show_uptime, NULL},
 	{"version", show_version, NULL},
 	{"zones", show_zones, NULL},

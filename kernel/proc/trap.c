@@ -29,6 +29,7 @@
 #include "proc/syscall.h"
 #include "proc/work.h"
 #include "vm/fault.h"
+#include "vm/vm_stat.h"
 
 /* vm_fault until it works or fails for a reason that is the program's. */
 static enum error fault(struct thread *t, const struct trap *trap)
@@ -187,7 +188,7 @@ static void service_console(struct work *work)
 	console_service(CONTAINER_OF(work, struct proc_system, console_work)->console);
 }
 
-/* What every CPU runs; no locks, the machine has stopped. */
+/* What every CPU runs, and what memory is used for; no locks, the machine has stopped. */
 static void panic_info(void)
 {
 	struct thread *self = thread_current();
@@ -201,6 +202,8 @@ static void panic_info(void)
 		else if (t)
 			kprintf("CPU %u: %s\n", cpu, t->name);
 	}
+	if (ps)
+		vm_stat_print(&ps->vm->frames, &ps->vm->zones);
 }
 
 static const struct trap_ops traps = {

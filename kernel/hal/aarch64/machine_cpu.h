@@ -58,6 +58,15 @@ static inline void cpu_relax(void)
 }
 static inline void cpu_point(void) {}
 
+/*
+ * STLR and LDAR are cheap and keep their order, so owners use them and visitors need no more than their own seq_cst
+ * accesses. The alternative, an interrupt to every CPU for each visit, would pay for a pair of plain instructions.
+ */
+#define CPU_OWNER_STORE __ATOMIC_SEQ_CST
+#define CPU_OWNER_LOAD __ATOMIC_SEQ_CST
+static inline void cpu_barrier_all(void) {}
+static inline bool cpu_barrier_all_works(void) { return true; }
+
 static inline uint64_t cpu_irq_save(void)
 {
 	uint64_t daif;

@@ -139,6 +139,7 @@ struct host_config {
 	 * by HOST_WHIM_WALKER. For machines whose vCPUs are fibers of one thread only.
 	 */
 	bool late_stores;
+	bool no_barrier_all; /* as on a host whose kernel refuses membarrier */
 	const char *command_line;
 	struct host_ops ops;
 };

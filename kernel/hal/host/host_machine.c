@@ -20,12 +20,18 @@
  * (acquire, release), so that one thread's use of a vCPU is over before the
  * next one's begins.
  *
+ * Barriers. cpu_barrier_all is Linux's membarrier. Where it is refused, cpu_barrier_all_works says so, and what would
+ * rely on it goes another way.
+ *
  * Failure. host_machine_create undoes everything; nothing else fails.
  */
+#include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "hal/host/host_private.h"
@@ -34,6 +40,7 @@
 _Thread_local struct host_cpu *host_self;
 _Thread_local void (*host_point)(void);
 _Thread_local void (*host_relax)(void);
+_Thread_local void (*host_barrier_all)(void);
 const struct machine_ops *machine_ops;
 
 /* --- waiting --- */
@@ -56,6 +63,28 @@ static const struct sync_ops host_sync_ops = { host_current, host_block, host_wa
 
 /* Before main, so that no thread can see the pointer change; whoever brings a scheduler registers over it. */
 static void __attribute__((constructor)) register_sync_ops(void) { sync_ops = &host_sync_ops; }
+
+/* --- barriers of all CPUs --- */
+
+static long membarrier(int command) { return syscall(SYS_membarrier, command, 0, 0); }
+
+/* Of this process; doing it twice does no harm. */
+static bool barrier_all_register(void) { return membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0; }
+
+bool cpu_barrier_all_works(void) { return host_machine()->barrier_all; }
+
+/* vCPUs are threads of this process: who runs is interrupted, and who does not run has had its barrier by being switched. */
+void cpu_barrier_all(void)
+{
+	const struct host_machine *m = host_machine();
+
+	if (m && !m->barrier_all) /* litmus tests have vCPUs without a machine */
+		return;
+	if (host_barrier_all)
+		host_barrier_all();
+	else
+		ASSERT(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0); /* registered: cannot fail */
+}
 
 /* --- birth --- */
 
@@ -206,6 +235,7 @@ enum error host_machine_create(const struct host_config *config, struct host_mac
 		strncpy(m->info.command_line, m->config.command_line, sizeof m->info.command_line - 1);
 	m->config.command_line = m->info.command_line;
 	m->boot = host_clock();
+	m->barrier_all = !m->config.no_barrier_all && barrier_all_register();
 	e = ram_create(m);
 	if (!e)
 		e = vcpus_create(m);

@@ -165,6 +165,7 @@ struct host_machine {
 	uint64_t events;              /* a: number of the last event */
 	uint64_t randoms;             /* a: host_random's counter */
 	uint64_t boot;                /* c: host clock, ns */
+	bool barrier_all;             /* c: cpu_barrier_all works */
 	uint64_t offences[HOST_OFFENCES]; /* a */
 };
 

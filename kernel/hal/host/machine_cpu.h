@@ -32,6 +32,9 @@ extern _Thread_local void (*host_point)(void);
 /* Called in the place of all that cpu_relax() does unless NULL: this vCPU waits for another one. */
 extern _Thread_local void (*host_relax)(void);
 
+/* Called in the place of cpu_barrier_all's system call unless NULL: an explorer's model of it. */
+extern _Thread_local void (*host_barrier_all)(void);
+
 /* Panics: the thread is no vCPU / the address is not RAM. */
 void NORETURN host_not_attached(void);
 void NORETURN host_not_ram(uint64_t address);
@@ -51,6 +54,15 @@ static inline void cpu_point(void)
 	if (UNLIKELY(host_point != NULL))
 		host_point();
 }
+
+/*
+ * A plain store and a plain load on x86: the host's kernel interrupts the process's other running threads when a visitor
+ * asks for it (membarrier). host_machine.c.
+ */
+#define CPU_OWNER_STORE __ATOMIC_RELEASE
+#define CPU_OWNER_LOAD __ATOMIC_ACQUIRE
+void cpu_barrier_all(void);
+bool cpu_barrier_all_works(void);
 
 /* Whoever holds what we wait for may have no host core: always let go of ours. */
 static inline void cpu_relax(void)

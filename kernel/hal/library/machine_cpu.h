@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hal/library/machine_cpu.h: base/cpu.h on a machine that has memory and CPUs
+ * and nothing else: no MMU, no interrupts. A CPU is whatever host thread has
+ * attached itself to it (lib/strata.h); physical addresses are host addresses.
+ */
+#ifndef HAL_LIBRARY_MACHINE_CPU_H
+#define HAL_LIBRARY_MACHINE_CPU_H
+
+#include <sched.h>
+
+#include "base/compiler.h"
+
+struct strata_machine;
+
+/* One CPU. Fixed while a thread is attached, but for what is said. */
+struct library_cpu {
+	const struct strata_machine *machine; /* of the record of no CPU: an address that is no machine's */
+	const void *zones;                    /* the machine's struct zones: what an object's zone is compared with */
+	uint32_t id;
+	uint32_t attached;      /* 1: a thread is this CPU; swapped */
+	bool barrier_all;       /* cpu_barrier_all works */
+	struct cpu_debug debug; /* own thread only */
+} ALIGNED(CACHE_LINE);
+
+/* What a thread is that is attached to nothing: matches no machine and no zone. */
+extern const struct library_cpu library_nobody;
+
+/* The CPU that this thread is, or library_nobody; so that the way of every call has one comparison and no test for
+ * NULL. */
+extern _Thread_local struct library_cpu *library_self;
+
+/* Called in the place of cpu_relax's yield unless NULL: by who runs several CPUs in one thread. */
+extern _Thread_local void (*library_relax)(void);
+
+static inline uint32_t cpu_id(void) { return library_self->id; }
+static inline struct cpu_debug *cpu_debug(void) { return &library_self->debug; }
+static inline void cpu_point(void) {}
+
+/* Whoever holds what we wait for may have no host core: let go of ours. */
+static inline void cpu_relax(void)
+{
+	if (UNLIKELY(library_relax != NULL))
+		library_relax();
+	else
+		sched_yield();
+}
+
+/*
+ * A plain store and a plain load on x86: the host's kernel interrupts the process's other running threads when a
+ * visitor asks for it. machine.c.
+ */
+#define CPU_OWNER_STORE __ATOMIC_RELEASE
+#define CPU_OWNER_LOAD __ATOMIC_ACQUIRE
+void cpu_barrier_all(void);
+static inline bool cpu_barrier_all_works(void) { return library_self->barrier_all; }
+
+/* Nothing interrupts a thread here. */
+static inline uint64_t cpu_irq_save(void) { return 0; }
+static inline void cpu_irq_restore(uint64_t state) { (void)state; }
+
+static inline void *phys_to_virt(paddr_t p) { return (void *)(uintptr_t)p.pa; }
+static inline paddr_t virt_to_phys(const void *p) { return paddr((uint64_t)(uintptr_t)p); }
+
+#endif

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Our allocators beside others, and the lines that they share: doc/bench-alloc.md.
+
+BA      := $(B)/bench-alloc
+BA_SRC  := $(wildcard bench/alloc/*.c)
+BA_MAIN := $(filter-out bench/alloc/fragment.c,$(BA_SRC))
+BA_FLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -pthread -I$(B)/host/include
+
+.PHONY: bench-setup
+bench-setup: | setup
+	@tools/setup bench
+
+$(BA)/obj/%.o: bench/alloc/%.c bench/alloc/bench.h $(B)/host/include/strata.h mk/bench.mk | bench-setup
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(HOSTCC) $(BA_FLAGS) -c -o $@.$$$$ $< && mv $@.$$$$ $@
+
+$(BA)/main: $(BA_MAIN:bench/alloc/%.c=$(BA)/obj/%.o) $(B)/host/libstrata.a
+	$(call say,LD,$@)
+	$(Q)$(HOSTCC) -pthread -o $@.$$$$ $^ -ldl && mv $@.$$$$ $@
+
+$(BA)/fragment: $(BA)/obj/fragment.o $(B)/host/libstrata.a
+	$(call say,LD,$@)
+	$(Q)$(HOSTCC) -pthread -o $@.$$$$ $^ && mv $@.$$$$ $@
+
+ROUNDS ?= 15
+
+.PHONY: bench-alloc
+bench-alloc: ## Our allocators beside jemalloc, mimalloc, tcmalloc, glibc: doc/bench-alloc.md [ROUNDS=15 SEED=1 PAIRS=50000 CLOCK=wall|cpu LOAD=name]
+	@BUILD=$(call sq,$(B)) $(if $(PAIRS),PAIRS=$(call sq,$(PAIRS))) $(if $(CLOCK),CLOCK=$(call sq,$(CLOCK))) \
+		tools/bench-alloc $(call sq,$(ROUNDS)) $(call sq,$(or $(SEED),1)) $(call sq,$(LOAD))
+
+# The library's sources as instrumented code, without ThreadSanitizer's library: bench/lines answers.
+BL       := $(B)/conflicts-alloc
+BL_PLAIN := bench/lines/main.c bench/lines/directory.c bench/lines/tsan.c
+BL_SEEN  := bench/lines/control.c $(L_SRC)
+BL_FLAGS := -std=gnu11 -O2 -g -pthread -fno-pie -fno-common -fno-strict-aliasing $(WARN) -isystem $(CK) -Ikernel -Ikernel/hal/library \
+	-Ilib -Ibench/lines $(CK_DEFS) -DSTRATA_CHECKED=0
+BL_OBJ   := $(BL_PLAIN:%.c=$(BL)/obj/%.o) $(BL_SEEN:%.c=$(BL)/obj/%.o)
+
+$(BL)/obj/%.o: %.c $(HEADERS) bench/lines/intercept.h mk/bench.mk mk/lib.mk | setup
+	$(call say,CC,conflicts-alloc $<)
+	@mkdir -p $(@D)
+	$(Q)$(HOSTCC) $(BL_FLAGS) $(if $(filter $<,$(BL_PLAIN)),,-fsanitize=thread -include bench/lines/intercept.h) $(OUT)
+
+$(BL)/kernel.a: $(L_KERNEL:%.c=$(BL)/obj/%.o)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(BL)/main: $(BL_OBJ) $(BL)/kernel.a
+	$(call say,LD,$@)
+	$(Q)$(HOSTCC) -no-pie -pthread -o $@.$$$$ $^ && mv $@.$$$$ $@
+DEPS += $(BL_OBJ:.o=.d) $(L_KERNEL:%.c=$(BL)/obj/%.d)
+
+TURN       ?= 5
+OPERATIONS ?= 1024
+
+.PHONY: conflicts-alloc
+conflicts-alloc: $(BL)/main ## Cache lines that CPUs take from each other while they allocate, by counting [CONFLICT_CPUS="8 64" LOAD=name TURN=5 OPERATIONS=1024]
+	@$(BL)/main $(call sq,$(TURN)) $(call sq,$(OPERATIONS)) $(call sq,$(LOAD)) $(or $(CONFLICT_CPUS),8 64) >$(B)/conflicts-alloc.jsonl
