@@ -113,7 +113,7 @@ enum error kmalloc_init(struct kmalloc *k, struct zones *zs)
 static unsigned order_of(size_t size) { return log2_ceil((size + PAGE_MASK) >> PAGE_SHIFT); }
 
 /* A block of frames; its page leads to the blocks' zone. */
-static void *block_alloc(struct kmalloc *k, size_t size)
+static NOINLINE void *block_alloc(struct kmalloc *k, size_t size)
 {
 	pfn_t head;
 
