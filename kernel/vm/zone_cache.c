@@ -405,7 +405,7 @@ NOINLINE void cache_give_slow(struct zone *here, void *object)
 	}
 	/* relaxed: ordered by the lock that we held and that who waits has taken since he counted himself; zone_alloc_wait */
 	if (UNLIKELY(atomic_load_relaxed(&z->waiters)))
-		zone_wake(z);
+		(void)waitq_wake_all(&z->wait);
 }
 
 /* --- all caches of a zone --- */
