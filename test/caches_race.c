@@ -56,6 +56,12 @@ static void look_at(struct zone *z, void *arg)
 	*(uint64_t *)arg += s.slabs;
 }
 
+static bool never(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
 static void zones(uint32_t cpu, void *arg)
 {
 	void *held[40];
@@ -69,6 +75,7 @@ static void zones(uint32_t cpu, void *arg)
 				(void)zones_drain(&m->zones);
 			else
 				(void)zone_reclaim(common);
+			frames_fail_by(&m->frames, i % 2 ? never : NULL, NULL); /* fast paths closed and opened */
 			zones_for_each(&m->zones, look_at, &slabs);
 		} else if (cpu == 1) {
 			struct zone *z = zone_create(&m->zones, "passing", 200, 0, NULL, NULL, 0);

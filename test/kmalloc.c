@@ -20,8 +20,7 @@ static void scene_open(struct scene *s, uint32_t ncpus, uint64_t ram)
 
 static void scene_close(struct scene *s)
 {
-	for (unsigned i = 0; i < KMALLOC_CLASSES; i++)
-		zone_destroy(s->k.zone[i]);
+	kmalloc_destroy(&s->k);
 	memory_close(s->m);
 }
 
@@ -73,6 +72,33 @@ static void limits(void **state)
 	for (unsigned i = 0; i < 1000; i++)
 		assert_int_equal(((char *)p)[i], 0);
 	kfree(&s.k, p);
+	scene_close(&s);
+}
+
+static void aligned(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	scene_open(&s, 1, 64 * MIB);
+	for (size_t align = 1; align <= 2 * MIB; align *= 2)
+		for (size_t size = 0; size <= 3 * MIB; size += size < 2000 ? 1 + size / 9 : size) {
+			unsigned char *p = kmalloc_aligned(&s.k, size, align), *q = kmalloc_aligned(&s.k, size, align);
+			size_t usable = kmalloc_usable_size(&s.k, p);
+
+			assert_non_null(p);
+			assert_non_null(q);
+			assert_int_equal((uintptr_t)p % align, 0);
+			assert_int_equal((uintptr_t)q % align, 0);
+			assert_true(usable >= size);
+			memset(p, 1, usable);
+			memset(q, 2, usable);
+			assert_int_equal(p[0] + p[usable - 1], 2);
+			kfree(&s.k, p);
+			kfree(&s.k, q);
+		}
+	assert_null(kmalloc_aligned(&s.k, 1, 2 * KMALLOC_MAX));
+	assert_null(kmalloc_aligned(&s.k, SIZE_MAX, 16));
 	scene_close(&s);
 }
 
@@ -240,6 +266,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_size),
 		cmocka_unit_test(limits),
+		cmocka_unit_test(aligned),
 		cmocka_unit_test(realloc_keeps_content),
 		cmocka_unit_test(misuse_panics),
 		cmocka_unit_test(many_cpus_little_memory),

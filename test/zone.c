@@ -53,21 +53,27 @@ static void every_size(void **state)
 	memory_close(m);
 }
 
-/* A size that fits badly into one frame gets larger slabs: at most an eighth is lost, up to 16 KiB. */
+/*
+ * A size that fits badly into one frame gets larger slabs, of any number of frames: at most a 25th is lost to the tail, and
+ * at most 3 % are words of bits.
+ */
 static void slabs_waste_little(void **state)
 {
 	struct test_machine t;
 
 	(void)state;
 	test_machine_init(&t, NULL);
-	for (size_t size = 16; size <= ZONE_SIZE_MAX / 2; size += 8) {
+	for (size_t size = 8; size <= ZONE_SIZE_MAX; size += 8) {
 		struct slab_shape s;
 		uint64_t bytes;
 
 		assert_int_equal(slab_shape_init(&s, size, 8), OK);
-		bytes = PAGE_SIZE << s.order;
+		bytes = (uint64_t)s.frames << PAGE_SHIFT;
+		assert_in_range(s.frames, 1, 1u << s.order);
+		assert_true(s.frames == 1 || s.frames > 1u << (s.order - 1));
 		assert_true((uint64_t)s.objects * s.stride + s.groups * 8 <= bytes);
-		assert_true(bytes - (uint64_t)s.objects * s.stride <= bytes / 8);
+		assert_true(bytes - (uint64_t)s.objects * s.stride <= bytes / 25);
+		assert_true(s.groups * 8 * 100 <= bytes * 3);
 	}
 	test_machine_destroy(&t);
 }
@@ -98,11 +104,13 @@ static void unbuild(void *object)
 /* The constructor runs once an object and slab, and what it built lasts from free to alloc. */
 static void constructed_once(void **state)
 {
-	struct test_memory *m = memory_open(2, 32 * MIB);
+	struct test_memory *m = memory_open(2, 4 * MIB);
 	struct zone *z = zone_create(&m->zones, "built", sizeof(struct built), 0, build, unbuild, 0);
 	struct built *b[1000];
 
 	(void)state;
+	z->keep = z->shelf = 1; /* so that most of it goes back to the slabs */
+	z->slabs.keep = 1;
 	built = unbuilt = 0;
 	for (unsigned turn = 0; turn < 3; turn++) {
 		for (unsigned i = 0; i < 1000; i++) {
@@ -160,16 +168,29 @@ static void type_stable_waits(void **state)
 
 /* --- magazines --- */
 
-static void magazines_and_depot(void **state)
+static uint32_t on_shelf(struct zone *z, uint32_t cpu, bool empty)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < SHELF_SLOTS; i++) {
+		uintptr_t word = atomic_load_relaxed(&z->cache[cpu].shelf[i]);
+
+		n += word && (word & 1) == empty;
+	}
+	return n;
+}
+
+/* What a CPU frees goes to its magazine, its depot, its shelf, and the rest to the slabs; other CPUs get at the shelf. */
+static void magazines_depot_and_shelf(void **state)
 {
 	struct test_memory *m = memory_open(2, 64 * MIB);
 	struct zone *z = zone_create(&m->zones, "cached", 128, 0, NULL, NULL, 0);
-	unsigned n = 40 * z->rounds;
+	unsigned most = (1 + z->keep + z->shelf) * z->rounds, n = most + 40 * z->rounds;
 	void **out = calloc(n, sizeof *out);
 	struct zone_stats s;
 
 	(void)state;
-	assert_true(z->rounds > 1);
+	assert_true(z->rounds > 1 && z->keep > 1 && z->shelf > 1);
 	for (unsigned i = 0; i < n; i++)
 		assert_non_null(out[i] = zone_alloc(z));
 	s = stats_of(z);
@@ -179,17 +200,19 @@ static void magazines_and_depot(void **state)
 	zone_check(z);
 	s = stats_of(z);
 	assert_int_equal(s.in_use, 0);
-	/* two of this CPU, the depot's; the rest went back to the slabs and those to the frames */
-	assert_in_range(s.cached, (z->depot_max + 1) * z->rounds, (z->depot_max + 2) * z->rounds);
-	assert_int_equal(z->full_count, z->depot_max);
-	assert_true(s.slabs * z->slabs.shape.objects < n);
-	/* what CPU 0 put to the depot serves CPU 1 without new slabs */
+	assert_in_range(s.cached, most - z->rounds, most);
+	assert_int_equal(on_shelf(z, 0, false), z->shelf);
+	assert_true(s.slabs * z->slabs.shape.objects < n); /* slabs that became empty went back to the frames */
+	assert_int_equal(s.capacity, s.slabs * z->slabs.shape.objects);
+	assert_int_equal(s.waste, (s.frames << PAGE_SHIFT) - s.capacity * 128);
+	/* what CPU 0 put on its shelf serves CPU 1 without slabs; empty magazines lie there instead, but for the first */
 	become_cpu(m, 1);
-	for (unsigned i = 0; i < z->depot_max * z->rounds; i++)
+	for (unsigned i = 0; i < z->shelf * z->rounds; i++)
 		assert_non_null(out[i] = zone_alloc(z));
 	assert_int_equal(stats_of(z).slabs, s.slabs);
-	assert_int_equal(z->full_count, 0);
-	for (unsigned i = 0; i < z->depot_max * z->rounds; i++)
+	assert_int_equal(on_shelf(z, 0, false), 0);
+	assert_int_equal(on_shelf(z, 0, true), z->shelf - 1);
+	for (unsigned i = 0; i < z->shelf * z->rounds; i++)
 		zone_free(z, out[i]);
 	zone_check(z);
 	assert_int_equal(zones_drain(&m->zones) > 0, 1);
@@ -197,6 +220,184 @@ static void magazines_and_depot(void **state)
 	assert_int_equal(stats_of(z).cached, 0);
 	zone_destroy(z);
 	free(out);
+	memory_close(m);
+}
+
+/* Pairs and batches that fit a CPU's own depot touch neither shelf nor slabs. */
+static void own_depot_is_enough(void **state)
+{
+	struct test_memory *m = memory_open(2, 64 * MIB);
+	struct zone *z = zone_create(&m->zones, "own", 64, 0, NULL, NULL, 0);
+	unsigned n = z->keep * z->rounds;
+	void **out = calloc(n, sizeof *out);
+	uint64_t slabs = 0;
+
+	(void)state;
+	for (unsigned turn = 0; turn < 4; turn++) {
+		for (unsigned i = 0; i < n; i++)
+			assert_non_null(out[i] = zone_alloc(z));
+		if (turn == 0)
+			slabs = z->slabs.free;
+		assert_int_equal(z->slabs.free, slabs); /* of the first turn: nothing came or went since */
+		for (unsigned i = 0; i < n; i++)
+			zone_free(z, out[i]);
+		assert_int_equal(on_shelf(z, 0, false), 0);
+	}
+	zone_check(z);
+	zone_destroy(z);
+	free(out);
+	memory_close(m);
+}
+
+/* A machine without a barrier of all CPUs: caches are closed for good, everything else is as ever. */
+static void without_barrier_of_all(void **state)
+{
+	struct test_memory *m = memory_open_with(2, 32 * MIB, true);
+	struct zone *z = zone_create(&m->zones, "closed", 64, 0, NULL, NULL, 0);
+	void *out[200];
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++)
+		assert_non_null(out[i] = zone_alloc(z));
+	assert_null(atomic_load_relaxed(&z->cache[0].high));
+	assert_int_equal(stats_of(z).in_use, 200);
+	for (unsigned i = 0; i < 200; i++)
+		zone_free(z, out[i]);
+	zone_check(z);
+	zone_destroy(z);
+	memory_close(m);
+}
+
+/* --- limits and waiting --- */
+
+static void limit_is_exact(void **state)
+{
+	struct test_memory *m = memory_open(2, 32 * MIB);
+	struct zone *z = zone_create(&m->zones, "limited", 64, 0, NULL, NULL, 0);
+	void *out[100];
+	uint64_t slabs;
+
+	(void)state;
+	zone_set_limit(z, 70);
+	assert_int_equal(stats_of(z).limit, 70);
+	for (unsigned i = 0; i < 70; i++)
+		assert_non_null(out[i] = zone_alloc(z));
+	slabs = stats_of(z).slabs;
+	assert_null(zone_alloc(z));
+	assert_null(zone_alloc(z));
+	assert_int_equal(stats_of(z).failures, 2);
+	assert_int_equal(stats_of(z).slabs, slabs); /* nothing is made that could not be used */
+	zone_free(z, out[69]);                      /* into this CPU's magazine */
+	become_cpu(m, 1);
+	assert_non_null(out[69] = zone_alloc(z)); /* and found there */
+	assert_null(zone_alloc(z));
+	zone_set_limit(z, 71);
+	assert_non_null(out[70] = zone_alloc(z));
+	assert_null(zone_alloc(z));
+	zone_set_limit(z, ZONE_UNLIMITED);
+	for (unsigned i = 71; i < 100; i++)
+		assert_non_null(out[i] = zone_alloc(z));
+	zone_set_limit(z, 10); /* below what is out: holds as soon as they are back */
+	for (unsigned i = 0; i < 100; i++)
+		zone_free(z, out[i]);
+	zone_reclaim(z);
+	for (unsigned i = 0; i < 10; i++)
+		assert_non_null(out[i] = zone_alloc(z));
+	assert_null(zone_alloc(z));
+	for (unsigned i = 0; i < 10; i++)
+		zone_free(z, out[i]);
+	zone_check(z);
+	zone_destroy(z);
+	memory_close(m);
+}
+
+#define WAITERS 4u
+#define PIECES 3u /* fewer than those who want one */
+
+struct queue {
+	struct zone *zone;
+	ATOMIC(uint32_t) out; /* pieces, by count */
+};
+
+static void take_turns(uint32_t cpu, void *arg)
+{
+	struct queue *q = arg;
+
+	jitter(16);
+	for (unsigned i = 0; i < 300; i++) {
+		uint32_t *p = zone_alloc_wait(q->zone);
+
+		CHECK(p && atomic_add_acq_rel(&q->out, 1u) < PIECES);
+		*p = cpu;
+		if (i % 4 == 0)
+			cpu_relax();
+		CHECK(*p == cpu);
+		atomic_sub_acq_rel(&q->out, 1u);
+		zone_free(q->zone, p);
+	}
+	jitter(0);
+}
+
+/* More want objects than there may be: everybody gets one in the end, nobody fails. */
+static void waiting_for_a_limit(void **state)
+{
+	struct test_memory *m = memory_open(WAITERS, 32 * MIB);
+	struct queue q = {zone_create(&m->zones, "queue", 64, 0, NULL, NULL, 0), {0}};
+
+	(void)state;
+	zone_set_limit(q.zone, PIECES);
+	run_on_cpus(m->t.m, WAITERS, take_turns, &q);
+	assert_int_equal(stats_of(q.zone).in_use, 0);
+	zone_check(q.zone);
+	zone_free(q.zone, zone_alloc(q.zone)); /* the slow way, which opens the cache again */
+	assert_non_null(atomic_load_relaxed(&q.zone->cache[0].high));
+	zone_destroy(q.zone);
+	memory_close(m);
+}
+
+static void give_frames(uint32_t cpu, void *arg)
+{
+	struct queue *q = arg;
+	struct test_memory *m = CONTAINER_OF(q->zone->zones, struct test_memory, zones);
+	struct frame_list rest;
+	pfn_t n;
+
+	if (cpu == 1) {
+		atomic_store_release(&q->out, 2u); /* pairs with the load below */
+		zone_free(q->zone, zone_alloc_wait(q->zone));
+		atomic_store_release(&q->out, 3u);
+		return;
+	}
+	frame_list_init(&rest);
+	while (frame_alloc(&m->frames, 0, 0, FRAME_WIRED, &n) == OK)
+		frame_list_push(&m->frames, &rest, n);
+	atomic_store_release(&q->out, 1u); /* as above */
+	while (atomic_load_acquire(&q->out) < 2)
+		cpu_relax();
+	while (atomic_load_relaxed(&q->zone->waiters) == 0) /* until it waits, or is about to */
+		cpu_relax();
+	frame_list_free(&m->frames, &rest);
+	zones_wake(&m->zones);
+}
+
+static void wait_for_cpu_0(uint32_t cpu, void *arg)
+{
+	struct queue *q = arg;
+
+	while (cpu == 1 && atomic_load_acquire(&q->out) == 0) /* pairs with the store in give_frames */
+		cpu_relax();
+	give_frames(cpu, arg);
+}
+
+static void waiting_for_frames(void **state)
+{
+	struct test_memory *m = memory_open(2, 4 * MIB);
+	struct queue q = {zone_create(&m->zones, "hungry", 256, 0, NULL, NULL, 0), {0}};
+
+	(void)state;
+	run_on_cpus(m->t.m, 2, wait_for_cpu_0, &q);
+	assert_int_equal(atomic_load_relaxed(&q.out), 3);
+	zone_destroy(q.zone);
 	memory_close(m);
 }
 
@@ -488,7 +689,7 @@ static void live_on_quota(uint32_t cpu, void *arg)
 
 		if (count < pair->quota && r % 256) {
 			held[count] = zone_alloc(pair->zone);
-			/* the slack covers what a busy neighbour moves while we look: two magazines and one in its hand
+			/* the slack covers what a busy neighbour moves while we look: a magazine each way and one in its hand
 			 */
 			CHECK(held[count] != NULL);
 			count++;
@@ -524,7 +725,7 @@ static void no_failure_with_slack(void **state)
 		all = *all;
 		zone_free(pair.zone, object);
 	}
-	/* magazines take frames too: two a CPU, the depot's, all in at most two slabs */
+	/* magazines take frames too, all in at most two slabs */
 	pair.quota = (room - 3 * pair.zone->rounds - 2 * pair.zone->slabs.shape.objects) / 2;
 	run_on_cpus(m->t.m, 2, live_on_quota, &pair);
 	frame_list_free(&m->frames, &rest);
@@ -539,7 +740,12 @@ int main(void)
 		cmocka_unit_test(slabs_waste_little),
 		cmocka_unit_test(constructed_once),
 		cmocka_unit_test(type_stable_waits),
-		cmocka_unit_test(magazines_and_depot),
+		cmocka_unit_test(magazines_depot_and_shelf),
+		cmocka_unit_test(own_depot_is_enough),
+		cmocka_unit_test(without_barrier_of_all),
+		cmocka_unit_test(limit_is_exact),
+		cmocka_unit_test(waiting_for_a_limit),
+		cmocka_unit_test(waiting_for_frames),
 		cmocka_unit_test(magazines_scale_down),
 		cmocka_unit_test(exhaustion),
 		cmocka_unit_test(injected_failures),

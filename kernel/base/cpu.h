@@ -5,6 +5,7 @@
  *
  *   uint32_t cpu_id(void)           this CPU's index, 0 .. CPU_MAX-1; stable, since kernel
  *                                   mode is not preempted, until the caller blocks or yields
+ *   size_t cpu_offset(void)         cpu_id() * CPU_STRIDE, in as few instructions as the machine has for it
  *   void cpu_relax(void)            one turn of a spin loop: yields the core to whoever holds what we wait for
  *   void cpu_barrier_all(void)      for the visitor of what has an owner (atomic.h, atomic_store_owner): between call and
  *                                   return every CPU of this machine has executed a full barrier. Slow: microseconds
@@ -25,6 +26,9 @@
 
 #define CPU_MAX 128
 #define CPU_HELD_MAX 16
+/* Bytes from one CPU's part of a per-CPU array to the next, where the way to it counts: two lines, fetched as a pair. */
+#define CPU_STRIDE_SHIFT 7
+#define CPU_STRIDE (1u << CPU_STRIDE_SHIFT)
 
 /* What this CPU holds, for lock ranks and sleep checks. Touched by its own CPU only. */
 struct cpu_debug {

@@ -46,6 +46,8 @@ struct frames {
 	/* first: so that an allocation reads it without computing an address */
 	ATOMIC(frames_fail_fn *) fail; /* x: frames_fail_by; NULL normally */
 	void *fail_arg;                /* what fail is given; written before it */
+	void (*fail_told)(void *arg);  /* called when fail has changed, by whoever allocates without looking at it; or NULL */
+	void *fail_told_arg;
 	struct vm_page *pages; /* one a frame from first on, holes between banks included */
 	pfn_t first;           /* frame of pages[0]; 2 MiB aligned */
 	uint64_t count;        /* of pages */
@@ -133,7 +135,7 @@ void frames_release(struct frames *f, paddr_t start, paddr_t end);
 
 /*
  * From now on asked is called before every allocation of frames and of zone objects; NULL: none. arg stays the
- * same from the first call on, unless nobody allocates at the moment of the change. Any context; other CPUs notice at
+ * same from the first call on, unless nobody allocates at the moment of the change. No spinlock held; other CPUs notice at
  * their next allocation. Switched off it costs a load and a branch an allocation.
  */
 static inline void frames_fail_by(struct frames *f, frames_fail_fn *asked, void *arg)
@@ -141,6 +143,8 @@ static inline void frames_fail_by(struct frames *f, frames_fail_fn *asked, void 
 	if (asked && f->fail_arg != arg)
 		f->fail_arg = arg;
 	atomic_store_release(&f->fail, asked); /* pairs with frames_must_fail */
+	if (f->fail_told)
+		f->fail_told(f->fail_told_arg);
 }
 
 /* Whether somebody wants to be asked. */

@@ -16,21 +16,33 @@
 /* 16 .. 128 by 16; then 8 steps a doubling up to 32 KiB. */
 #define KMALLOC_CLASSES (8u + 8u * 8u)
 
+/* Sizes up to here find their zone in a table, by steps of 16. */
+#define KMALLOC_SMALL 1024u
+
 /* Fixed after kmalloc_init. */
 struct kmalloc {
+	uintptr_t pages;                           /* where the page of kernel address 0 would be, see kmalloc.c */
+	struct zone *small[KMALLOC_SMALL / 16 + 1]; /* by size, rounded up */
 	struct frames *frames;
 	struct zones *zones;
 	struct zone *zone[KMALLOC_CLASSES];
+	struct zone *blocks;                       /* of those beyond KMALLOC_ZONE_MAX: no objects of its own */
 	char name[KMALLOC_CLASSES][16]; /* "kmalloc-<size>" */
 };
 
 /* Boot, after zones_init. ERR_NOMEM: not enough for the zones themselves. */
 enum error kmalloc_init(struct kmalloc *k, struct zones *zs) MUST_CHECK;
 
+/* Nothing is in use (panics otherwise), nobody uses it. For tests and embedding; a kernel keeps it. */
+void kmalloc_destroy(struct kmalloc *k);
+
 /* size bytes (0: a pointer all the same), or NULL: no memory, or more than KMALLOC_MAX. */
 void *kmalloc(struct kmalloc *k, size_t size);
 
-/* The same, zeroed. */
+/* At an address that is a multiple of align, a power of two up to KMALLOC_MAX. Beyond 64 it takes whole frames. */
+void *kmalloc_aligned(struct kmalloc *k, size_t size, size_t align);
+
+/* The same as kmalloc, zeroed. */
 void *kmalloc_zero(struct kmalloc *k, size_t size);
 
 /* p: from these calls, or NULL. Checked builds panic on a double free or a pointer that is none. */

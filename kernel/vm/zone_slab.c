@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vm/zone_slab.c: slabs: blocks of frames cut into objects of one size.
+ * vm/zone_slab.c: slabs: runs of frames cut into objects of one size.
  *
- * Purpose. Holds the objects of a zone that no magazine holds, one lock a zone.
+ * Purpose. Holds the objects of a zone that no magazine holds. One lock a zone, taken once for
+ * a magazine's worth of objects.
  *
- * Structure. A slab is an aligned block of 2^order frames, so an object's address
+ * Structure. A slab begins with a block of 2^order frames, so an object's address
  * leads to it. Which objects are free is said by bits, never by words inside the
  * objects: a free object of a type-stable zone, or a constructed one, stays as it
  * is. Up to 64 objects the bits are page_slab.free in the head frame's vm_page;
@@ -15,19 +16,20 @@
  *	                                               | |
  *	slab:  [obj][obj][obj] ... [obj]     [word 0][word 1] ...
  *
- *	object (checked builds):  [size bytes, rounded up to 8][guard word]
+ *	object (checked builds):  [size bytes, rounded up to 8][guard]
  *
- * The order is the smallest with at most an eighth wasted, else the one that
- * wastes least.
+ * A slab has the fewest frames with at most a 32nd wasted, else as many as waste
+ * least; not a power of two of them, if need be: then the block is split and its end goes back to the
+ * frames (three frames for eight objects of 1,536 bytes, eleven for two of 22 KiB).
+ *
+ * page_slab.home is set in every frame's page, so that an address leads to its zone by one load (kfree).
  *
  * Invariants (slabs_check_locked states them).
  *	1. A slab is on `empty` when all its objects are free, on `full` when none
  *	   is, else on `partial`.
  *	2. free = free objects of all slabs; count = slabs; empties = those on `empty`.
- *
- * Guard word. In checked builds it says whether the object is out with the zone's
- * user or back, mixed with the address: a second free, an overrun and an
- * address that is no object are told apart. Who touches it has the object.
+ *	3. Objects out, count * objects - free, do not pass the limit by what is handed out here. (A limit
+ *	   that is set below what is out takes effect as they come back.)
  *
  * Locking. slabs.lock, RANK_ZONE. Making and releasing slabs is done outside it.
  *
@@ -37,17 +39,30 @@
  *
  * Failure. slabs_grow says false when there are no frames; nothing else fails.
  *
+ * Why no list of remotely freed objects for each slab. Objects come here by whole magazines, and only when a
+ * CPU's own depot and its shelf are full (zone_cache.c): the lock is taken once for up to MAGAZINE_MAX objects,
+ * and then they go to bits, not to lists through cold objects. doc/zones.md has the figures.
+ *
  * Source: J. Bonwick, The slab allocator (USENIX 1994); bits instead of links as
  * in FreeBSD's UMA.
  */
 #include "vm/zone_slab.h"
 
 #include "base/bits.h"
+#include "vm/zone_guard.h"
 
-#define GUARD_SIZE (STRATA_CHECKED ? sizeof(uint64_t) : 0)
-#define GUARD_OUT UINT64_C(0x6f75742d6f757421)
-#define GUARD_BACK UINT64_C(0x6261636b6261636b)
-#define OBJECT_JUNK 0xa5
+/* n objects of that stride in so many bytes, with their words of bits at the end; groups: how many words. */
+static uint64_t objects_in(uint64_t bytes, uint64_t stride, uint64_t *groups)
+{
+	uint64_t n = bytes / stride;
+
+	*groups = 0;
+	if (n > 64) {
+		*groups = (n + 63) / 64;
+		n = (bytes - *groups * sizeof(uint64_t)) / stride;
+	}
+	return n;
+}
 
 enum error slab_shape_init(struct slab_shape *s, size_t size, size_t align)
 {
@@ -55,24 +70,20 @@ enum error slab_shape_init(struct slab_shape *s, size_t size, size_t align)
 
 	if (size == 0 || size > PAGE_SIZE << SLAB_ORDER_MAX || align > PAGE_SIZE || align & (align - 1))
 		return ERR_INVAL;
-	stride = round_up(round_up(size, sizeof(uint64_t)) + GUARD_SIZE,
+	stride = round_up(round_up(size, sizeof(uint64_t)) + SLAB_GUARD_SIZE,
 			  align < sizeof(uint64_t) ? sizeof(uint64_t) : align);
-	for (unsigned order = 0; order <= SLAB_ORDER_MAX; order++) {
-		uint64_t bytes = PAGE_SIZE << order, n = bytes / stride, groups = 0, waste;
+	for (uint64_t frames = 1; frames <= SLAB_FRAMES_MAX; frames++) {
+		uint64_t bytes = frames << PAGE_SHIFT, groups, n = objects_in(bytes, stride, &groups), waste;
 
-		if (n > 64) {
-			groups = (n + 63) / 64;
-			n = (bytes - groups * sizeof(uint64_t)) / stride;
-		}
 		if (n == 0 || groups > 64)
 			continue;
-		waste = (bytes - n * stride) << (SLAB_ORDER_MAX - order); /* as if slabs were all of one size */
+		waste = (bytes - n * stride) * 64 * SLAB_FRAMES_MAX / frames; /* as if slabs were all of one size */
 		if (waste < best) {
 			best = waste;
-			*s = (struct slab_shape){(uint32_t)size, (uint32_t)stride, (uint32_t)n, (uint32_t)groups,
-						 order};
+			*s = (struct slab_shape){(uint32_t)size,   (uint32_t)stride, (uint32_t)n,
+						 (uint32_t)groups, (uint32_t)frames, log2_ceil(frames)};
 		}
-		if (best <= (PAGE_SIZE << SLAB_ORDER_MAX) / 8)
+		if (best <= 64 * (PAGE_SIZE << SLAB_ORDER_MAX) / 32)
 			break;
 	}
 	return best == UINT64_MAX ? ERR_INVAL : OK;
@@ -83,6 +94,7 @@ void slabs_init(struct slabs *s)
 	spin_init(&s->lock);
 	s->partial = s->full = s->empty = SLAB_NONE;
 	s->count = s->empties = s->free = 0;
+	atomic_store_relaxed(&s->limit, SLABS_UNLIMITED); /* nobody else knows it yet */
 }
 
 /* --- from object to slab and back --- */
@@ -94,7 +106,7 @@ static char *slab_bytes(const struct slabs *s, uint32_t index) { return frame_by
 /* The slab's words of bits; only with groups. */
 static uint64_t *group_words(const struct slabs *s, uint32_t index)
 {
-	return (uint64_t *)(void *)(slab_bytes(s, index) + (PAGE_SIZE << s->shape.order)) - s->shape.groups;
+	return (uint64_t *)(void *)(slab_bytes(s, index) + ((size_t)s->shape.frames << PAGE_SHIFT)) - s->shape.groups;
 }
 
 /* Bits of n objects from the first-th on, all free. */
@@ -120,8 +132,13 @@ static uint32_t locate(const struct slabs *s, const void *object, uint32_t *numb
 {
 	uint64_t pa = virt_to_phys(object).pa, start = round_down(pa, PAGE_SIZE << s->shape.order);
 
-	*number = (uint32_t)((pa - start) / s->shape.stride);
+	*number = (uint32_t)(pa - start) / s->shape.stride;
 	return (uint32_t)(paddr_to_pfn(paddr(start)).fn - s->frames->first.fn);
+}
+
+char *slab_start(const struct slabs *s, const void *object, uint32_t *number)
+{
+	return slab_bytes(s, locate(s, object, number));
 }
 
 /* --- lists of slabs --- */
@@ -165,55 +182,84 @@ static bool slab_is_empty(struct slabs *s, uint32_t index)
 	return true;
 }
 
-void *slabs_get_locked(struct slabs *s)
+/* A slab with free objects, on the partial list, or SLAB_NONE. */
+static uint32_t slab_to_take_from(struct slabs *s)
 {
-	uint32_t index = s->partial, number;
-	struct page_slab *p;
+	uint32_t index = s->partial;
 
-	ASSERT_CHECKED(spin_held(&s->lock));
-	if (index == SLAB_NONE) {
+	if (index == SLAB_NONE && s->empty != SLAB_NONE) {
 		index = s->empty;
-		if (index == SLAB_NONE)
-			return NULL;
 		list_take(s, &s->empty, index);
 		list_put(s, &s->partial, index);
 		s->empties--;
 	}
-	p = slab_of_index(s, index);
-	number = bit_lowest(p->free);
-	if (s->shape.groups) {
-		uint64_t *word = &group_words(s, index)[number];
-		unsigned bit = bit_lowest(*word);
-
-		*word &= *word - 1;
-		if (*word == 0)
-			p->free &= ~BIT(number);
-		number = number * 64 + bit;
-	} else {
-		p->free &= p->free - 1;
-	}
-	if (p->free == 0) {
-		list_take(s, &s->partial, index);
-		list_put(s, &s->full, index);
-	}
-	s->free--;
-	return slab_bytes(s, index) + (size_t)number * s->shape.stride;
+	return index;
 }
 
-void slabs_put_locked(struct slabs *s, void *object)
+/* Up to n objects of a word of bits. base: of the word's first object. */
+static uint32_t take_bits(uint64_t *bits, char *base, uint32_t stride, void **objects, uint32_t n)
+{
+	uint64_t word = *bits;
+	uint32_t i = 0;
+
+	for (; i < n && word; word &= word - 1)
+		objects[i++] = base + (size_t)bit_lowest(word) * stride;
+	*bits = word;
+	return i;
+}
+
+/* Up to n objects of one slab that has some. */
+static uint32_t take_from_slab(struct slabs *s, uint32_t index, void **objects, uint32_t n)
+{
+	struct page_slab *p = slab_of_index(s, index);
+	char *bytes = slab_bytes(s, index);
+	uint32_t got = 0;
+
+	if (s->shape.groups == 0)
+		return take_bits(&p->free, bytes, s->shape.stride, objects, n);
+	while (got < n && p->free) {
+		uint32_t group = bit_lowest(p->free);
+		uint64_t *word = &group_words(s, index)[group];
+
+		got += take_bits(word, bytes + (size_t)group * 64 * s->shape.stride, s->shape.stride, objects + got,
+				 n - got);
+		if (*word == 0)
+			p->free &= ~BIT(group);
+	}
+	return got;
+}
+
+uint32_t slabs_get_locked(struct slabs *s, void **objects, uint32_t n)
+{
+	uint64_t limit = atomic_load_relaxed(&s->limit), out = slabs_out_locked(s); /* under its lock */
+	uint32_t got = 0, index;
+
+	ASSERT_CHECKED(spin_held(&s->lock));
+	if (out + n > limit && limit != SLABS_UNLIMITED)
+		n = out < limit ? (uint32_t)(limit - out) : 0;
+	while (got < n && (index = slab_to_take_from(s)) != SLAB_NONE) {
+		got += take_from_slab(s, index, objects + got, n - got);
+		if (slab_of_index(s, index)->free == 0) {
+			list_take(s, &s->partial, index);
+			list_put(s, &s->full, index);
+		}
+	}
+	s->free -= got;
+	return got;
+}
+
+static void put_one(struct slabs *s, void *object)
 {
 	uint32_t number, index = locate(s, object, &number);
 	struct page_slab *p = slab_of_index(s, index);
 	uint64_t *word = s->shape.groups ? &group_words(s, index)[number / 64] : &p->free;
 	bool was_full = p->free == 0;
 
-	ASSERT_CHECKED(spin_held(&s->lock));
 	if (*word & BIT(number % 64))
 		panic("zone %s: object %p is free already (CPU %u)", s->name, object, cpu_id());
 	*word |= BIT(number % 64);
 	if (s->shape.groups)
 		p->free |= BIT(number / 64);
-	s->free++;
 	if (was_full) {
 		list_take(s, &s->full, index);
 		list_put(s, &s->partial, index);
@@ -225,58 +271,63 @@ void slabs_put_locked(struct slabs *s, void *object)
 	}
 }
 
-/* --- checks of objects, in checked builds --- */
-
-static uint64_t *guard_of(const struct slabs *s, void *object)
+void slabs_put_locked(struct slabs *s, void **objects, uint32_t n)
 {
-	return (uint64_t *)(void *)((char *)object + round_up(s->shape.size, sizeof(uint64_t)));
+	ASSERT_CHECKED(spin_held(&s->lock));
+	for (uint32_t i = 0; i < n; i++)
+		put_one(s, objects[i]);
+	s->free += n;
 }
 
-static uint64_t guard_value(const void *object, uint64_t state) { return state ^ (uint64_t)(uintptr_t)object; }
-
-static void NORETURN guard_broken(const struct slabs *s, void *object)
+uint32_t slabs_get(struct slabs *s, void **objects, uint32_t n)
 {
-	panic("zone %s: object %p (%u bytes) was written past its end (CPU %u)", s->name, object, s->shape.size,
-	      cpu_id());
+	uint32_t got;
+
+	do {
+		spin_lock(&s->lock, RANK_ZONE);
+		got = slabs_get_locked(s, objects, n);
+		spin_unlock(&s->lock);
+		/* again when it grew: others may take all objects of the new slab first, and are then better off */
+	} while (got == 0 && slabs_grow(s));
+	return got;
 }
 
-static void fill_junk(const struct slabs *s, void *object) { __builtin_memset(object, OBJECT_JUNK, s->shape.size); }
-
-void slab_object_out(struct slabs *s, void *object)
+void slabs_put(struct slabs *s, void **objects, uint32_t n)
 {
-	if (*guard_of(s, object) == guard_value(object, GUARD_OUT))
-		panic("zone %s: object %p was handed out twice (CPU %u)", s->name, object, cpu_id());
-	if (*guard_of(s, object) != guard_value(object, GUARD_BACK))
-		guard_broken(s, object);
-	*guard_of(s, object) = guard_value(object, GUARD_OUT);
-	if (STRATA_CHECKED >= 2 && s->junk)
-		for (uint32_t i = 0; i < s->shape.size; i++)
-			if (((const unsigned char *)object)[i] != OBJECT_JUNK)
-				panic("zone %s: object %p was written at offset %u after it was freed", s->name, object,
-				      i);
-}
+	bool shrink;
 
-void slab_object_back(struct slabs *s, void *object)
-{
-	struct slabs *home = slabs_of(s->frames, object);
-	uint32_t number, index;
-
-	if (home != s)
-		panic("object %p of %s %s was freed to zone %s (CPU %u)", object, home ? "zone" : "no zone",
-		      home ? home->name : "at all", s->name, cpu_id());
-	index = locate(s, object, &number);
-	if (number >= s->shape.objects || slab_bytes(s, index) + (size_t)number * s->shape.stride != object)
-		panic("zone %s: %p was freed, which is no object's start (CPU %u)", s->name, object, cpu_id());
-	if (*guard_of(s, object) == guard_value(object, GUARD_BACK))
-		panic("zone %s: object %p was freed twice (CPU %u)", s->name, object, cpu_id());
-	if (*guard_of(s, object) != guard_value(object, GUARD_OUT))
-		guard_broken(s, object);
-	*guard_of(s, object) = guard_value(object, GUARD_BACK);
-	if (s->junk)
-		fill_junk(s, object);
+	spin_lock(&s->lock, RANK_ZONE);
+	slabs_put_locked(s, objects, n);
+	shrink = s->empties > s->keep;
+	spin_unlock(&s->lock);
+	if (shrink)
+		slabs_shrink(s, s->keep);
 }
 
 /* --- slabs --- */
+
+/* The limit leaves room for objects that no slab has. Without the lock: a hint, slabs_get_locked decides. */
+static bool growth_is_of_use(struct slabs *s)
+{
+	bool room;
+
+	if (LIKELY(atomic_load_relaxed(&s->limit) == SLABS_UNLIMITED)) /* looked at again under the lock */
+		return true;
+	spin_lock(&s->lock, RANK_ZONE);
+	room = slabs_out_locked(s) < atomic_load_relaxed(&s->limit); /* under its lock */
+	spin_unlock(&s->lock);
+	return room;
+}
+
+/* The block's frames become single ones, and those behind the slab go back. */
+static void trim(struct slabs *s, pfn_t head)
+{
+	frame_split(s->frames, head, s->shape.order);
+	for (uint32_t i = s->shape.frames; i < 1u << s->shape.order; i++)
+		frame_free(s->frames, pfn(head.fn + i), 0);
+}
+
+static bool is_trimmed(const struct slabs *s) { return s->shape.frames != 1u << s->shape.order; }
 
 bool slabs_grow(struct slabs *s)
 {
@@ -284,22 +335,22 @@ bool slabs_grow(struct slabs *s)
 	uint32_t index;
 	struct page_slab *p;
 
-	if (frame_alloc(s->frames, s->shape.order, 0, FRAME_ZONE, &head) != OK)
+	if (!growth_is_of_use(s) || frame_alloc(s->frames, s->shape.order, 0, FRAME_ZONE, &head) != OK)
 		return false;
+	if (is_trimmed(s))
+		trim(s, head);
 	index = (uint32_t)(head.fn - s->frames->first.fn);
+	for (uint32_t i = 0; i < s->shape.frames; i++)
+		slab_of_index(s, index + i)->home = s;
 	p = slab_of_index(s, index);
-	p->home = s;
 	p->free = all_free(s->shape.groups ? s->shape.groups : s->shape.objects);
 	for (uint32_t i = 0; i < s->shape.groups; i++)
 		group_words(s, index)[i] = all_free(s->shape.objects - i * 64);
-	for (uint32_t i = 0; i < s->shape.objects; i++) {
+	for (uint32_t i = 0; (STRATA_CHECKED || s->ctor) && i < s->shape.objects; i++) {
 		void *object = slab_bytes(s, index) + (size_t)i * s->shape.stride;
 
-		if (STRATA_CHECKED) {
-			*guard_of(s, object) = guard_value(object, GUARD_BACK);
-			if (s->junk)
-				fill_junk(s, object);
-		}
+		if (STRATA_CHECKED)
+			guard_init(s, object);
 		if (s->ctor)
 			s->ctor(object);
 	}
@@ -312,6 +363,14 @@ bool slabs_grow(struct slabs *s)
 	return true;
 }
 
+static void give_back(struct slabs *s, pfn_t head, unsigned order)
+{
+	if (s->by_epoch)
+		frame_free_by_epoch(s->frames, head);
+	else
+		frame_free(s->frames, head, order);
+}
+
 static void release(struct slabs *s, uint32_t index)
 {
 	pfn_t head = pfn(s->frames->first.fn + index);
@@ -319,10 +378,12 @@ static void release(struct slabs *s, uint32_t index)
 	if (s->dtor)
 		for (uint32_t i = 0; i < s->shape.objects; i++)
 			s->dtor(slab_bytes(s, index) + (size_t)i * s->shape.stride);
-	if (s->by_epoch)
-		frame_free_by_epoch(s->frames, head);
-	else
-		frame_free(s->frames, head, s->shape.order);
+	if (!is_trimmed(s)) {
+		give_back(s, head, s->shape.order);
+		return;
+	}
+	for (uint32_t i = 0; i < s->shape.frames; i++)
+		give_back(s, pfn(head.fn + i), 0);
 }
 
 uint64_t slabs_shrink(struct slabs *s, uint64_t keep)
@@ -376,7 +437,7 @@ static uint64_t check_list(struct slabs *s, uint32_t head, uint32_t least, uint3
 		const struct vm_page *p = &s->frames->pages[i];
 		uint32_t k = free_in_slab(s, i);
 
-		if (page_owner(p) != FRAME_ZONE || page_order(p) != s->shape.order || p->slab.home != s)
+		if (page_owner(p) != FRAME_ZONE || page_order(p) != (is_trimmed(s) ? 0 : s->shape.order) || p->slab.home != s)
 			panic("zone %s: frame index %u is on its lists and not its slab", s->name, i);
 		if (p->slab.prev != before)
 			panic("zone %s: slab %u is linked wrongly", s->name, i);
@@ -399,6 +460,10 @@ void slabs_check_locked(struct slabs *s)
 		slabs += check_list(s, s->partial, 1, s->shape.objects - 1, &free);
 	else if (s->partial != SLAB_NONE)
 		panic("zone %s: a slab of one object is partly free", s->name);
+	for (uint32_t i = s->empty; i != SLAB_NONE; i = slab_of_index(s, i)->next)
+		for (uint32_t k = 0; k < s->shape.frames; k++)
+			if (slab_of_index(s, i + k)->home != s)
+				panic("zone %s: frame %u of slab %u does not lead home", s->name, k, i);
 	if (empties != s->empties || slabs != s->count || free != s->free)
 		panic("zone %s: counts %lu slabs, %lu empty, %lu objects free; has %lu, %lu, %lu", s->name,
 		      (unsigned long)s->count, (unsigned long)s->empties, (unsigned long)s->free, (unsigned long)slabs,

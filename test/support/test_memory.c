@@ -6,9 +6,12 @@
 
 #include "base/print.h"
 
-struct test_memory *memory_open(uint32_t ncpus, uint64_t ram)
+struct test_memory *memory_open(uint32_t ncpus, uint64_t ram) { return memory_open_with(ncpus, ram, false); }
+
+struct test_memory *memory_open_with(uint32_t ncpus, uint64_t ram, bool no_barrier_all)
 {
-	struct host_config config = {.ncpus = ncpus, .ram = ram, .junk = true, .seed = TEST_SEED};
+	struct host_config config = {
+		.ncpus = ncpus, .ram = ram, .junk = true, .seed = TEST_SEED, .no_barrier_all = no_barrier_all};
 	struct test_memory *m = aligned_alloc(CACHE_LINE, round_up(sizeof *m, CACHE_LINE));
 
 	memset(m, 0, sizeof *m);

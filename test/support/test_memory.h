@@ -21,6 +21,9 @@ struct test_memory {
 /* A machine of ncpus CPUs and ram bytes, full of junk, with everything initialised. */
 struct test_memory *memory_open(uint32_t ncpus, uint64_t ram);
 
+/* The same on a machine without cpu_barrier_all. */
+struct test_memory *memory_open_with(uint32_t ncpus, uint64_t ram, bool no_barrier_all);
+
 /* Drains zones, epochs and caches; then every frame must be where it was after boot. Any thread of the machine. */
 void memory_empty(struct test_memory *m);
 void memory_check(struct test_memory *m);

@@ -41,6 +41,7 @@ static inline struct cpu *cpu_self(void)
 }
 
 static inline uint32_t cpu_id(void) { return cpu_self()->id; }
+static inline size_t cpu_offset(void) { return (size_t)cpu_self()->id << CPU_STRIDE_SHIFT; }
 static inline struct cpu_debug *cpu_debug(void) { return &cpu_self()->debug; }
 
 /*

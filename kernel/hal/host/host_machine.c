@@ -38,6 +38,7 @@
 #include "sync/waitq.h"
 
 _Thread_local struct host_cpu *host_self;
+_Thread_local size_t host_offset = SIZE_MAX;
 _Thread_local void (*host_point)(void);
 _Thread_local void (*host_relax)(void);
 _Thread_local void (*host_barrier_all)(void);
@@ -250,6 +251,12 @@ enum error host_machine_create(const struct host_config *config, struct host_mac
 void host_machine_destroy(struct host_machine *m) { release(m); }
 void host_set_ops(struct host_machine *m, const struct host_ops *ops) { m->config.ops = *ops; }
 
+static void HOST_UNSEEN become(struct host_cpu *c)
+{
+	host_self = c;
+	host_offset = c ? (size_t)c->id << CPU_STRIDE_SHIFT : SIZE_MAX;
+}
+
 void host_attach(struct host_machine *m, uint32_t cpu)
 {
 	ASSERT(!host_self);
@@ -257,14 +264,14 @@ void host_attach(struct host_machine *m, uint32_t cpu)
 	/* acquire: pairs with host_detach of the thread that was this vCPU before */
 	if (__atomic_exchange_n(&m->vcpu[cpu].attached, true, __ATOMIC_ACQUIRE))
 		panic("CPU %u has a thread already", cpu);
-	host_self = &m->vcpu[cpu].cpu;
+	become(&m->vcpu[cpu].cpu);
 }
 
 void host_detach(void)
 {
 	struct host_vcpu *v = host_vcpu_self();
 
-	host_self = NULL;
+	become(NULL);
 	/* release: pairs with the next host_attach */
 	__atomic_store_n(&v->attached, false, __ATOMIC_RELEASE);
 }
@@ -272,7 +279,7 @@ void host_detach(void)
 void HOST_UNSEEN host_become(struct host_machine *m, uint32_t cpu)
 {
 	ASSERT(!m || cpu < m->config.ncpus);
-	host_self = m ? &m->vcpu[cpu].cpu : NULL;
+	become(m ? &m->vcpu[cpu].cpu : NULL);
 }
 
 bool host_is_ram(const struct host_machine *m, uint64_t pa, uint64_t bytes)

@@ -46,13 +46,28 @@ static inline HOST_UNSEEN struct host_cpu *host_cpu_self(void)
 	return host_self;
 }
 
+/* cpu_id() * CPU_STRIDE of the vCPU that this thread is; SIZE_MAX when it is none. Goes with host_self. */
+extern _Thread_local size_t host_offset;
+
+static inline HOST_UNSEEN size_t cpu_offset(void)
+{
+#if STRATA_CHECKED
+	if (UNLIKELY(!host_self))
+		host_not_attached();
+#endif
+	return host_offset;
+}
+
 static inline uint32_t cpu_id(void) { return host_cpu_self()->id; }
 static inline struct cpu_debug *cpu_debug(void) { return &host_cpu_self()->debug; }
 
+/* As on a real machine, nothing in a build that checks nothing: what is measured there are the kernel's own instructions. */
 static inline void cpu_point(void)
 {
+#if STRATA_CHECKED
 	if (UNLIKELY(host_point != NULL))
 		host_point();
+#endif
 }
 
 /*

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * explore/scenario_zone.c: the steps of a zone's caches one by one: the fast path against who closes it, magazines that pass from
+ * shelf to CPU, waiters against who frees.
+ *
+ * Objects are written and read plainly, so one in two hands is a data race; every run ends with the audit of all frames.
+ */
+#include "base/atomic.h"
+#include "explore.h"
+#include "test_memory.h"
+
+#define OBJECT_SIZE 104u /* two rounds a magazine with this RAM */
+#define HELD 6u
+
+static struct test_memory *m;
+static struct host_machine *machine(void) { return m->t.m; }
+static struct zone *zone;
+static uint32_t how;
+static uint64_t *given[HELD], *got[EXPLORE_CPUS][HELD];
+
+static void open_zone(uint32_t variant, bool no_barrier_all)
+{
+	how = variant;
+	m = memory_open_with(EXPLORE_CPUS, 2 << 20, no_barrier_all);
+	zone = zone_create(&m->zones, "scenario", OBJECT_SIZE, 0, NULL, NULL, 0);
+	CHECK(zone && zone->rounds == 2);
+	/* small on purpose, before anything is cached: what does not fit a magazine is for others, then for the slabs */
+	zone->keep = 0;
+	zone->shelf = 1;
+	CHECK(frame_audit(&m->frames, &m->before));
+}
+
+static void judge(void)
+{
+	struct zone_stats s;
+
+	for (uint32_t cpu = 0; cpu < EXPLORE_CPUS; cpu++)
+		for (unsigned i = 0; i < HELD; i++)
+			if (got[cpu][i])
+				zone_free(zone, got[cpu][i]);
+	zone_check(zone);
+	zone_stats(zone, &s);
+	CHECK(s.in_use == 0);
+	zone_reclaim(zone);
+	zone_stats(zone, &s);
+	CHECK(s.slabs == 0);
+	memory_check(m);
+}
+
+static void use(uint64_t *o, uint32_t cpu)
+{
+	CHECK(o);
+	o[0] = cpu;
+	cpu_point();
+	CHECK(o[0] == cpu);
+}
+
+/* --- the fast path while another CPU closes it: to drain, to look for an object, or because failures are injected --- */
+
+enum { CLOSED_BY_DRAIN, CLOSED_BY_SEARCH, CLOSED_FOR_FAILURES, CLOSED_ALWAYS, CLOSED_HOWS };
+
+static void closed_setup(uint32_t variant)
+{
+	open_zone(variant, variant == CLOSED_ALWAYS);
+	given[0] = zone_alloc(zone);
+	given[1] = zone_alloc(zone);
+	CHECK(given[0] && given[1]);
+	zone_free(zone, given[1]); /* one in CPU 0's magazine, room for one */
+	if (how == CLOSED_BY_SEARCH)
+		zone_set_limit(zone, 3); /* two are out of the slabs, and one more may be */
+}
+
+static bool never(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+static void closed_run(uint32_t cpu)
+{
+	if (cpu == 0) {
+		for (unsigned i = 0; i < 2; i++) {
+			got[0][i] = zone_alloc(zone);
+			if (!got[0][i] && how == CLOSED_BY_SEARCH)
+				continue; /* the other CPU has it */
+			use(got[0][i], cpu);
+			zone_free(zone, got[0][i]);
+			got[0][i] = NULL;
+		}
+		return;
+	}
+	if (how == CLOSED_BY_SEARCH) {
+		for (unsigned i = 0; i < 2; i++) {
+			got[cpu][i] = zone_alloc(zone);
+			if (got[cpu][i])
+				use(got[cpu][i], cpu);
+		}
+		return;
+	}
+	if (how == CLOSED_FOR_FAILURES) {
+		frames_fail_by(&m->frames, never, NULL);
+		frames_fail_by(&m->frames, NULL, NULL);
+	}
+	zone_reclaim(zone);
+}
+
+static void closed_judge(void)
+{
+	zone_set_limit(zone, ZONE_UNLIMITED);
+	zone_free(zone, given[0]);
+	judge();
+}
+
+/* --- shelves: CPU 1 frees what CPU 0 has allocated, and more than it keeps; the others allocate --- */
+
+#define GIVEN_BEFORE 3u
+
+static void shelf_setup(uint32_t variant)
+{
+	open_zone(variant, false);
+	for (unsigned i = 0; i < HELD; i++) {
+		given[i] = zone_alloc(zone);
+		CHECK(given[i]);
+	}
+	if (how != 1)
+		return;
+	/* A magazine lies on CPU 1's shelf already, so that CPU 0 leaves an empty one there. */
+	become_cpu(m, 1);
+	for (unsigned i = 0; i < GIVEN_BEFORE; i++)
+		zone_free(zone, given[i]);
+	become_cpu(m, 0);
+}
+
+static void shelf_run(uint32_t cpu)
+{
+	if (cpu == 1) {
+		for (unsigned i = how == 1 ? GIVEN_BEFORE : 0; i < HELD; i++) {
+			given[i][0] = 7;
+			zone_free(zone, given[i]);
+		}
+		return;
+	}
+	if (cpu == 2 && how == 2) {
+		zone_reclaim(zone);
+		return;
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		got[cpu][i] = zone_alloc(zone);
+		use(got[cpu][i], cpu);
+	}
+}
+
+/* --- waiting: there may be one object, and all want it --- */
+
+static ATOMIC(uint32_t) holders;
+
+static void wait_setup(uint32_t variant)
+{
+	open_zone(variant, false);
+	zone_set_limit(zone, 1);
+}
+
+static void wait_run(uint32_t cpu)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t *o = zone_alloc_wait(zone);
+
+		CHECK(atomic_add_acq_rel(&holders, 1u) == 0); /* the judge's */
+		use(o, cpu);
+		atomic_sub_acq_rel(&holders, 1u);
+		zone_free(zone, o);
+	}
+}
+
+const struct scenario scenario_zone[] = {
+	{"zone-closed", "a fast path, and a CPU that drains, searches, injects failures; without a barrier of all", 2,
+	 CLOSED_HOWS, true, closed_setup, machine, closed_run, closed_judge},
+	{"zone-shelf", "one CPU frees, another allocates: magazines change hands", 2, 2, true, shelf_setup, machine,
+	 shelf_run, judge},
+	{"zone-shelf-three", "the same with two that allocate, or one that drains", 3, 3, true, shelf_setup, machine,
+	 shelf_run, judge},
+	{"zone-wait", "two CPUs wait for one object in turn", 2, 1, true, wait_setup, machine, wait_run, judge},
+};
+const unsigned scenario_zone_count = ARRAY_SIZE(scenario_zone);

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm/zone_cache.h: a zone's per-CPU caches; for zone.c, kmalloc.c. Theory: zone_cache.c.
+ *
+ * The fast paths are here, inline; they know nothing of checks, which are the callers'. Context: as vm/zone.h.
+ */
+#ifndef VM_ZONE_CACHE_H
+#define VM_ZONE_CACHE_H
+
+#include "vm/zone.h"
+
+/* Above every round and below every round: whoever compares goes the slow way. */
+#define CACHE_CLOSED_LOW ((void **)UINTPTR_MAX)
+#define CACHE_CLOSED_HIGH ((void **)NULL)
+
+/*
+ * A zone as its CPU sees it: cpu_offset() behind itself, so that cache[0] is that CPU's own. Nothing else of it may be
+ * touched. So a pointer is all that the fast path keeps, and what it hands on when it cannot go on; inside is still 1 then.
+ */
+void *cache_take_slow(struct zone *here);
+void cache_give_slow(struct zone *here, void *object);
+
+/* In the gate, for lock ranks: it counts as a lock that is held. */
+static inline void cache_rank_take(const struct zone_cache *c)
+{
+#if STRATA_CHECKED
+	rank_take(&c->inside, RANK_ZONE_CACHE, false);
+#else
+	(void)c;
+#endif
+}
+static inline void cache_rank_drop(const struct zone_cache *c)
+{
+#if STRATA_CHECKED
+	rank_drop(&c->inside);
+#else
+	(void)c;
+#endif
+}
+
+static inline struct zone *zone_here(struct zone *z) { return (struct zone *)(void *)((char *)z + cpu_offset()); }
+
+/* An object from this CPU's loaded magazine, or from wherever there is one; NULL, counted: there is none. */
+static inline void *cache_take(struct zone *z)
+{
+	struct zone *here = zone_here(z);
+	struct zone_cache *c = &here->cache[0];
+	void **low, **top, *object;
+
+	cache_rank_take(c);
+	/* owner, both: as in gate_enter; the load pairs with settle_locked */
+	atomic_store_owner(&c->inside, 1u);
+	low = atomic_load_owner(&c->low);
+	top = atomic_load_relaxed(&c->top); /* after the load of low: in the gate */
+	if (UNLIKELY(top <= low))
+		return cache_take_slow(here);
+	atomic_store_relaxed(&c->top, --top); /* in the gate */
+	object = *top;
+	/* release: pairs with cache_close_locked's load; the visitor sees what we left */
+	atomic_store_release(&c->inside, 0u);
+	cache_rank_drop(c);
+	return object;
+}
+
+/* Into this CPU's loaded magazine, or wherever there is room. */
+static inline void cache_give(struct zone *z, void *object)
+{
+	struct zone *here = zone_here(z);
+	struct zone_cache *c = &here->cache[0];
+	void **high, **top;
+
+	cache_rank_take(c);
+	/* owner, both: as in cache_take */
+	atomic_store_owner(&c->inside, 1u);
+	high = atomic_load_owner(&c->high);
+	top = atomic_load_relaxed(&c->top); /* as in cache_take */
+	if (UNLIKELY(top >= high)) {
+		cache_give_slow(here, object);
+		return;
+	}
+	*top = object;
+	atomic_store_relaxed(&c->top, top + 1); /* in the gate */
+	/* release: as in cache_take */
+	atomic_store_release(&c->inside, 0u);
+	cache_rank_drop(c);
+}
+
+/* An object without injected failures, uncounted; outside the gate. */
+void *cache_take_any(struct zone *z);
+
+/* A new zone's caches: empty, and open if they may be. */
+void caches_init(struct zone *z);
+
+/* What decides whether caches are open has changed: failures are injected or not, somebody waits. */
+void caches_settle(struct zone *z);
+
+/* Nobody is on a fast path that he entered before the caches were settled closed. */
+void caches_close(struct zone *z);
+
+/* Everything that the caches hold goes back to the slabs. */
+void caches_drain(struct zone *z);
+
+/* Objects in magazines, and magazines changed. */
+uint64_t caches_count(struct zone *z, uint64_t *exchanges);
+
+/* Panics unless the caches are sound. At a quiet point. */
+void caches_check(struct zone *z);
+
+#endif
