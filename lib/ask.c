@@ -49,7 +49,7 @@ enum strata_error strata_zone_statistics(struct strata_zone *zone, struct strata
 		.in_use = s.in_use,
 		.cached = s.cached,
 		.frames = s.frames,
-		.waste = zone_waste(zone_inside(zone), s.slabs),
+		.waste = s.waste,
 		.failures = s.failures,
 	};
 	return STRATA_OK;

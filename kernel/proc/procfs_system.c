@@ -91,7 +91,7 @@ static void show_zone(struct zone *z, void *arg)
 
 	zone_stats(z, &s);
 	text_printf(arg, "%s %llu %llu %llu %llu %llu %llu %llu\n", s.name, (ull)s.size, (ull)s.in_use, (ull)s.cached,
-		    (ull)s.slabs, (ull)s.frames, (ull)zone_waste(z, s.slabs), (ull)s.failures);
+		    (ull)s.slabs, (ull)s.frames, (ull)s.waste, (ull)s.failures);
 }
 
 /* Objects, slabs, frames by count; size and waste in bytes. */

@@ -55,13 +55,6 @@ void frame_stats(const struct frames *f, struct frame_stats *s)
 		cut(s, first + free_from, first + f->count);
 }
 
-uint64_t zone_waste(const struct zone *z, uint64_t slabs)
-{
-	const struct slab_shape *shape = &z->slabs.shape;
-
-	return slabs * ((PAGE_SIZE << shape->order) - (uint64_t)shape->objects * shape->size);
-}
-
 /* --- for a panic --- */
 
 static void print_frames(const struct frames *f)
@@ -91,13 +84,13 @@ static void print_zone(const struct zone *z)
 {
 	const struct slabs *s = &z->slabs;
 	/* Others have stopped: nobody writes these any more. */
-	uint64_t slabs = s->count, out = slabs * s->shape.objects - s->free;
+	uint64_t slabs = s->count, out = slabs * s->shape.objects - s->free, frames = slabs * s->shape.frames;
 
 	if (slabs == 0)
 		return;
 	kprintf("zone %s: size %u, in use or cached %lu, slabs %lu, frames %lu, waste %lu, failures %lu\n", s->name,
-		s->shape.size, (ul)out, (ul)slabs, (ul)(slabs << s->shape.order), (ul)zone_waste(z, slabs),
-		(ul)atomic_load_relaxed(&z->failures));
+		s->shape.size, (ul)out, (ul)slabs, (ul)frames,
+		(ul)((frames << PAGE_SHIFT) - slabs * s->shape.objects * s->shape.size), (ul)atomic_load_relaxed(&z->failures));
 }
 
 void vm_stat_print(const struct frames *f, const struct zones *zs)

@@ -21,9 +21,6 @@ struct frame_stats {
  */
 void frame_stats(const struct frames *f, struct frame_stats *s);
 
-/* Bytes of a zone's slabs that no object can have: rest of a slab, padding, guard words. Any context; no lock. */
-uint64_t zone_waste(const struct zone *z, uint64_t slabs);
-
 /*
  * By kprintf, for a panic: frames by owner and by order, then each zone that has slabs. Every other CPU is stopped
  * wherever it was: takes no lock, follows only pointers that lead into RAM or to zs, and ends whatever it finds.

@@ -17,6 +17,7 @@ struct strata_machine;
 struct library_cpu {
 	const struct strata_machine *machine; /* of the record of no CPU: an address that is no machine's */
 	const void *zones;                    /* the machine's struct zones: what an object's zone is compared with */
+	size_t offset; /* cpu_offset */
 	uint32_t id;
 	uint32_t attached;      /* 1: a thread is this CPU; swapped */
 	bool barrier_all;       /* cpu_barrier_all works */
@@ -34,6 +35,7 @@ extern _Thread_local struct library_cpu *library_self;
 extern _Thread_local void (*library_relax)(void);
 
 static inline uint32_t cpu_id(void) { return library_self->id; }
+static inline size_t cpu_offset(void) { return library_self->offset; }
 static inline struct cpu_debug *cpu_debug(void) { return &library_self->debug; }
 static inline void cpu_point(void) {}
 
