@@ -79,6 +79,8 @@ static bool never(void *arg)
 static void closed_run(uint32_t cpu)
 {
 	if (cpu == 0) {
+		if (how == CLOSED_BY_SEARCH) /* gives before it takes: where the other CPU has just read */
+			zone_free(zone, given[0]);
 		for (unsigned i = 0; i < 2; i++) {
 			got[0][i] = zone_alloc(zone);
 			if (!got[0][i] && how == CLOSED_BY_SEARCH)
@@ -107,7 +109,8 @@ static void closed_run(uint32_t cpu)
 static void closed_judge(void)
 {
 	zone_set_limit(zone, ZONE_UNLIMITED);
-	zone_free(zone, given[0]);
+	if (how != CLOSED_BY_SEARCH)
+		zone_free(zone, given[0]);
 	judge();
 }
 
