@@ -9,7 +9,9 @@
 	X(scenario_pmap_space) \
 	X(scenario_pmap_asid) \
 	X(scenario_memory) \
+	X(scenario_core) \
 	X(scenario_frames) \
+	X(scenario_search) \
 	X(scenario_amap) \
 	X(scenario_live) \
 	X(scenario_object) \
