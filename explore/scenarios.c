@@ -9,8 +9,10 @@
 	X(scenario_pmap_space) \
 	X(scenario_pmap_asid) \
 	X(scenario_memory) \
+	X(scenario_core) \
 	X(scenario_frames) \
 	X(scenario_zone) \
+	X(scenario_search) \
 	X(scenario_amap) \
 	X(scenario_live) \
 	X(scenario_object) \

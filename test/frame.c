@@ -137,7 +137,7 @@ static void caches_scale_down(void **state)
 		for (unsigned k = 0; k < 8; k++)
 			frame_free(&m->frames, n[k], 0);
 	}
-	assert_true(atomic_load_relaxed(&m->frames.core.free) + 64 * 4 >= m->before.owned[FRAME_FREE]);
+	assert_true(frame_core_free(&m->frames.core) + 64 * 4 >= m->before.owned[FRAME_FREE]);
 	memory_close(m);
 }
 
@@ -193,12 +193,12 @@ static void blocks_of_every_order(void **state)
 		assert_int_equal(n.fn & ((UINT64_C(1) << order) - 1), 0);
 		assert_false(other.fn >= n.fn && other.fn < n.fn + (UINT64_C(1) << order));
 		assert_int_equal(page_order(p), order);
+		assert_int_equal(atomic_load_relaxed(&p->pmap.flags), 0);
 		bytes = frame_bytes(n);
 		for (uint64_t i = 0; i < (PAGE_SIZE << order) / 8; i++)
 			if (bytes[i])
 				fail_msg("order %u: not zero at word %lu", order, (unsigned long)i);
 		for (uint64_t i = 0; i < UINT64_C(1) << order; i++) {
-			assert_int_equal(atomic_load_relaxed(&p[i].pmap.flags), 0);
 			assert_null(p[i].pmap.rmap_pmap);
 			assert_false(frame_is_free(&m->frames, pfn(n.fn + i)));
 			atomic_store_relaxed(&p[i].pmap.flags, (uint16_t)PMAP_PAGE_MODIFIED); /* for who comes next */
@@ -341,7 +341,7 @@ static void audit_notices(void **state)
 	page_set_owner(p + 1, FRAME_ANON);
 	assert_false(frame_audit(&m->frames, &a));
 	page_set_owner(p + 1, FRAME_FREE);
-	frame_core_put(&m->frames.core, &index, 1, 0); /* the core believes that the head is free */
+	frame_core_put(&m->frames.core, 0, &index, 1, 0); /* the core believes that the head is free */
 	assert_false(frame_audit(&m->frames, &a));
 	assert_int_equal(a.where.fn, n.fn);
 	memory_abandon(m);
@@ -372,7 +372,7 @@ static void others_caches_are_reached(void **state)
 		for (unsigned i = 0; i < m->frames.cache_max; i++)
 			frame_free(&m->frames, n[i], 0);
 		frame_free(&m->frames, block, CHUNK_ORDER);
-		cached += atomic_load_relaxed(&m->frames.cache[cpu].count);
+		cached += atomic_load_relaxed(&m->frames.cache[cpu].top[FRAME_MOVABLE]);
 	}
 	assert_true(cached >= 3 * m->frames.cache_max / 2);
 	become_cpu(m, 0);
@@ -415,7 +415,7 @@ static void interlope(void)
 {
 	const struct cpu_debug *d = cpu_debug();
 
-	if (interloper.acted || interloper.acting || !interloper.m->frames.searching.x)
+	if (interloper.acted || interloper.acting || !interloper.m->frames.core.searching.x)
 		return;
 	for (uint32_t i = 0; i < d->held_count; i++) { /* a gate that it is about to take is still free */
 		const struct gate *g = d->held_lock[i];

@@ -65,6 +65,7 @@
 /* Arithmetic returns the value before. */
 #define atomic_add_relaxed(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_add(&a_->x, v_, __ATOMIC_RELAXED))
 #define atomic_add_acq_rel(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_add(&a_->x, v_, __ATOMIC_ACQ_REL))
+#define atomic_add_seq_cst(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_add(&a_->x, v_, __ATOMIC_SEQ_CST))
 #define atomic_sub_relaxed(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_sub(&a_->x, v_, __ATOMIC_RELAXED))
 #define atomic_sub_acq_rel(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_sub(&a_->x, v_, __ATOMIC_ACQ_REL))
 #define atomic_or_relaxed(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_or(&a_->x, v_, __ATOMIC_RELAXED))

@@ -3,7 +3,7 @@
  * proc/sched_idle.c: what a CPU does when nothing runs on it, and what time and
  * other CPUs make it do.
  *
- * An idle CPU does chores first (epochs, console input), then looks for a READY
+ * An idle CPU does chores first (epochs, console input), then zeroes a few frames for the stock, then looks for a READY
  * thread behind another CPU, then waits for an interrupt. The order that loses no
  * thread (sched.c, "Idle and queues"):
  *
@@ -80,14 +80,16 @@ static void NORETURN idle_loop(struct proc_system *ps)
 
 	for (;;) {
 		uint64_t irq;
+		bool zeroing;
 
 		chores(ps, rq);
+		zeroing = frames_zero_idle(&ps->vm->frames); /* a few, and again next time round if nothing is to run */
 		irq = cpu_irq_save();
 		atomic_store_relaxed(&rq->resched, 0u); /* own CPU: idle looks at its queue anyway */
 		set_idle(ps, rq->cpu, true);
 		/* relaxed: who queues here after this sends an IPI, which ends the wait */
 		if (!atomic_load_relaxed(&rq->nready) && !runq_steal(ps, rq) && !atomic_load_relaxed(&rq->nready) &&
-		    !more_chores(ps, rq))
+		    !more_chores(ps, rq) && !zeroing)
 			machine_wait_for_interrupt();
 		set_idle(ps, rq->cpu, false);
 		/* relaxed: own lock or IPI, as above */

@@ -2,8 +2,8 @@
 /*
  * vm/frame.h: page frames: all of RAM, who owns which frame, and allocation.
  *
- * In front of the frame core (vm/frame_core.h) each CPU has a small cache of
- * single frames and of 2 MiB blocks, so that the usual allocation writes only
+ * In front of the frame core (vm/frame_core.h) each CPU has small caches of
+ * single frames, of 2 MiB blocks and of zeroed frames, so that the usual allocation writes only
  * lines of its own CPU. A frame's content, unless FRAME_ZERO is asked for, is
  * whatever was there. Allocation never waits and never reclaims: it fails.
  *
@@ -22,21 +22,42 @@
 #define FRAME_ZERO 1u /* frame_alloc: the content is zeros */
 
 #define FRAME_ORDER_MAX FRAME_CORE_ORDER_MAX /* largest block: 2^18 frames, 1 GiB */
-#define FRAME_CACHE_MAX 64                   /* single frames a CPU may keep */
-#define FRAME_BLOCKS_MAX 2                   /* 2 MiB blocks a CPU may keep */
+#define FRAME_STACK 64u                      /* places for single frames of one kind */
+#define FRAME_CACHE_MAX 62u                  /* of them used: a top at a multiple of FRAME_STACK says empty */
+#define FRAME_BLOCKS_MAX 2u                  /* 2 MiB blocks a CPU may keep */
+#define FRAME_ZERO_BATCH 16u                 /* zeroed frames that go to or from the stock at once */
+#define FRAME_ZERO_LINES 64u                 /* such batches in the stock */
 
 /*
  * One CPU's cache. g: inside the gate; x: also read by anyone for statistics.
  * Frames by index (frame number - frames.first).
  */
 struct frame_cache {
-	struct gate gate;        /* RANK_FRAME_CACHE */
-	ATOMIC(uint32_t) count;  /* g, x: entries of frame[] */
-	ATOMIC(uint32_t) blocks; /* g, x: entries of block[] */
-	uint64_t hint;           /* g: chunk where the core found something last */
-	uint32_t block[FRAME_BLOCKS_MAX];
-	uint32_t frame[FRAME_CACHE_MAX];
+	struct gate gate;                    /* RANK_FRAME_CACHE */
+	ATOMIC(uint32_t) top[FRAME_KINDS];   /* g, x: kind's stack is frame[kind * FRAME_STACK] up to here */
+	uint32_t limit[FRAME_KINDS];         /* g: no higher; 0: others are searching, look at core.searching */
+	ATOMIC(uint32_t) blocks;             /* g, x: entries of block[] */
+	ATOMIC(uint32_t) zeros;              /* g, x: entries of zero[] */
+	uint32_t block[FRAME_BLOCKS_MAX];    /* g */
+	uint32_t zero[2 * FRAME_ZERO_BATCH]; /* g: zeroed frames, of movable trees */
+	uint32_t frame[FRAME_KINDS * FRAME_STACK]; /* g */
+	uint32_t unused[86];                 /* to a power of two: a CPU's cache is a shift away */
 } ALIGNED(CACHE_LINE);
+_Static_assert(sizeof(struct frame_cache) == 1024, "see unused");
+
+struct frame_lines {
+	ATOMIC(uint64_t) bits; /* x */
+};
+
+/* Batches of zeroed frames, from whoever was idle for whoever needs them. A batch is its filler's, then its taker's. */
+struct frame_zeros {
+	struct frame_lines full;  /* a bit a batch that may be taken */
+	struct frame_lines empty; /* one that may be filled; in neither: somebody is at it, inside his gate */
+	uint32_t batch;           /* frames a batch; 0: the stock is switched off; fixed */
+	uint32_t lines;           /* batches; fixed */
+	uint32_t frame[FRAME_ZERO_LINES][FRAME_ZERO_BATCH] ALIGNED(CACHE_LINE);
+};
+_Static_assert(FRAME_ZERO_BATCH * sizeof(uint32_t) == CACHE_LINE, "a line a batch");
 
 /* Asked before an allocation; true: it fails, as if there were no memory. In the allocation's context: any lock may be held. */
 typedef bool frames_fail_fn(void *arg);
@@ -52,15 +73,15 @@ struct frames {
 	pfn_t first;           /* frame of pages[0]; 2 MiB aligned */
 	uint64_t count;        /* of pages */
 	uint64_t ram;          /* frames of RAM: all but the holes */
-	uint64_t low;          /* frames_low's watermark */
+	uint64_t min, low, high; /* watermarks, in frames: frames_below_min, frames_low, frames_above_high */
 	uint32_t ncpus;
-	uint32_t cache_max;   /* single frames a CPU keeps */
+	uint32_t cache_max;   /* single frames of a kind that a CPU keeps */
 	uint32_t cache_batch; /* how many go to or from the core at once */
 	uint32_t blocks_max;  /* blocks a CPU keeps */
 	struct epoch *epoch;
-	ATOMIC(uint32_t) searching; /* x: allocations that are emptying caches now; written only then */
 
 	struct frame_core core ALIGNED(CACHE_LINE);
+	struct frame_zeros zeros ALIGNED(CACHE_LINE);
 	struct frame_cache cache[CPU_MAX];
 };
 
@@ -78,9 +99,9 @@ enum error frames_init(struct frames *f, const struct machine_info *mi, uint32_t
 /*
  * A block of 2^order frames, aligned to its size, order <= FRAME_ORDER_MAX.
  * => OK: *out is its first frame, its head page belongs to owner, order is set,
- * wire count and owner's flags are 0, the union is not touched; every frame's
- * pmap flags are reset. ERR_NOMEM: at one moment of the call no such block was
- * free, in the core or in any CPU's cache. Zeroing large blocks takes its
+ * wire count, owner's flags and the head's pmap flags are 0, the union is not touched, nor are the other
+ * frames' pages. ERR_NOMEM: at one moment of the call no such block was
+ * free, in the core, in any CPU's cache or in the stock of zeroed frames. Zeroing large blocks takes its
  * time: no lock and no epoch section should be held for order 9.
  */
 enum error frame_alloc(struct frames *f, unsigned order, unsigned flags, enum frame_owner owner, pfn_t *out) MUST_CHECK;
@@ -93,10 +114,33 @@ enum error frame_alloc(struct frames *f, unsigned order, unsigned flags, enum fr
  */
 void frame_free(struct frames *f, pfn_t head, unsigned order);
 
-/* The same after a grace period, for what epoch readers may still walk (tables). Overwrites the page's union. */
+/*
+ * The same, entirely below physical address limit (bytes): for devices that cannot reach all of RAM. Given back
+ * by frame_free. A search through the bits of all of RAM below limit: for drivers' start, not for every packet.
+ */
+enum error frame_alloc_below(struct frames *f, unsigned order, paddr_t limit, unsigned flags, enum frame_owner owner,
+			     pfn_t *out) MUST_CHECK;
+
+/*
+ * n >= 1 frames in a row, the first at a multiple of align bytes (a power of two, PAGE_SIZE or more), all within
+ * [min, max) (bytes). => OK: *out is the first; each is a single frame of its own with that owner, as after frame_split: they may be freed
+ * one by one, or by frame_free_range. ERR_INVAL: align is none, or n is 0. ERR_NOMEM: as frame_alloc. Cost as frame_alloc_below.
+ */
+struct frame_range {
+	uint64_t n, align;
+	paddr_t min, max;
+};
+enum error frame_alloc_range(struct frames *f, const struct frame_range *r, unsigned flags, enum frame_owner owner,
+			     pfn_t *out) MUST_CHECK;
+void frame_free_range(struct frames *f, pfn_t first, uint64_t n);
+
+/* frame_free after a grace period, for what epoch readers may still walk (tables). Overwrites the page's union. */
 void frame_free_by_epoch(struct frames *f, pfn_t head);
 
-/* Makes a block of 2^order single frames with the same owner; each then has its own page, wire count and union. */
+/*
+ * Makes a block of 2^order single frames with the same owner; each then has its own page, wire count and union, and the
+ * head's pmap flags EXEC_CLEAN, REFERENCED, MODIFIED.
+ */
 void frame_split(struct frames *f, pfn_t head, unsigned order);
 
 /* Lists through pmap_page.next, of blocks that nobody maps. */
@@ -161,14 +205,27 @@ static inline bool frames_must_fail(const struct frames *f)
 	return asked && asked(f->fail_arg);
 }
 
-/* Empties every CPU's cache into the core. At any time; other CPUs may go on. */
+/* Empties every CPU's cache, and the stock of zeroed frames, into the core. At any time; other CPUs may go on. */
 void frames_drain(struct frames *f);
 
-/* Frames that can be allocated now, caches included; a snapshot, one line read a CPU. */
+/*
+ * For an idle CPU: zeroes a few frames for the stock, which FRAME_ZERO allocations of single movable frames are
+ * served from. Bounded: FRAME_ZERO_STEP frames. => more are wanted. false: the stock is full or off, or less than
+ * the high watermark is free. Thread context, nothing held. Off: zeros.batch 0, by `zero-stock=off` on the command line.
+ */
+#define FRAME_ZERO_STEP 4u
+bool frames_zero_idle(struct frames *f);
+
+/* Frames that can be allocated now, caches included; a snapshot: one line read for each CPU, and one for 16 trees. */
 uint64_t frames_available(const struct frames *f);
 
-/* Fewer than a 64th of RAM (at least 32 frames) is available: time to reclaim. Cost as above. */
+/*
+ * Watermarks, of RAM: min a 256th (at least 16 frames): keep the rest for who frees memory. low a 64th (at least 32):
+ * time to reclaim. high a 32nd (at least 64): reclaimed enough. Cost as frames_available.
+ */
+bool frames_below_min(const struct frames *f);
 bool frames_low(const struct frames *f);
+bool frames_above_high(const struct frames *f);
 
 struct frame_audit {
 	uint64_t owned[FRAME_OWNER_COUNT]; /* frames, by owner */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* vm/frame_audit.c: pages, core and caches against each other; invariants 1 to 3 of frame.c. */
-#include "vm/frame.h"
+#include "base/bits.h"
+#include "vm/frame_cache.h"
 
 /* Walks the frames in order, block by block. */
 struct walk {
@@ -61,23 +62,43 @@ static void look_at(struct walk *w, struct frames *f, pfn_t n, bool free)
 	w->left = (UINT64_C(1) << page_order(p)) - 1;
 }
 
-/* Frames in a cache; each must be marked so. */
+/* n blocks that lie idle in one place; each must be marked so. Returns how many frames. */
+static uint64_t look_at_idle(struct frames *f, const uint32_t *index, uint32_t n, unsigned order, struct frame_audit *a)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		const struct vm_page *p = &f->pages[index[i]];
+
+		if (page_owner(p) != FRAME_CACHED || page_order(p) != order)
+			blame(a, pfn(f->first.fn + index[i]), "lies in a cache, but is not marked so");
+	}
+	return (uint64_t)n << order;
+}
+
 static uint64_t look_at_cache(struct frames *f, struct frame_cache *c, struct frame_audit *a)
 {
-	uint32_t frames, blocks;
+	uint64_t n = 0;
 
-	gate_visit(&c->gate, RANK_FRAME_CACHE);
-	frames = atomic_load_relaxed(&c->count); /* guarded by the gate */
-	blocks = atomic_load_relaxed(&c->blocks);
-	for (uint32_t i = 0; i < frames; i++)
-		if (page_owner(&f->pages[c->frame[i]]) != FRAME_CACHED || page_order(&f->pages[c->frame[i]]) != 0)
-			blame(a, pfn(f->first.fn + c->frame[i]), "lies in a cache, but is not marked so");
-	for (uint32_t i = 0; i < blocks; i++)
-		if (page_owner(&f->pages[c->block[i]]) != FRAME_CACHED ||
-		    page_order(&f->pages[c->block[i]]) != CHUNK_ORDER)
-			blame(a, pfn(f->first.fn + c->block[i]), "lies in a cache of blocks, but is not marked so");
+	gate_visit(&c->gate, RANK_FRAME_CACHE); /* guards all counts here */
+	for (enum frame_kind kind = 0; kind < FRAME_KINDS; kind++) {
+		uint32_t base = frame_stack_base(kind);
+
+		n += look_at_idle(f, &c->frame[base], atomic_load_relaxed(&c->top[kind]) - base, 0, a);
+	}
+	n += look_at_idle(f, c->zero, atomic_load_relaxed(&c->zeros), 0, a);
+	n += look_at_idle(f, c->block, atomic_load_relaxed(&c->blocks), CHUNK_ORDER, a);
 	gate_visit_end(&c->gate);
-	return frames + (uint64_t)blocks * CHUNK_FRAMES;
+	return n;
+}
+
+/* The batches of zeroed frames. acquire: pairs with who filled one; nobody takes them at a quiet point. */
+static uint64_t look_at_zeros(struct frames *f, struct frame_audit *a)
+{
+	uint64_t full = atomic_load_acquire(&f->zeros.full.bits), n = 0;
+
+	for (unsigned line = 0; line < FRAME_ZERO_LINES; line++)
+		if (full & BIT(line))
+			n += look_at_idle(f, f->zeros.frame[line], f->zeros.batch, 0, a);
+	return n;
 }
 
 bool frame_audit(struct frames *f, struct frame_audit *a)
@@ -98,12 +119,12 @@ bool frame_audit(struct frames *f, struct frame_audit *a)
 		blame(a, pfn(f->first.fn + f->count - 1), "a block reaches past the end of RAM");
 	for (uint32_t i = 0; i < f->ncpus; i++)
 		cached += look_at_cache(f, &f->cache[i], a);
+	cached += look_at_zeros(f, a);
 	for (unsigned i = 0; i < FRAME_OWNER_COUNT; i++)
 		sum += a->owned[i];
 	if (cached != a->owned[FRAME_CACHED])
 		blame(a, PFN_NONE, "more or fewer frames are marked cached than lie in caches");
-	/* relaxed: a quiet point */
-	if (counted_free != a->owned[FRAME_FREE] || counted_free != atomic_load_relaxed(&f->core.free))
+	if (counted_free != a->owned[FRAME_FREE] || counted_free != frame_core_free(&f->core))
 		blame(a, PFN_NONE, "the core's counts of free frames contradict the frames");
 	if (sum != f->ram || a->ram != f->ram)
 		blame(a, PFN_NONE, "the owners do not add up to all of RAM");

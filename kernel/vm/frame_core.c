@@ -1,320 +1,413 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vm/frame_core.c: which frames are free: the two-level bitfield.
+ * vm/frame_core.c: which frames are free: a lock-free two-level allocator.
  *
- * Purpose. Finds and takes back blocks of 2^0 to 2^18 frames in one array of
- * frames with holes, without touching the frames or their pages.
+ * Purpose. Finds and takes back blocks of 2^0 to 2^18 frames, and runs of any
+ * length, in one array of frames with holes, without touching the frames or their pages, on any
+ * number of CPUs at once, none of which waits for another.
  *
- * Structure. As LLFree has it, so that its lock-free form fits the same walls:
+ * Structure.
  *
- *	tree_free[]   one a 64 MiB: sum of 32 chunks     skip what is used up
- *	chunk_free[]  one a 2 MiB: 0 .. 512              find a chunk
- *	chunk[]       512 bits, set: free                find the frames
+ *	reserve[cpu]  a tree of each kind, its credits      who may take
+ *	tree[]        credits of up to 32 chunks (64 MiB)   skip what is used up      frame_tree.c
+ *	count[]       one a 2 MiB: 0 .. 512                 find a chunk              frame_chunk.c
+ *	bits[]        512 bits a chunk, set: free           find the frames
  *
- * Frames that are no RAM or taken for good are bits that are never set.
+ * Everybody goes down this ladder to take (a credit, then a claim on a chunk, then
+ * bits) and up to give. So at each level there is at least as much as the level above promises:
  *
- * Policy. A caller begins at its hint, the chunk where it found something last;
- * every CPU has its own, so CPUs work in different chunks. When the hint is used
- * up, small blocks look for a chunk in use first and break a whole one only when
- * there is none: whole chunks are what 2 MiB blocks are made of. The search for
- * whole chunks begins where the last one was found, so that it does not begin at
- * the same full chunks again.
+ *	sum of bits >= sum of counts >= sum of credits, equal at a quiet point
  *
- * Invariants.
- *	1. chunk_free[i] = bits set in chunk[i]
- *	2. tree_free[t]  = sum of chunk_free over the tree's chunks
- *	3. free          = sum of tree_free
- * frame_core_check states them.
+ * Frames that are no RAM or taken for good are bits that are never set. Trees are
+ * smaller where RAM is, so that there are some for each CPU.
  *
- * Locking. One spinlock of RANK_FRAME for everything. Work under it is bounded:
- * the worst case, an order that fits nowhere, reads 64 bytes for each 2 MiB that has enough
- * frames left.
+ * Policy. Single frames and small blocks come from the CPU's reserved tree: of its
+ * chunks the one with the fewest free frames that has a block, whole ones last. Then
+ * it reserves another tree (passes: frame_tree.c); then anybody's. Blocks of 2 MiB come from the other end, from
+ * trees that nobody has reserved if possible. Larger ones: frame_run.c.
  *
- * Memory order. free is written under the lock and read by anyone as a
- * statistic (relaxed). All else is plain, under the lock.
+ * A single frame, once its credit is there, is found. A block may turn out to be
+ * broken by others meanwhile; its credits go back, and the next one is looked for.
+ *
+ * Completeness: a search says "no block of this order" only if at one moment there was none.
+ *	1. `searching` is raised. Whoever uses a CPU's number does so inside that CPU's gate, and looks
+ *	   at `searching` inside it. The searcher visits every gate after it has raised it. So whoever did not see the search
+ *	   is done when the visit begins, and whoever comes later sees it.
+ *	2. Who sees a search makes, refills and fills no reservation. In its visit the searcher
+ *	   settles the reservations of that CPU. So after the last visit all credits are in trees' words, and stay there.
+ *	3. Who sees a search notes in `unrest`, before and after, each step that may make a word, a count or a bit larger: a
+ *	   put; a block's attempt, which may give back what it took; a settling.
+ *	4. The last look goes over all trees. If unrest is the same before and after it, and nothing was under way, then in
+ *	   between all words, counts and bits only sank. So what was found missing at some place stayed missing
+ *	   until the end of the look: that is the moment. All these accesses are seq_cst or acq_rel read-modify-writes
+ *	   whose effect is seen by whoever sees what followed from it: who misses a put sees its note.
+ *	5. Else the look is repeated. Each repetition is owed to a step of another CPU that gave something
+ *	   back, or got a block: the system as a whole goes on. A look that finds nothing notes nothing itself, so two
+ *	   searchers do not keep each other awake; a raise under way waits for nobody, so who waits for it waits for
+ *	   bounded work. Two attempts that meet take frames in ascending order: the one that is further up fails only because of a third.
+ *	6. A claim that has its credits is an allocation already, though its bits are still set: of what is left
+ *	   the counts say it. So "missing" is what credits, counts and bits say together, each in its turn.
+ *
+ * Locking. None here. Who may use which CPU's number: frame_core.h.
  *
  * Failure. None but "there is none". A block that is free already is a bug of
- * ours and panics in every build: the bits are at hand.
+ * ours and panics in every build.
  *
  * Sources: L. Wrenger et al., LLFree: scalable and optionally-persistent page-
- * frame allocation, USENIX ATC 2023.
+ * frame allocation, USENIX ATC 2023. The search, and the notes that make it exact, are ours.
  */
-#include "vm/frame_core.h"
-
 #include "base/assert.h"
 #include "base/bits.h"
+#include "vm/frame_tree.h"
 
-static uint64_t trees_of(uint64_t chunks) { return (chunks + TREE_CHUNKS - 1) / TREE_CHUNKS; }
+#define TREES_A_CPU 8 /* trees are made smaller until there are so many */
 
+/* --- boot --- */
+
+static uint64_t trees_of(uint64_t chunks, unsigned shift) { return (chunks + (UINT64_C(1) << shift) - 1) >> shift; }
+
+/* With the smallest trees: how many CPUs there will be is not asked. */
 size_t frame_core_size(uint64_t chunks)
 {
-	return chunks * sizeof(struct frame_chunk) + round_up(chunks * sizeof(uint16_t), CACHE_LINE) +
-	       round_up(trees_of(chunks) * sizeof(uint32_t), CACHE_LINE);
+	return chunks * sizeof(struct frame_bits) + chunks * TREE_CHUNKS_MAX * sizeof(struct frame_count) +
+	       round_up(chunks * sizeof(struct frame_tree), CACHE_LINE);
 }
 
-void frame_core_init(struct frame_core *c, void *tables, uint64_t chunks, uint64_t first_chunk)
+void frame_core_init(struct frame_core *c, void *tables, uint64_t chunks, uint64_t first_chunk, uint32_t ncpus)
 {
 	char *p = tables;
 
 	__builtin_memset(tables, 0, frame_core_size(chunks));
-	spin_init(&c->lock);
-	atomic_store_relaxed(&c->free, UINT64_C(0)); /* boot: nobody else is there */
+	__builtin_memset(c, 0, sizeof *c);
 	c->chunks = chunks;
 	c->first_chunk = first_chunk;
-	c->chunk = (struct frame_chunk *)p;
-	p += chunks * sizeof(struct frame_chunk);
-	c->chunk_free = (uint16_t *)p;
-	p += round_up(chunks * sizeof(uint16_t), CACHE_LINE);
-	c->tree_free = (uint32_t *)p;
-	c->fresh = 0;
+	c->ncpus = ncpus;
+	c->tree_shift = TREE_SHIFT_MAX;
+	while (c->tree_shift > 0 && trees_of(chunks, c->tree_shift) < (uint64_t)TREES_A_CPU * ncpus)
+		c->tree_shift--;
+	c->trees = trees_of(chunks, c->tree_shift);
+	c->bits = (struct frame_bits *)p;
+	p += chunks * sizeof(struct frame_bits);
+	c->count = (struct frame_count *)p;
+	p += chunks * TREE_CHUNKS_MAX * sizeof(struct frame_count);
+	c->tree = (struct frame_tree *)p;
 }
 
-/* n frames of that chunk became free (n > 0) or taken (n < 0). */
-static void account_locked(struct frame_core *c, uint64_t chunk, int n)
-{
-	ASSERT_CHECKED(spin_held(&c->lock));
-	c->chunk_free[chunk] = (uint16_t)(c->chunk_free[chunk] + n);
-	c->tree_free[chunk / TREE_CHUNKS] = (uint32_t)((int64_t)c->tree_free[chunk / TREE_CHUNKS] + n);
-	/* single writer by the lock; relaxed: readers want a statistic */
-	atomic_bump(&c->free, (uint64_t)(int64_t)n);
-}
-
-/* Bits of word w at which an aligned run of 2^order (order < 6) set bits begins. */
-static uint64_t run_starts(uint64_t w, unsigned order)
-{
-	static const uint64_t aligned[6] = {
-		~UINT64_C(0),
-		UINT64_C(0x5555555555555555),
-		UINT64_C(0x1111111111111111),
-		UINT64_C(0x0101010101010101),
-		UINT64_C(0x0001000100010001),
-		UINT64_C(0x0000000100000001),
-	};
-
-	for (unsigned i = 0; i < order; i++)
-		w &= w >> (1u << i);
-	return w & aligned[order];
-}
-
-/* Takes a block of order <= CHUNK_ORDER out of a chunk; false when it has none. */
-static bool take_from_chunk_locked(struct frame_core *c, uint64_t chunk, unsigned order, uint32_t *out)
-{
-	uint64_t *word = c->chunk[chunk].word;
-	unsigned frame = CHUNK_FRAMES;
-
-	if (order < 6) {
-		for (unsigned i = 0; i < CHUNK_WORDS && frame == CHUNK_FRAMES; i++) {
-			uint64_t starts = run_starts(word[i], order);
-
-			if (starts) {
-				unsigned bit = bit_lowest(starts);
-
-				word[i] &= ~(BITS((1u << order) - 1, 0) << bit);
-				frame = i * 64 + bit;
-			}
-		}
-	} else {
-		unsigned words = 1u << (order - 6);
-
-		for (unsigned i = 0; i < CHUNK_WORDS && frame == CHUNK_FRAMES; i += words) {
-			unsigned n = 0;
-
-			while (n < words && word[i + n] == ~UINT64_C(0))
-				n++;
-			if (n == words) {
-				for (n = 0; n < words; n++)
-					word[i + n] = 0;
-				frame = i * 64;
-			}
-		}
-	}
-	if (frame == CHUNK_FRAMES)
-		return false;
-	account_locked(c, chunk, -(1 << order));
-	*out = (uint32_t)(chunk * CHUNK_FRAMES + frame);
-	return true;
-}
+/* --- finding a chunk --- */
 
 /*
- * The next chunk from start on, round the end, with free frames between least
- * and most; c->chunks when there is none. Trees with too little are skipped.
+ * The chunk of tree t with the fewest free frames of those that have a block of that order; c->chunks when there is
+ * none. Blocks of 2 MiB: the last one.
  */
-static uint64_t find_chunk_locked(struct frame_core *c, uint64_t start, unsigned least, unsigned most)
+static uint64_t best_chunk(const struct frame_core *c, uint64_t t, unsigned order)
 {
-	uint64_t i = start, seen = 0;
+	uint32_t n = 1u << order, least = CHUNK_FRAMES + 1;
+	uint64_t best = c->chunks;
 
-	while (seen < c->chunks) {
-		if (i % TREE_CHUNKS == 0 && c->tree_free[i / TREE_CHUNKS] < least) {
-			uint64_t skip = c->chunks - i < TREE_CHUNKS ? c->chunks - i : TREE_CHUNKS;
+	for (uint64_t i = tree_first(c, t); i < tree_end(c, t); i++) {
+		uint32_t free = frame_count_look(count_of(c, i));
 
-			i += skip;
-			seen += skip;
-		} else {
-			if (c->chunk_free[i] >= least && c->chunk_free[i] <= most)
-				return i;
-			i++;
-			seen++;
-		}
-		if (i == c->chunks)
-			i = 0;
-	}
-	return c->chunks;
-}
-
-/* A block of order < CHUNK_ORDER: hint, then chunks in use, then a whole one. */
-static bool get_small_locked(struct frame_core *c, uint64_t *hint, unsigned order, uint32_t *out)
-{
-	unsigned least = 1u << order;
-	uint64_t i = *hint < c->chunks ? *hint : 0, start;
-
-	if (c->chunk_free[i] >= least && take_from_chunk_locked(c, i, order, out))
-		return true;
-	for (uint64_t seen = 0; seen < c->chunks;) {
-		start = i + 1 == c->chunks ? 0 : i + 1;
-		i = find_chunk_locked(c, start, least, CHUNK_FRAMES - 1);
-		if (i == c->chunks)
-			break;
-		seen += (i + c->chunks - start) % c->chunks + 1;
-		if (take_from_chunk_locked(c, i, order, out)) {
-			*hint = i;
-			return true;
-		}
-	}
-	i = find_chunk_locked(c, c->fresh, CHUNK_FRAMES, CHUNK_FRAMES);
-	if (i == c->chunks)
-		return false;
-	*hint = c->fresh = i;
-	return take_from_chunk_locked(c, i, order, out);
-}
-
-/* A block of whole chunks, aligned by its physical address. */
-static bool get_large_locked(struct frame_core *c, unsigned order, uint32_t *out)
-{
-	uint64_t n = UINT64_C(1) << (order - CHUNK_ORDER);
-	uint64_t start = round_up(c->first_chunk, n) - c->first_chunk;
-
-	for (; start + n <= c->chunks; start += n) {
-		uint64_t whole = 0;
-		uint32_t ignored;
-
-		while (whole < n && c->chunk_free[start + whole] == CHUNK_FRAMES)
-			whole++;
-		if (whole < n)
+		if (free < n || free >= least + (order == CHUNK_ORDER))
 			continue;
-		for (uint64_t i = 0; i < n; i++)
-			ASSERT(take_from_chunk_locked(c, start + i, CHUNK_ORDER, &ignored));
-		*out = (uint32_t)(start * CHUNK_FRAMES);
-		return true;
+		if (order == 0 || order == CHUNK_ORDER || frame_bits_have(&c->bits[i], order)) {
+			least = free;
+			best = i;
+		}
 	}
+	return best;
+}
+
+/* n credits of tree t, this CPU's: n frames. They are there: credits promise it. */
+static void spend_singles(struct frame_core *c, uint64_t t, uint64_t *hint, uint32_t *out, unsigned n)
+{
+	uint64_t i = *hint;
+
+	if (tree_of(c, i) != t)
+		i = best_chunk(c, t, 0);
+	while (n > 0) {
+		uint32_t got = i < c->chunks ? frame_count_take(count_of(c, i), 1, n) : 0;
+
+		if (got == 0) {
+			if (i == c->chunks)
+				cpu_relax(); /* all that was passed is taken, what we are owed was put behind us */
+			i = best_chunk(c, t, 0);
+			continue;
+		}
+		frame_bits_singles(&c->bits[i], (uint32_t)(i * CHUNK_FRAMES), out, got);
+		*hint = i;
+		out += got;
+		n -= got;
+	}
+}
+
+/* 2^order credits, of tree t's own or of a reservation that names it. */
+static bool take_credits(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind, uint64_t t, uint32_t n)
+{
+	uint64_t from;
+
+	if (!r)
+		return tree_take(c, t, n, n);
+	if (!reserve_take(r, kind, n, n, &from))
+		return false;
+	if (from == t)
+		return true;
+	tree_put(c, from, n); /* another CPU's, and it has moved on */
 	return false;
 }
 
-bool frame_core_get(struct frame_core *c, uint64_t *hint, unsigned order, uint32_t *out)
+/* The bits of a block in chunk i, whose credits are there. */
+static bool claim_block(struct frame_core *c, uint64_t i, unsigned order, uint32_t *out)
 {
-	bool found;
+	uint32_t n = 1u << order, at = 0;
 
-	ASSERT_CHECKED(order <= FRAME_CORE_ORDER_MAX);
-	spin_lock(&c->lock, RANK_FRAME);
-	if (order < CHUNK_ORDER) {
-		found = get_small_locked(c, hint, order, out);
-	} else if (order == CHUNK_ORDER) {
-		uint64_t i = find_chunk_locked(c, c->fresh, CHUNK_FRAMES, CHUNK_FRAMES);
-
-		found = i < c->chunks && take_from_chunk_locked(c, i, order, out);
-		if (found)
-			c->fresh = i;
-	} else {
-		found = get_large_locked(c, order, out);
+	if (!frame_count_take(count_of(c, i), n, n))
+		return false;
+	if (order == CHUNK_ORDER) {
+		frame_bits_whole(&c->bits[i]);
+	} else if (!frame_bits_block(&c->bits[i], order, &at)) {
+		frame_count_put(count_of(c, i), n);
+		return false;
 	}
-	spin_unlock(&c->lock);
+	*out = (uint32_t)(i * CHUNK_FRAMES + at);
+	return true;
+}
+
+/* The hint's chunk, if it will do, or the best one. */
+static uint64_t chunk_for(const struct frame_core *c, uint64_t t, uint64_t hint, unsigned order)
+{
+	if (tree_of(c, hint) == t && order < CHUNK_ORDER && hint < c->chunks &&
+	    frame_count_look(count_of(c, hint)) >= 1u << order && frame_bits_have(&c->bits[hint], order))
+		return hint;
+	return best_chunk(c, t, order);
+}
+
+/*
+ * A block of 1 <= order <= CHUNK_ORDER out of tree t, by its own credits or, if r, those of r. Looks before it takes.
+ * hint: the CPU's own. false: there is none, or fewer credits than it takes.
+ */
+static bool take_block(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind, uint64_t t, unsigned order,
+		       uint64_t *hint, uint32_t *out)
+{
+	uint32_t n = 1u << order;
+	bool found = false;
+	uint64_t i;
+
+	/* again when it was broken: then somebody has taken a part of it */
+	while (!found && (i = chunk_for(c, t, *hint, order)) < c->chunks) {
+		bool noted = frame_raise_begin(c), paid = take_credits(c, r, kind, t, n);
+
+		if (paid && !(found = claim_block(c, i, order, out)))
+			tree_put(c, t, n);
+		frame_raise_end(c, noted);
+		if (!paid)
+			return false;
+		*hint = i;
+	}
 	return found;
 }
 
-unsigned frame_core_get_singles(struct frame_core *c, uint64_t *hint, uint32_t *out, unsigned n)
-{
-	unsigned got = 0;
+/* --- single frames --- */
 
-	spin_lock(&c->lock, RANK_FRAME);
-	while (got < n && get_small_locked(c, hint, 0, &out[got]))
-		got++;
-	spin_unlock(&c->lock);
+static unsigned singles_reserved(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind, unsigned n, uint64_t *t)
+{
+	uint32_t got = reserve_take(r, kind, 1, n, t);
+
+	if (!got && reserve_refill(c, r, kind))
+		got = reserve_take(r, kind, 1, n, t);
+	for (enum tree_pass pass = 0; pass < PASSES && !got; pass++)
+		for (uint64_t i = 0; i < c->trees && !got; i++)
+			if (tree_suits(c, i, kind, pass, 1) && reserve_move(c, r, kind, i, pass, 1))
+				got = reserve_take(r, kind, 1, n, t);
 	return got;
 }
 
-static void put_locked(struct frame_core *c, uint32_t index, unsigned order)
+/* Trees that nobody has reserved, then those that somebody has, then the reservations themselves. */
+static unsigned singles_anywhere(struct frame_core *c, unsigned n, uint64_t *t)
 {
-	uint64_t chunk = index / CHUNK_FRAMES;
-	uint64_t *word = &c->chunk[chunk].word[index % CHUNK_FRAMES / 64];
+	for (unsigned reserved = 0; reserved < 2; reserved++)
+		for (*t = 0; *t < c->trees; (*t)++) {
+			/* relaxed: only the order of looking; in the second turn all are looked at */
+			bool now = tree_reserved(atomic_load_relaxed(&c->tree[*t].word));
+			uint32_t got = now && !reserved ? 0 : tree_take(c, *t, 1, n);
 
-	if (order < 6) {
-		uint64_t mask = BITS((1u << order) - 1, 0) << index % 64;
-
-		if (*word & mask)
-			panic("frame core: block of order %u at index %u is free already (CPU %u)", order, index,
-			      cpu_id());
-		*word |= mask;
-	} else {
-		for (unsigned i = 0; i < 1u << (order - 6); i++) {
-			if (word[i])
-				panic("frame core: block of order %u at index %u is free already (CPU %u)", order,
-				      index, cpu_id());
-			word[i] = ~UINT64_C(0);
+			if (got)
+				return got;
 		}
-	}
-	account_locked(c, chunk, 1 << order);
+	for (uint32_t cpu = 0; cpu < c->ncpus; cpu++)
+		for (enum frame_kind kind = 0; kind < FRAME_KINDS; kind++) {
+			uint32_t got = reserve_take(&c->reserve[cpu], kind, 1, n, t);
+
+			if (got)
+				return got;
+		}
+	return 0;
 }
 
-void frame_core_put(struct frame_core *c, const uint32_t *index, unsigned n, unsigned order)
+unsigned frame_core_get_singles(struct frame_core *c, uint32_t cpu, enum frame_kind kind, uint32_t *out, unsigned n)
 {
+	struct frame_reserve *r = &c->reserve[cpu];
+	uint64_t t = 0;
+	unsigned got = 0;
+
+	if (!frame_core_searched(c))
+		got = singles_reserved(c, r, kind, n, &t);
+	if (!got)
+		got = singles_anywhere(c, n, &t);
+	if (got)
+		spend_singles(c, t, &r->chunk[kind], out, got);
+	return got;
+}
+
+/* --- blocks --- */
+
+static bool block_reserved(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind, unsigned order, uint32_t *out)
+{
+	uint64_t t, *hint = &r->chunk[kind];
+
+	if (reserve_tree(r, kind, &t) && (take_block(c, r, kind, t, order, hint, out) ||
+					  (reserve_refill(c, r, kind) && take_block(c, r, kind, t, order, hint, out))))
+		return true;
+	for (enum tree_pass pass = 0; pass < PASSES; pass++)
+		for (t = 0; t < c->trees; t++)
+			if (tree_suits(c, t, kind, pass, 1u << order) && best_chunk(c, t, order) < c->chunks &&
+			    reserve_move(c, r, kind, t, pass, 1u << order) &&
+			    take_block(c, r, kind, t, order, hint, out))
+				return true;
+	return false;
+}
+
+/* As singles_anywhere; from the last tree on. */
+static bool block_anywhere(struct frame_core *c, unsigned order, uint64_t *hint, uint32_t *out)
+{
+	uint64_t t;
+
+	for (unsigned reserved = 0; reserved < 2; reserved++)
+		for (t = c->trees; t-- > 0;) {
+			/* seq_cst: "too few" is a claim */
+			uint32_t word = atomic_load_seq_cst(&c->tree[t].word);
+
+			if (tree_free(word) >= 1u << order && (reserved || !tree_reserved(word)) &&
+			    take_block(c, NULL, 0, t, order, hint, out))
+				return true;
+		}
+	for (uint32_t cpu = 0; cpu < c->ncpus; cpu++)
+		for (enum frame_kind kind = 0; kind < FRAME_KINDS; kind++)
+			if (reserve_tree(&c->reserve[cpu], kind, &t) &&
+			    take_block(c, &c->reserve[cpu], kind, t, order, hint, out))
+				return true;
+	return false;
+}
+
+bool frame_core_get(struct frame_core *c, uint32_t cpu, enum frame_kind kind, unsigned order, uint32_t *out)
+{
+	const struct frame_run run = {UINT64_C(1) << order, UINT64_C(1) << order, 0, c->chunks * CHUNK_FRAMES};
+
 	ASSERT_CHECKED(order <= FRAME_CORE_ORDER_MAX);
-	spin_lock(&c->lock, RANK_FRAME);
-	for (unsigned i = 0; i < n; i++) {
-		ASSERT(index[i] + (UINT64_C(1) << order) <= c->chunks * CHUNK_FRAMES);
-		if (order <= CHUNK_ORDER)
-			put_locked(c, index[i], order);
-		else
-			for (uint32_t j = 0; j < 1u << (order - CHUNK_ORDER); j++)
-				put_locked(c, index[i] + j * CHUNK_FRAMES, CHUNK_ORDER);
-	}
-	spin_unlock(&c->lock);
+	if (order == 0)
+		return frame_core_get_singles(c, cpu, kind, out, 1);
+	if (order > CHUNK_ORDER)
+		return frame_core_get_run(c, &run, out);
+	if (order < CHUNK_ORDER && !frame_core_searched(c) && block_reserved(c, &c->reserve[cpu], kind, order, out))
+		return true;
+	return block_anywhere(c, order, &c->reserve[cpu].chunk[kind], out);
 }
 
-uint32_t frame_core_look(struct frame_core *c, uint64_t chunk, struct frame_chunk *bits)
-{
-	uint32_t n;
+/* --- giving back --- */
 
-	spin_lock(&c->lock, RANK_FRAME);
-	*bits = c->chunk[chunk];
-	n = c->chunk_free[chunk];
-	spin_unlock(&c->lock);
-	return n;
+/* n frames of tree t are free and counted. */
+static void put_credits(struct frame_core *c, uint32_t cpu, uint64_t t, uint32_t n, bool searched)
+{
+	if (searched)
+		tree_put(c, t, n); /* where the searcher looks last */
+	else
+		reserve_put(c, &c->reserve[cpu], t, n);
 }
 
-void frame_core_check(struct frame_core *c)
+/* Bits first, then the counts, then the credits, each once for neighbours in the list. */
+static void put_singles(struct frame_core *c, uint32_t cpu, const uint32_t *index, unsigned n, bool searched)
 {
-	uint64_t total = 0;
+	uint32_t counted = 0, credits = 0;
 
-	for (uint64_t t = 0; t < trees_of(c->chunks); t++) {
-		uint64_t sum = 0;
+	for (unsigned i = 0; i < n;) {
+		uint32_t word = index[i] / 64;
+		uint64_t chunk = index[i] / CHUNK_FRAMES, mask = 0, next;
 
-		for (uint64_t i = t * TREE_CHUNKS; i < c->chunks && i < (t + 1) * TREE_CHUNKS; i++) {
-			struct frame_chunk bits;
-			uint32_t count = frame_core_look(c, i, &bits), set = 0;
-
-			for (unsigned w = 0; w < CHUNK_WORDS; w++)
-				set += bit_count(bits.word[w]);
-			if (set != count)
-				panic("frame core: chunk %lu counts %u free frames, its bits %u", (unsigned long)i,
-				      count, set);
-			sum += set;
+		do {
+			if (UNLIKELY(mask & BIT(index[i] % 64)))
+				panic("frame core: index %u is freed twice at once (CPU %u)", index[i], cpu_id());
+			mask |= BIT(index[i] % 64);
+			counted++;
+			i++;
+		} while (i < n && index[i] / 64 == word);
+		frame_bits_put_mask(&c->bits[chunk], word % CHUNK_WORDS, mask, (uint32_t)(chunk * CHUNK_FRAMES));
+		next = i < n ? index[i] / CHUNK_FRAMES : c->chunks;
+		if (next == chunk)
+			continue;
+		frame_count_put(count_of(c, chunk), counted);
+		credits += counted;
+		counted = 0;
+		if (i == n || tree_of(c, next) != tree_of(c, chunk)) {
+			put_credits(c, cpu, tree_of(c, chunk), credits, searched);
+			credits = 0;
 		}
-		if (sum != c->tree_free[t])
-			panic("frame core: tree %lu counts %u free frames, its chunks %lu", (unsigned long)t,
-			      c->tree_free[t], (unsigned long)sum);
-		total += sum;
 	}
-	/* relaxed: a quiet point */
-	if (total != atomic_load_relaxed(&c->free))
-		panic("frame core: %lu frames are free, the trees say %lu",
-		      (unsigned long)atomic_load_relaxed(&c->free), (unsigned long)total);
+}
+
+void frame_core_put_run(struct frame_core *c, uint32_t cpu, uint32_t index, uint64_t n)
+{
+	bool noted = frame_raise_begin(c);
+	uint64_t end = index + n, part;
+
+	ASSERT(end <= c->chunks * CHUNK_FRAMES);
+	for (uint64_t i = index; i < end; i += part) {
+		uint64_t chunk = i / CHUNK_FRAMES;
+		uint32_t at = i % CHUNK_FRAMES;
+
+		part = end - i < CHUNK_FRAMES - at ? end - i : CHUNK_FRAMES - at;
+		frame_bits_put(&c->bits[chunk], at, (uint32_t)part, (uint32_t)(chunk * CHUNK_FRAMES));
+		frame_count_put(count_of(c, chunk), (uint32_t)part);
+		put_credits(c, cpu, tree_of(c, chunk), (uint32_t)part, noted);
+	}
+	frame_raise_end(c, noted);
+}
+
+void frame_core_put(struct frame_core *c, uint32_t cpu, const uint32_t *index, unsigned n, unsigned order)
+{
+	bool noted;
+
+	ASSERT_CHECKED(order <= FRAME_CORE_ORDER_MAX);
+	if (order > 0) {
+		for (unsigned i = 0; i < n; i++)
+			frame_core_put_run(c, cpu, index[i], UINT64_C(1) << order);
+		return;
+	}
+	noted = frame_raise_begin(c);
+	for (unsigned i = 0; i < n; i++)
+		ASSERT(index[i] < c->chunks * CHUNK_FRAMES);
+	put_singles(c, cpu, index, n, noted);
+	frame_raise_end(c, noted);
+}
+
+void frame_core_settle(struct frame_core *c, uint32_t cpu)
+{
+	bool noted = frame_raise_begin(c);
+
+	for (enum frame_kind kind = 0; kind < FRAME_KINDS; kind++)
+		reserve_settle(c, &c->reserve[cpu], kind);
+	frame_raise_end(c, noted);
+}
+
+/* --- searches --- */
+
+void frame_core_search_begin(struct frame_core *c) { (void)atomic_add_seq_cst(&c->searching, 1u); }
+void frame_core_search_end(struct frame_core *c) { (void)atomic_add_seq_cst(&c->searching, UINT32_MAX); }
+
+uint64_t frame_core_unrest(const struct frame_core *c)
+{
+	return atomic_load_seq_cst(&c->unrest); /* seq_cst: pairs with frame_raise_begin */
+}
+
+bool frame_core_at_rest(const struct frame_core *c, uint64_t unrest)
+{
+	return (uint32_t)unrest == 0 && frame_core_unrest(c) == unrest;
 }

@@ -13,8 +13,9 @@
  *	[##k###i########]........[################]     # free  k kernel  i initrd
  *	     ^ array and core tables: the first place that is large enough
  */
+#include "base/bits.h"
 #include "base/print.h"
-#include "vm/frame.h"
+#include "vm/frame_cache.h"
 
 struct range {
 	uint64_t start, end; /* frame numbers */
@@ -146,16 +147,39 @@ static bool place(const struct ram *r, uint64_t n, uint64_t *where)
 	return false;
 }
 
-/* Caches in proportion to what a CPU can call its share: doc in vm/frame.c. */
+static uint64_t at_least(uint64_t n, uint64_t least) { return n < least ? least : n; }
+static uint64_t at_most(uint64_t n, uint64_t most) { return n > most ? most : n; }
+
+/* Caches in proportion to what a CPU can call its share: doc in vm/frame_cache.c. */
 static void size_caches(struct frames *f)
 {
 	uint64_t share = f->ram / f->ncpus;
+	char option[8];
 
-	f->cache_max = share / 64 > FRAME_CACHE_MAX ? FRAME_CACHE_MAX : share / 64 < 2 ? 2 : (uint32_t)(share / 64);
+	f->cache_max = (uint32_t)at_most(at_least(share / 64, 2), FRAME_CACHE_MAX);
 	f->cache_batch = f->cache_max / 2;
-	f->blocks_max =
-		share / CHUNK_FRAMES / 16 > FRAME_BLOCKS_MAX ? FRAME_BLOCKS_MAX : (uint32_t)(share / CHUNK_FRAMES / 16);
-	f->low = f->ram / 64 < 32 ? 32 : f->ram / 64;
+	f->blocks_max = (uint32_t)at_most(share / CHUNK_FRAMES / 16, FRAME_BLOCKS_MAX);
+	f->min = at_least(f->ram / 256, 16);
+	f->low = at_least(f->ram / 64, 32);
+	f->high = at_least(f->ram / 32, 64);
+	/* A CPU keeps two batches of zeroed frames: no more than 1 % of its share; the stock: a 256th of RAM. */
+	if (share >= 200 * FRAME_ZERO_BATCH &&
+	    !(machine_option("zero-stock", option, sizeof option) && !__builtin_strcmp(option, "off")))
+		f->zeros.batch = FRAME_ZERO_BATCH;
+	f->zeros.lines = (uint32_t)at_most(f->ram / 256 / FRAME_ZERO_BATCH, FRAME_ZERO_LINES);
+	/* boot: nobody else is there */
+	atomic_store_relaxed(&f->zeros.empty.bits, f->zeros.lines ? BITS(f->zeros.lines - 1, 0) : 0);
+}
+
+static void init_cache(struct frames *f, uint32_t cpu)
+{
+	struct frame_cache *c = &f->cache[cpu];
+
+	gate_init(&c->gate);
+	for (enum frame_kind kind = 0; kind < FRAME_KINDS; kind++) {
+		atomic_store_relaxed(&c->top[kind], frame_stack_base(kind)); /* boot */
+		c->limit[kind] = frame_stack_base(kind) + f->cache_max;
+	}
 }
 
 enum error frames_init(struct frames *f, const struct machine_info *mi, uint32_t ncpus, struct epoch *epoch)
@@ -184,7 +208,7 @@ enum error frames_init(struct frames *f, const struct machine_info *mi, uint32_t
 
 	meta = frame_bytes(pfn(at));
 	f->pages = (struct vm_page *)meta;
-	frame_core_init(&f->core, meta + f->count * sizeof(struct vm_page), chunks, f->first.fn / CHUNK_FRAMES);
+	frame_core_init(&f->core, meta + f->count * sizeof(struct vm_page), chunks, f->first.fn / CHUNK_FRAMES, ncpus);
 	for (uint64_t i = 0; i < f->count; i++) {
 		struct vm_page *p = &f->pages[i];
 
@@ -193,16 +217,14 @@ enum error frames_init(struct frames *f, const struct machine_info *mi, uint32_t
 		page_set_owner(p, FRAME_RESERVED);
 		atomic_store_relaxed(&p->flags, PAGE_HOLE); /* boot: nobody else is there */
 	}
-	for (uint32_t i = 0; i < CPU_MAX; i++)
-		gate_init(&f->cache[i].gate);
 	for (unsigned i = 0; i < r.banks; i++) {
 		for (uint64_t n = r.bank[i].start; n < r.bank[i].end; n++)
 			atomic_store_relaxed(&frame_page(f, pfn(n))->flags, 0u); /* as above */
 		f->ram += r.bank[i].end - r.bank[i].start;
 	}
 	size_caches(f);
-	for (uint32_t i = 0; i < ncpus; i++)
-		f->cache[i].hint = chunks * i / ncpus;
+	for (uint32_t i = 0; i < CPU_MAX; i++)
+		init_cache(f, i);
 	for (unsigned i = 0; i < r.banks; i++)
 		for (uint64_t n = r.bank[i].start, end; n < r.bank[i].end; n = end) {
 			end = taken_end(&r, n, 1);
@@ -219,18 +241,18 @@ void frames_release(struct frames *f, paddr_t start, paddr_t end)
 	uint64_t n = round_up(start.pa, PAGE_SIZE) >> PAGE_SHIFT, last = end.pa >> PAGE_SHIFT;
 
 	while (n < last) {
-		bool whole = n % CHUNK_FRAMES == 0 && n + CHUNK_FRAMES <= last;
 		uint32_t index = (uint32_t)(n - f->first.fn);
-		uint64_t stop = whole ? n + CHUNK_FRAMES : n + 1;
+		uint64_t stop = round_down(n, CHUNK_FRAMES) + CHUNK_FRAMES;
 
-		for (; n < stop; n++) {
-			struct vm_page *p = frame_page(f, pfn(n));
+		stop = stop < last ? stop : last;
+		for (uint64_t i = n; i < stop; i++) {
+			struct vm_page *p = frame_page(f, pfn(i));
 
-			if (page_owner(p) != FRAME_RESERVED || !frame_is_ram(f, pfn(n)))
-				panic("frame %#lx is not reserved RAM but %s: cannot be released", (unsigned long)n,
+			if (page_owner(p) != FRAME_RESERVED || !frame_is_ram(f, pfn(i)))
+				panic("frame %#lx is not reserved RAM but %s: cannot be released", (unsigned long)i,
 				      frame_owner_name(page_owner(p)));
-			page_set_owner(p, FRAME_FREE);
 		}
-		frame_core_put(&f->core, &index, 1, whole ? CHUNK_ORDER : 0);
+		frame_put_run(f, index, stop - n);
+		n = stop;
 	}
 }
