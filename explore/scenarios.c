@@ -10,6 +10,7 @@
 	X(scenario_pmap_asid) \
 	X(scenario_memory) \
 	X(scenario_frames) \
+	X(scenario_kmem) \
 	X(scenario_amap) \
 	X(scenario_live) \
 	X(scenario_object) \
