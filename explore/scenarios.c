@@ -13,6 +13,7 @@
 	X(scenario_frames) \
 	X(scenario_zone) \
 	X(scenario_search) \
+	X(scenario_kmem) \
 	X(scenario_amap) \
 	X(scenario_live) \
 	X(scenario_object) \

@@ -19,6 +19,8 @@
  * are nodes to copy; and caches that are warm or have just been emptied, so that
  * also the frames behind zones are refused.
  *
+ * Kernel memory (vm/kmem.h) goes through the same, without worlds: all that was made is taken apart.
+ *
  * At the end: a line "site ADDRESS" (as in the linked program) for each return
  * address above an allocation that was refused. tools/test/fail-sites compares
  * them with all calls of allocation functions.
@@ -289,6 +291,79 @@ static int end(void **state)
 	return 0;
 }
 
+/* --- kernel memory --- */
+
+/* One way through all of it; what was made is taken apart again. */
+static enum error kernel_memory(void)
+{
+	struct kmem *km = &v.vm->kmem;
+	static struct kmem_pool pool;
+	static struct kva arena;
+	struct kmem_map *sub = NULL;
+	vaddr_t whole, absent, waited, pooled;
+	enum error e = kva_init(&arena, "arena", vaddr(MMU_KERNEL_START), PAGE_SIZE, 0, km->segments, km->kmalloc);
+
+	if (e != OK)
+		return e;
+	kva_fini(&arena);
+	e = kmem_malloc(&km->map, 5 * PAGE_SIZE, 4 * PAGE_SIZE, KMEM_NOWAIT, "whole", &whole);
+	if (e != OK)
+		return e;
+	kmem_free(&km->map, whole, 5 * PAGE_SIZE);
+	e = kmem_suballoc(&km->map, 30 * PAGE_SIZE, "sub", &sub);
+	if (e != OK)
+		return e;
+	e = kmem_alloc_pageable(sub, 20 * PAGE_SIZE, "absent", &absent);
+	if (e == OK) {
+		e = kmem_fault(km, absent);
+		if (e == OK && (e = kmem_alloc_wait(sub, 3 * PAGE_SIZE, "waited", &waited)) == OK)
+			kmem_free_wakeup(sub, waited, 3 * PAGE_SIZE);
+		kmem_free(sub, absent, 20 * PAGE_SIZE);
+	}
+	kmem_subfree(sub);
+	if (e != OK)
+		return e;
+	e = kmem_pool_init(&pool, &km->map, PAGE_SIZE, PAGE_SIZE, "pool");
+	if (e != OK)
+		return e;
+	e = kmem_pool_get(&pool, &pooled);
+	if (e == OK)
+		kmem_pool_put(&pool, pooled);
+	kmem_pool_fini(&pool);
+	return e;
+}
+
+/* kmem_alloc_wait tries again by itself: there a refusal may go unseen. */
+static void each_of_kernel_memory(void **state)
+{
+	struct kmem *km = &v.vm->kmem;
+	struct kmem_stats s;
+	uint64_t n = 0, tables = atomic_load_relaxed(&km->pages.tables);
+	bool reached;
+
+	(void)state;
+	assert_int_equal(kernel_memory(), OK); /* its tables are there from now on */
+	kmem_stats(km, &s);
+	v.owned[FRAME_TABLE] += s.tables - tables;
+	v.owned[FRAME_FREE] -= s.tables - tables;
+	do {
+		enum error e;
+
+		vm_drain(v.vm);
+		left = ++n;
+		frames_fail_by(&v.vm->frames, fail_nth, NULL);
+		e = kernel_memory();
+		frames_fail_by(&v.vm->frames, NULL, NULL);
+		reached = left == 0;
+		assert_true(e == OK || (reached && e == ERR_NOMEM));
+		kmem_check(km);
+		kmem_stats(km, &s);
+		assert_true(s.pages == 0 && s.kva.used == 0);
+		test_vm_quiet(&v);
+	} while (reached);
+	assert_true(n > 20);
+}
+
 /* Addresses as tools/alloc-sites has them: the program may have been loaded anywhere. */
 static void print_sites(void)
 {
@@ -304,12 +379,13 @@ static void print_sites(void)
 
 int main(void)
 {
-	struct CMUnitTest tests[ARRAY_SIZE(operations)];
+	struct CMUnitTest tests[ARRAY_SIZE(operations) + 1];
 	int failed;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(operations); i++)
 		tests[i] = (struct CMUnitTest){ .name = operations[i].name, .test_func = each,
 						.initial_state = (void *)(uintptr_t)&operations[i] };
+	tests[ARRAY_SIZE(operations)] = (struct CMUnitTest)cmocka_unit_test(each_of_kernel_memory);
 	failed = cmocka_run_group_tests(tests, begin, end);
 	print_sites();
 	return failed;

@@ -93,6 +93,12 @@ struct trap {
 	uint64_t esr;
 };
 
+/* What a kernel address is. */
+struct trap_place {
+	const char *what, *owner; /* never NULL */
+	uint64_t start, end;      /* of the owner's memory */
+};
+
 /*
  * Registered by proc before the first program runs. Called with interrupts
  * enabled, on the thread's kernel stack. trap: from EL0. user_copy_fault: the
@@ -103,6 +109,12 @@ struct trap {
  * what an interrupt handler leaves for it is never left lying while EL0 runs.
  */
 struct trap_ops {
+	/*
+	 * The kernel itself loaded from or stored to an address of its window (hal/mmu.h) that is not mapped.
+	 * may_wait: interrupts were not masked, and are enabled now. => true: it is mapped now, try again. false: a bug;
+	 * *place says what is there, for the panic.
+	 */
+	bool (*kernel_fault)(const struct trap *t, bool may_wait, struct trap_place *place);
 	void (*trap)(struct trap_frame *tf, const struct trap *t);
 	bool (*user_copy_fault)(const struct trap *t);
 	void (*return_to_user)(struct trap_frame *tf);

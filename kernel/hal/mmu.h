@@ -56,4 +56,19 @@ void mmu_clear_user(void);
 /* Makes a frame's bytes coherent with instruction fetch on all CPUs. */
 void mmu_sync_icache(paddr_t frame);
 
+/*
+ * A window of kernel addresses, the same on all CPUs, whose pages are mapped one by one (hal/kmap.h). On the simulated machine
+ * these are no addresses of the host: what the kernel does through them goes by host_kernel_* and is judged.
+ */
+#define MMU_KERNEL_START UINT64_C(0xffffd00000000000)
+#define MMU_KERNEL_SIZE (UINT64_C(1) << 39)
+
+/* From now on the window is translated by that table of level 1, zeroed. Boot, one CPU. */
+void mmu_kernel_window(paddr_t table);
+
+/* As mmu_tlbi_*, for global mappings; last level only, since no table of the window ever goes. all: every address space's too. */
+void mmu_tlbi_kernel_page(vaddr_t va);
+void mmu_tlbi_kernel_range(vaddr_t va, npages_t n); /* only with range_tlbi */
+void mmu_tlbi_kernel_all(void);
+
 #endif

@@ -33,6 +33,8 @@ void proc_init(struct proc_system *ps, struct vm *vm, const struct machine_info 
 	list_init(&ps->all);
 	waitq_init(&ps->oom_wait);
 	fail_nth_init(ps);
+	if (kmem_pool_init(&ps->stacks, &vm->kmem.map, KSTACK_SIZE, KSTACK_SIZE, "kernel stack") != OK)
+		panic("no memory for kernel stacks");
 	ps->thread_zone = zone_or_panic(vm, "thread", sizeof(struct thread));
 	ps->process_zone = zone_or_panic(vm, "process", sizeof(struct process));
 	if (sched_init(ps) != OK || sigqueue_init(ps) != OK || futex_init(ps) != OK || exec_init(ps) != OK ||

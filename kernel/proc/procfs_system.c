@@ -103,6 +103,20 @@ static void show_zones(struct text *t, struct proc_system *ps, struct process *p
 	zones_for_each(&ps->vm->zones, show_zone, t);
 }
 
+static void show_kva(struct text *t, struct proc_system *ps, struct process *p)
+{
+	struct kmem_stats s;
+
+	(void)p;
+	kmem_stats(&ps->vm->kmem, &s);
+	text_printf(t, "# kernel map, in pages; ranges, calls\n");
+	text_printf(t, "pages %llu\nused %llu\ncached %llu\nlargest_free %llu\nmapped %llu\ntables %llu\n",
+		    (ull)s.kva.pages, (ull)s.kva.used, (ull)s.kva.cached, (ull)s.kva.largest, (ull)s.pages, (ull)s.tables);
+	text_printf(t, "segments %llu\npooled %llu\nhits %llu\nallocs %llu\nfailures %llu\nwaits %llu\n",
+		    (ull)s.kva.segments, (ull)s.pooled, (ull)s.kva.hits, (ull)s.kva.allocs, (ull)s.kva.failures,
+		    (ull)s.kva.waits);
+}
+
 static void show_counters(struct text *t, struct proc_system *ps, struct process *p)
 {
 	(void)p;
@@ -222,6 +236,7 @@ const struct procfs_file procfs_system_files[] = {
 	{"fail-sites", show_fail_sites, NULL},
 	{"filesystems", show_filesystems, NULL},
 	{"frames", show_frames, NULL},
+	{"kva", show_kva, NULL},
 	{"loadavg", show_loadavg, NULL},
 	{"meminfo", show_meminfo, NULL},
 	{"mounts", show_mounts, NULL},

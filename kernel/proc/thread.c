@@ -2,6 +2,9 @@
 /*
  * A thread's struct and kernel stack come first and go last: the struct with the
  * last reference, the stack as soon as nobody runs on it (exit.c, S6 of sched.c).
+ *
+ * Stacks are mapped in the kernel's window with as much guard below as they are
+ * long, so that what runs over meets no memory. Some stay mapped for the next threads (kmem_pool.c).
  */
 #include "proc/thread.h"
 
@@ -13,7 +16,6 @@ void thread_init(struct proc_system *ps, struct thread *t)
 {
 	__builtin_memset(t, 0, sizeof *t);
 	t->ps = ps;
-	t->stack = PFN_NONE;
 	ref_init(&t->refs, 1);
 	list_init(&t->id_link);
 	list_init(&t->proc_link);
@@ -50,11 +52,11 @@ enum error thread_create(struct proc_system *ps, struct process *proc, struct th
 	if (!t)
 		return ERR_NOMEM;
 	thread_init(ps, t);
-	if (frame_alloc(&ps->vm->frames, KSTACK_ORDER, 0, FRAME_WIRED, &t->stack) != OK) {
+	if (kmem_pool_get(&ps->stacks, &t->stack) != OK) {
 		zone_free(ps->thread_zone, t);
 		return ERR_NOMEM;
 	}
-	t->stack_top = (char *)frame_bytes(t->stack) + KSTACK_SIZE;
+	t->stack_top = (char *)(uintptr_t)t->stack.va + KSTACK_SIZE;
 	__builtin_memset(trap_frame_of(t->stack_top), 0, sizeof(struct trap_frame));
 	t->proc = proc;
 	if (proc) {
@@ -73,8 +75,8 @@ enum error thread_create(struct proc_system *ps, struct process *proc, struct th
 
 void thread_free_stack(struct thread *t)
 {
-	frame_free(&t->ps->vm->frames, t->stack, KSTACK_ORDER);
-	t->stack = PFN_NONE;
+	kmem_pool_put(&t->ps->stacks, t->stack);
+	t->stack = vaddr(0);
 	t->stack_top = NULL;
 }
 
@@ -94,7 +96,7 @@ void thread_put(struct thread *t)
 
 	if (!ref_put(&t->refs))
 		return;
-	ASSERT(pfn_is_none(t->stack) && list_empty(&t->proc_link) && list_empty(&t->run_link));
+	ASSERT(t->stack.va == 0 && list_empty(&t->proc_link) && list_empty(&t->run_link));
 	atomic_sub_relaxed(&ps->nthreads, 1u); /* a figure */
 	if (t->proc)
 		process_put(t->proc);

@@ -60,7 +60,7 @@ struct thread {
 	struct list id_link;    /* t: ps->by_tid */
 	struct list proc_link;  /* p: proc->threads */
 
-	pfn_t stack;             /* c: frames of the kernel stack, or PFN_NONE: a boot stack */
+	vaddr_t stack;           /* c: kernel stack, of ps->stacks; 0: a boot stack */
 	void *stack_top;         /* c */
 	struct context context;  /* r: valid while not running */
 	struct fp_state fp;      /* o: valid while not running */

@@ -13,6 +13,9 @@
  * The kernel's own copies from and to user memory fault the same way, but their errors
  * are the copy's result (EFAULT), not a signal.
  *
+ * A page of pageable kernel memory (vm/kmem.h) comes by kernel_fault. That has no error to give: whoever can
+ * take one calls kmem_fault_in first.
+ *
  * The way back (return_to_user) does what an interrupt or another CPU has asked for:
  * notify, resched. An interrupt that comes after its last look makes the machine call
  * it once more (hal/aarch64/trap.c), so nothing waits until the next trap.
@@ -159,6 +162,34 @@ static bool user_copy_fault(const struct trap *trap)
 	return fault(t, trap) == OK;
 }
 
+/* How often an access to pageable kernel memory, which cannot fail, has others killed for a frame. */
+#define KERNEL_FAULT_TURNS 100u
+
+static bool kernel_fault(const struct trap *trap, bool may_wait, struct trap_place *place)
+{
+	struct thread *t = thread_current();
+	struct kmem_place p;
+
+	if (!t)
+		return false;
+	for (unsigned attempt = 0; attempt < KERNEL_FAULT_TURNS; attempt++) {
+		enum error e = kmem_fault(&t->ps->vm->kmem, vaddr(trap->address));
+
+		if (e == OK)
+			return true;
+		if (e != ERR_NOMEM || !may_wait || !t->proc)
+			break;
+		rank_assert_may_wait();
+		/* A thread that dies meanwhile needs the page all the same: others make room. */
+		if (oom_fault(t, attempt) == OOM_NOBODY)
+			break;
+		sched_yield();
+	}
+	kmem_describe(&t->ps->vm->kmem, vaddr(trap->address), &p);
+	*place = (struct trap_place){p.what, p.owner, p.range.start.va, p.range.end.va};
+	return false;
+}
+
 static void return_to_user(struct trap_frame *tf)
 {
 	struct thread *t = thread_current();
@@ -209,6 +240,7 @@ static void panic_info(void)
 static const struct trap_ops traps = {
 	.trap = trap,
 	.user_copy_fault = user_copy_fault,
+	.kernel_fault = kernel_fault,
 	.return_to_user = return_to_user,
 };
 

@@ -31,6 +31,9 @@ enum lock_rank {
 	RANK_CHUNK,        /* frames that hold reverse-map chunks */
 	RANK_ASID,         /* ASID rollover */
 	/* kernel memory */
+	RANK_KMEM,         /* the list of pools of mapped ranges */
+	RANK_KVA_CACHE,    /* gate of a CPU's ranges of kernel addresses */
+	RANK_KVA,          /* an arena's segments */
 	RANK_EPOCH,        /* epoch: advance */
 	RANK_ZONES,        /* the list of zones */
 	RANK_ZONE_CACHE,   /* gate of a CPU's magazines */

@@ -28,6 +28,7 @@ void vm_init(struct vm *vm, const struct machine_info *info, struct pmap_system 
 				   .epoch = &vm->epoch };
 	vm->pmaps = pmaps;
 	pmap_system_init(pmaps, &pc);
+	need(kmem_init(&vm->kmem, &vm->kmalloc), "kernel memory");
 	need(frame_alloc(&vm->frames, 0, FRAME_ZERO, FRAME_WIRED, &vm->zero_page), "zero page");
 	need(anon_module_init(vm), "anons");
 	need(amap_module_init(vm), "amaps");
@@ -58,6 +59,7 @@ static void drain_epochs(struct vm *vm)
 void vm_drain(struct vm *vm)
 {
 	drain_epochs(vm);
+	kmem_drain(&vm->kmem);
 	(void)zones_drain(&vm->zones);
 	drain_epochs(vm); /* slabs of type-stable zones */
 	frames_drain(&vm->frames);

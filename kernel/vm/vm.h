@@ -12,6 +12,7 @@
 #include "vm/counters.h"
 #include "vm/frame.h"
 #include "vm/kmalloc.h"
+#include "vm/kmem.h"
 #include "vm/zone.h"
 
 struct vm {
@@ -19,6 +20,7 @@ struct vm {
 	struct epoch epoch;
 	struct zones zones;
 	struct kmalloc kmalloc;
+	struct kmem kmem;
 	struct counters counters;
 	struct pmap_system *pmaps;
 	pfn_t zero_page;            /* read by whoever touches private memory first by reading */

@@ -174,6 +174,7 @@ static void magazine_dispose(struct zone *z, struct magazine *m)
 /* An empty magazine is left over: into the depot, or to where it came from. */
 static void keep_empty(struct zone *z, struct zone_cache *c, struct magazine *m)
 {
+	m->count = 0; /* while it was loaded nobody kept count */
 	if (depth(c->empty) < z->keep)
 		push(&c->empty, m);
 	else

@@ -434,7 +434,7 @@ static void proc_files(void)
 		"/proc/meminfo",      "/proc/zones",       "/proc/counters",     "/proc/mounts",
 		"/proc/cpuinfo",      "/proc/stat",        "/proc/uptime",       "/proc/version",
 		"/proc/cmdline",      "/proc/loadavg",     "/proc/filesystems",  "/proc/frames",
-		"/proc/fail-sites",
+		"/proc/fail-sites",   "/proc/kva",
 	};
 	static const char *const directories[] = {"/proc", "/proc/self", "/proc/self/fd"};
 	static const char *const links[] = {"/proc/self/exe", "/proc/self/cwd", "/proc/self/root", "/proc/self",

@@ -10,6 +10,7 @@
  * Virtual addresses, upper half (TTBR1, 48 bits):
  *
  *	0xffff800000000000   direct map of RAM, physical address 0 at its start, 2^46 bytes
+ *	0xffffd00000000000   kernel window: pages mapped one by one (hal/mmu.h), 2^39 bytes
  *	0xfffff00000000000   devices, handed out upwards
  *	0xffffffff80000000   kernel image (kernel.ld)
  */

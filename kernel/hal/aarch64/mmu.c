@@ -36,6 +36,12 @@ void mmu_tlbi_page(uint32_t asid, vaddr_t va, bool last_level)
 		__asm__ __volatile__("tlbi vae1is, %0" ::"r"(x) : "memory");
 }
 
+/* The operand of TLBI by range, without an ASID: so many pairs of pages, times 32 to the power of scale. */
+static uint64_t tlbi_range_operand(vaddr_t va, unsigned scale, uint64_t num)
+{
+	return BIT(46) | (uint64_t)scale << 44 | (num - 1) << 39 | (va.va >> PAGE_SHIFT & BITS(36, 0));
+}
+
 /*
  * One TLBI covers (num+1) * 2^(5*scale+1) pages, num below 32, scale below 4:
  * an odd page goes alone, the rest five bits of the count at a time.
@@ -57,8 +63,7 @@ void mmu_tlbi_range(uint32_t asid, vaddr_t va, npages_t n, bool last_level)
 
 		if (num == 0)
 			continue;
-		x = (uint64_t)asid << 48 | BIT(46) | (uint64_t)scale << 44 | (num - 1) << 39 |
-		    (va.va >> PAGE_SHIFT & BITS(36, 0));
+		x = (uint64_t)asid << 48 | tlbi_range_operand(va, scale, num);
 		if (last_level)
 			__asm__ __volatile__("sys #0, c8, c2, #5, %0" ::"r"(x) : "memory"); /* RVALE1IS */
 		else
@@ -66,6 +71,35 @@ void mmu_tlbi_range(uint32_t asid, vaddr_t va, npages_t n, bool last_level)
 		va.va += num << (5 * scale + 1 + PAGE_SHIFT);
 	}
 }
+
+void mmu_tlbi_kernel_page(vaddr_t va)
+{
+	__asm__ __volatile__("tlbi vaale1is, %0" ::"r"(tlbi_page_operand(0, va)) : "memory");
+}
+
+/* As mmu_tlbi_range. */
+void mmu_tlbi_kernel_range(vaddr_t va, npages_t n)
+{
+	if (n.np >= BIT(21)) {
+		mmu_tlbi_kernel_all();
+		return;
+	}
+	if (n.np & 1) {
+		mmu_tlbi_kernel_page(va);
+		va.va += PAGE_SIZE;
+	}
+	for (unsigned scale = 0; scale < 4; scale++) {
+		uint64_t num = n.np >> (5 * scale + 1) & 31;
+
+		if (num == 0)
+			continue;
+		__asm__ __volatile__("sys #0, c8, c2, #7, %0" ::"r"(tlbi_range_operand(va, scale, num))
+				     : "memory"); /* RVAALE1IS */
+		va.va += num << (5 * scale + 1 + PAGE_SHIFT);
+	}
+}
+
+void mmu_tlbi_kernel_all(void) { __asm__ __volatile__("tlbi vmalle1is" ::: "memory"); }
 
 void mmu_tlbi_asid(uint32_t asid) { __asm__ __volatile__("tlbi aside1is, %0" ::"r"((uint64_t)asid << 48) : "memory"); }
 
@@ -89,6 +123,8 @@ void mmu_clear_user(void)
 	sysreg_write(ttbr0_el1, tables_empty().pa);
 	isb();
 }
+
+void mmu_kernel_window(paddr_t table) { tables_hang(vaddr(MMU_KERNEL_START), table); }
 
 void mmu_sync_icache(paddr_t frame)
 {

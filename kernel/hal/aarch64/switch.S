@@ -32,6 +32,11 @@ context_switch:
 	ldp	x25, x26, [x1, #48]
 	ldp	x27, x28, [x1, #64]
 	ldp	x29, x30, [x1, #80]
+	/*
+	 * Another CPU may have mapped this stack a moment ago; its DSB and the run queue's lock are behind us, but a walk
+	 * that was made ahead of them is not undone without this.
+	 */
+	isb
 	and	x11, x9, #~((1 << STACK_SHIFT) - 1)
 	add	x12, x11, #STACK_MARGIN
 	/* An interrupt between these two would find SP on one stack and the limit of the other. */

@@ -7,13 +7,15 @@
  *
  *	direct map    RAM, largest blocks that fit, RW; the image's text and
  *	              read-only data and the device tree appear there read-only
+ *	window        one table of level 1 that hangs in the root for ever; what is
+ *	              below is hal/armv8/kmap.c's, which does take mappings away
  *	devices       Device-nGnRE, RW
  *	image         4 KiB pages: text RX, read-only data R, everything else RW
  *
  * Invariants.
  *  1. No descriptor is writable and executable, none is executable at EL0
  *     (tables_check).
- *  2. A valid descriptor is never changed, so no break-before-make and no TLB
+ *  2. Outside the window a valid descriptor is never changed, so no break-before-make and no TLB
  *     invalidation is needed: an addition takes DSB ISHST and ISB.
  *  3. All are global (nG = 0) and marked accessed.
  *
@@ -38,6 +40,10 @@
 #include "hal/machine.h"
 #include "hal/mmu.h"
 #include "sysreg.h"
+
+_Static_assert(DIRECT_BASE + (UINT64_C(1) << DIRECT_BITS) <= MMU_KERNEL_START &&
+		       MMU_KERNEL_START + MMU_KERNEL_SIZE <= DEVICE_BASE,
+	       "asm_layout.h: the window lies between the direct map and devices");
 
 #define DESC_VALID BIT(0)
 #define DESC_TABLE 3 /* at levels 0 to 2 */
@@ -163,6 +169,16 @@ uint64_t tables_map_device(paddr_t start, uint64_t size)
 	return va + (start.pa - first);
 }
 
+void tables_hang(vaddr_t va, paddr_t table)
+{
+	struct pte *entry = &kernel_root[va.va >> 39 & 511];
+
+	ASSERT(!(mmu_pte_load(entry) & DESC_VALID));
+	mmu_pte_store(entry, table.pa | DESC_TABLE);
+	mmu_dsb_ishst();
+	isb();
+}
+
 static uint64_t check_table(const struct pte *table, unsigned level)
 {
 	uint64_t leaves = 0;
@@ -170,8 +186,8 @@ static uint64_t check_table(const struct pte *table, unsigned level)
 	for (unsigned i = 0; i < 512; i++) {
 		uint64_t d = mmu_pte_load(&table[i]);
 
-		if (!(d & DESC_VALID))
-			continue;
+		if (!(d & DESC_VALID) || (level == 0 && i == (MMU_KERNEL_START >> 39 & 511)))
+			continue; /* the window: kmap_check */
 		if (level < 3 && (d & 3) == DESC_TABLE) {
 			leaves += check_table(table_of(d), level + 1);
 			continue;

@@ -23,6 +23,9 @@
  * at a user address, trap_ops->user_copy_fault may repair it and the instruction
  * runs again; else the range's fixup takes over.
  *
+ * So may an access to a page of the kernel's window that comes when it is touched:
+ * trap_ops->kernel_fault maps it, or says whose guard page it was.
+ *
  * Addresses. EL0 has TBI: the top byte of an address below bit 55 does not
  * count. What reaches trap_ops has it cleared; addresses of the kernel's half
  * come as they are.
@@ -35,6 +38,7 @@
 #include "esr.h"
 #include "hal/context.h"
 #include "hal/machine.h"
+#include "hal/mmu.h"
 #include "hal/uaccess.h"
 #include "irq.h"
 #include "panic.h"
@@ -165,6 +169,27 @@ void trap_user_enter(struct trap_frame *tf)
 
 void trap_kernel_irq(struct trap_frame *tf) { irq_handle(tf); }
 
+/* An access to the kernel's window: true: a page has come, try again. Panics when there is none to come. */
+static bool window_fault(struct trap_frame *tf, uint64_t esr, uint64_t address)
+{
+	struct trap_place place = {"kernel memory", "", 0, 0};
+	bool may_wait = !(tf->pstate & PSR_I), mapped;
+	struct trap t = {.esr = esr};
+
+	if (esr_class(esr) != EC_DATA_KERNEL || esr_fault(esr) != FAULT_TRANSLATION || !trap_ops ||
+	    address - MMU_KERNEL_START >= MMU_KERNEL_SIZE)
+		return false;
+	decode_abort(&t, esr, address, false);
+	if (may_wait)
+		cpu_irq_enable();
+	mapped = trap_ops->kernel_fault(&t, may_wait, &place);
+	cpu_irq_disable();
+	if (!mapped)
+		panic_frame(tf, esr, address, "the kernel touched %#lx: %s %s, %#lx to %#lx", address, place.what,
+			    place.owner, place.start, place.end);
+	return true;
+}
+
 void trap_kernel_sync(struct trap_frame *tf, uint64_t esr, uint64_t far)
 {
 	const struct fixup *f = fixup_of(tf->pc);
@@ -187,6 +212,8 @@ void trap_kernel_sync(struct trap_frame *tf, uint64_t esr, uint64_t far)
 		cpu_irq_disable();
 		return;
 	}
+	if (window_fault(tf, esr, address))
+		return;
 	if (esr_class(esr) == EC_BRK && (esr & 0xffff) == BRK_STACK_CHECK)
 		panic_frame(tf, esr, far, "kernel stack overflow: the check value at %#lx is gone", cpu_self()->stack);
 	panic_frame(tf, esr, far, "exception in the kernel");

@@ -188,6 +188,18 @@ enum error host_user_exec(vaddr_t va, uint32_t *insn, struct host_fault *fault) 
 /* DC CVAU and IC IVAU at EL0 on the page of va: what a program does after it wrote code. */
 enum error host_user_sync_icache(vaddr_t va, struct host_fault *fault) MUST_CHECK;
 
+/* --- what the kernel does at an address of its window (hal/mmu.h), on the attached vCPU, through its TLB --- */
+
+/*
+ * As host_user_load64 and host_user_store64, by the rights of EL1: on the real machine these are the kernel's plain loads and
+ * stores. Judged likewise: a frame that is free, or is a table, may not be reached. HOST_FAULT_ADDRESS: not in the window.
+ */
+enum error host_kernel_load64(vaddr_t va, uint64_t *value, struct host_fault *fault) MUST_CHECK;
+enum error host_kernel_store64(vaddr_t va, uint64_t value, struct host_fault *fault) MUST_CHECK;
+
+/* Under this ASID host_tlb_holds and host_walk_holds know what is global: the window's translations. */
+#define HOST_GLOBAL (UINT32_C(1) << 16)
+
 /* --- what tests ask and tell --- */
 
 /*
@@ -198,7 +210,7 @@ void host_returned(void);
 
 /*
  * A frame run of 2^order has just become free: reports every translation or
- * table of it that a vCPU can reach through the TTBR0 it has loaded, and forgets that
+ * table of it that a vCPU can reach through the TTBR0 it has loaded or the window, and forgets that
  * its bytes were coherent. Attached vCPU. For allocators' hooks in tests;
  * without it the offence is seen only when such an entry is used.
  */

@@ -73,7 +73,10 @@ static bool concerns(const struct event *e, const struct verdict *v)
 		return e->a == v->entry.desc_pa || (v->culprit_pa && e->a == v->culprit_pa);
 	case EVENT_TLBI:
 	case EVENT_TLBI_DONE:
-		return ((e->c & EVENT_ALL_ASIDS) || (e->c & UINT16_MAX) == v->entry.asid) && e->a <= v->va && v->va < e->b;
+		if (e->c & EVENT_GLOBAL ? v->entry.asid != HOST_GLOBAL && !(e->c & EVENT_ALL_ASIDS)
+					: !(e->c & EVENT_ALL_ASIDS) && (e->c & UINT16_MAX) != v->entry.asid)
+			return false;
+		return e->a <= v->va && v->va < e->b;
 	case EVENT_LOAD:
 		return e->b == v->entry.asid;
 	default:
@@ -129,7 +132,9 @@ static void print_history(FILE *f, struct host_machine *m, const struct verdict 
 				e->kind == EVENT_TLBI ? "TLBI issued" : "TLBI complete",
 				(unsigned long long)(e->c & UINT16_MAX), (unsigned long long)e->a,
 				(unsigned long long)e->b, e->c & EVENT_LAST_LEVEL ? ", last level" : "",
-				e->c & EVENT_LOCAL ? ", this CPU only" : "");
+				e->c & EVENT_LOCAL    ? ", this CPU only"
+				: e->c & EVENT_GLOBAL ? ", what is global"
+						      : "");
 			break;
 		default:
 			fprintf(f, "TTBR0 loaded: root %#llx, ASID %llu\n", (unsigned long long)e->a,

@@ -97,8 +97,11 @@ void host_pte_was_read(const struct pte *p, uint64_t v)
 
 static void tlbi_note(struct host_vcpu *v, enum event_kind kind, const struct tlbi *t, uint64_t flags)
 {
+	uint64_t global = t->asid == HOST_GLOBAL || t->kind == TLBI_ALL ? EVENT_GLOBAL : 0;
+
 	event_note(v, event_number(v->cpu.machine), kind, t->start, t->end,
-		   t->asid | (t->last_level ? EVENT_LAST_LEVEL : 0) | flags);
+		   (t->asid & UINT16_MAX) | (t->last_level ? EVENT_LAST_LEVEL : 0) |
+			   (t->kind == TLBI_ALL ? EVENT_ALL_ASIDS : 0) | global | flags);
 }
 
 static void tlbi_complete(struct host_vcpu *issuer, const struct tlbi *t)
@@ -109,7 +112,10 @@ static void tlbi_complete(struct host_vcpu *issuer, const struct tlbi *t)
 		struct host_vcpu *v = &m->vcpu[i];
 
 		pthread_mutex_lock(&v->tlb_lock);
-		if (t->kind == TLBI_ASID) {
+		if (t->kind == TLBI_ALL) {
+			tlb_drop_all(&v->tlb);
+			tlb_drop_all(&v->walks);
+		} else if (t->kind == TLBI_ASID) {
 			tlb_drop_asid(&v->tlb, t->asid);
 			tlb_drop_asid(&v->walks, t->asid);
 		} else {
@@ -144,7 +150,7 @@ static void tlbi_issue(struct tlbi t)
 {
 	struct host_vcpu *v = host_vcpu_self();
 
-	ASSERT(t.asid < 1u << mmu_features()->asid_bits);
+	ASSERT(t.asid == HOST_GLOBAL || t.asid < 1u << mmu_features()->asid_bits);
 	cpu_point();
 	whim_speculate(v->cpu.machine);
 	host_count(&v->stats.invalidations, 1);
@@ -174,6 +180,30 @@ void mmu_tlbi_range(uint32_t asid, vaddr_t va, npages_t n, bool last_level)
 }
 
 void mmu_tlbi_asid(uint32_t asid) { tlbi_issue((struct tlbi){ TLBI_ASID, asid, 0, UINT64_MAX, false }); }
+
+/* Last level only, and what is global. */
+static void tlbi_window(uint64_t start, uint64_t end)
+{
+	ASSERT(in_window(start) && end > start && end <= MMU_KERNEL_START + MMU_KERNEL_SIZE);
+	tlbi_issue((struct tlbi){ TLBI_RANGE, HOST_GLOBAL, start, end, true });
+}
+
+void mmu_tlbi_kernel_page(vaddr_t va)
+{
+	uint64_t page = round_down(va.va, PAGE_SIZE);
+
+	tlbi_window(page, page + PAGE_SIZE);
+}
+
+void mmu_tlbi_kernel_range(vaddr_t va, npages_t n)
+{
+	uint64_t page = round_down(va.va, PAGE_SIZE);
+
+	ASSERT(mmu_features()->range_tlbi); /* an undefined instruction otherwise */
+	tlbi_window(page, page + npages_bytes(n));
+}
+
+void mmu_tlbi_kernel_all(void) { tlbi_issue((struct tlbi){ TLBI_ALL, 0, 0, UINT64_MAX, false }); }
 
 void mmu_tlbi_local_page(uint32_t asid, vaddr_t va)
 {
@@ -237,6 +267,16 @@ void mmu_dsb_ish(void)
 
 /* Each access translates anew, so a context change needs no synchronisation here. */
 void mmu_isb(void) { cpu_point(); }
+
+/* --- the kernel's window --- */
+
+void mmu_kernel_window(paddr_t table)
+{
+	struct host_machine *m = host_machine();
+
+	ASSERT(!(table.pa & PAGE_MASK) && host_is_ram(m, table.pa, PAGE_SIZE));
+	__atomic_store_n(&m->window, table.pa, __ATOMIC_RELAXED); /* boot */
+}
 
 /* --- TTBR0 --- */
 

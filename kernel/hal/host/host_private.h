@@ -66,7 +66,7 @@ struct tlb_entry {
 	uint64_t desc;      /* the descriptor as read */
 	uint64_t desc_pa;   /* and where */
 	uint64_t filled;    /* event number */
-	uint32_t asid;
+	uint32_t asid;      /* HOST_GLOBAL: of the kernel's window */
 	uint16_t next;      /* in its bucket or the free list */
 	uint8_t level;
 	uint8_t hier;       /* HIER_*: from the tables above, and for a table its own */
@@ -101,6 +101,7 @@ enum event_kind { EVENT_NONE, EVENT_PTE, EVENT_TLBI, EVENT_TLBI_DONE, EVENT_LOAD
 #define EVENT_LAST_LEVEL BIT(16)
 #define EVENT_ALL_ASIDS BIT(17)
 #define EVENT_LOCAL BIT(18)
+#define EVENT_GLOBAL BIT(19) /* also what is global */
 
 struct event {
 	uint64_t number;    /* x: in the machine's order; 0: none */
@@ -110,7 +111,7 @@ struct event {
 };
 
 /* --- vCPUs and machines --- */
-enum tlbi_kind { TLBI_RANGE, TLBI_ASID };
+enum tlbi_kind { TLBI_RANGE, TLBI_ASID, TLBI_ALL };
 #define TLBI_PENDING 64
 
 struct tlbi {
@@ -162,6 +163,7 @@ struct host_machine {
 	uint64_t *restricted;         /* a: per descriptor: event << 8 | vCPU + 1 that last took rights away; 0: nobody */
 	struct late_stores *late;     /* by the one thread of all vCPUs; NULL: walkers see stores at once */
 	struct recent recent[RECENT]; /* likewise: only with ops.choose */
+	uint64_t window;              /* a: table of level 1 of the kernel's window; 0: none yet */
 	uint64_t events;              /* a: number of the last event */
 	uint64_t randoms;             /* a: host_random's counter */
 	uint64_t boot;                /* c: host clock, ns */
@@ -256,9 +258,9 @@ void whim_recent(struct host_machine *m, uint64_t root, uint64_t va);
 void whim_evict(struct host_vcpu *v, uint64_t va);
 
 /* --- host_sense.c: judgements --- */
-/* Why a valid descriptor at that level contradicts itself, or NULL. */
-const char *sense_of(unsigned level, uint64_t desc);
-/* Does the entry allow an access at EL0, by its own rights and those of the tables above? */
+/* Why a valid descriptor at that level contradicts itself, or NULL. window: of the kernel's tables. */
+const char *sense_of(unsigned level, uint64_t desc, bool window);
+/* Does the entry allow an access at EL0, or a global one at EL1, by its own rights and those of the tables above? */
 bool sense_allows(const struct tlb_entry *e, enum prot access);
 /* An access goes by e: accuses if the tables have forbidden it for longer than the kernel's operation. v's lock held. */
 void sense_stale(struct host_vcpu *v, const struct tlb_entry *e, uint64_t va, enum prot access, struct verdict *verdict);
@@ -266,6 +268,20 @@ void sense_stale(struct host_vcpu *v, const struct tlb_entry *e, uint64_t va, en
 void sense_leftovers(struct host_vcpu *self);
 
 /* --- translation --- */
+/* What translates an address: TTBR0 as that vCPU has loaded it, or the kernel's window. */
+struct regime {
+	bool loaded;
+	uint64_t root;
+	uint32_t asid;
+	uint8_t level;     /* of the root */
+};
+struct regime regime_of(const struct host_vcpu *v, uint64_t va);
+static inline bool in_window(uint64_t va) { return va - MMU_KERNEL_START < MMU_KERNEL_SIZE; }
+/* Can v translate by that entry with what it has loaded? */
+static inline bool regime_has(const struct host_vcpu *v, const struct tlb_entry *e)
+{
+	return e->asid == HOST_GLOBAL || (v->loaded && e->asid == v->asid && e->root == v->root);
+}
 /* Descends for nobody, as far as the level before last_level: 3 also fetches the leaf. v's tlb_lock held. */
 void walk_unasked(struct host_vcpu *v, uint64_t va, unsigned last_level, struct verdict *verdict);
 
@@ -281,6 +297,8 @@ struct host_access {
  * *fault, nothing held.
  */
 bool host_access_begin(struct host_access *a, uint64_t va, enum prot access, struct host_fault *fault);
+/* The same at EL1, for an address of the window. */
+bool host_access_begin_kernel(struct host_access *a, uint64_t va, enum prot access, struct host_fault *fault);
 void host_access_end(struct host_access *a);
 
 /*

@@ -51,7 +51,7 @@ static const char *table_sense(uint64_t desc)
 	return NULL;
 }
 
-static const char *leaf_sense(unsigned level, uint64_t desc)
+static const char *leaf_sense(unsigned level, uint64_t desc, bool window)
 {
 	if (level == 0 || (level == 3 && !(desc & HD_TABLE)))
 		return "a reserved encoding";
@@ -61,8 +61,14 @@ static const char *leaf_sense(unsigned level, uint64_t desc)
 		return "reserved bits";
 	if ((desc & HD_SH_MASK) == BIT(8))
 		return "reserved shareability";
-	if (!(desc & HD_NG))
+	if (window) {
+		if (desc & HD_NG || desc & HD_AP_EL0)
+			return "a kernel mapping that is not global, or EL0 may use";
+		if (!(desc & HD_UXN) || (!(desc & HD_AP_RO) && !(desc & HD_PXN)))
+			return "a kernel mapping executable at EL0, or writable and executable";
+	} else if (!(desc & HD_NG)) {
 		return "a global mapping in user space";
+	}
 	if (desc & HD_AP_EL0 && !(desc & HD_PXN))
 		return "a user page that the kernel may execute";
 	if (desc & HD_CONTIGUOUS)
@@ -74,15 +80,17 @@ static const char *leaf_sense(unsigned level, uint64_t desc)
 	return NULL;
 }
 
-const char *sense_of(unsigned level, uint64_t desc)
+const char *sense_of(unsigned level, uint64_t desc, bool window)
 {
-	return level < 3 && desc & HD_TABLE ? table_sense(desc) : leaf_sense(level, desc);
+	return level < 3 && desc & HD_TABLE ? table_sense(desc) : leaf_sense(level, desc, window);
 }
 
 bool sense_allows(const struct tlb_entry *e, enum prot access)
 {
 	bool el0 = (e->desc & HD_AP_EL0) && !(e->hier & HIER_NO_EL0);
 
+	if (e->asid == HOST_GLOBAL) /* EL1's, and the kernel's tables set no limits */
+		return access == PROT_R || !(e->desc & (access == PROT_W ? HD_AP_RO : HD_PXN));
 	switch (access) {
 	case PROT_R:
 		return el0;
@@ -117,7 +125,7 @@ static bool forbids(uint8_t hier, enum prot access)
 /* Where the tables do not give va what e gives: the descriptor's address; 0: they do. */
 static uint64_t difference(struct host_machine *m, const struct tlb_entry *e, uint64_t va, enum prot access)
 {
-	struct tlb_entry now = {.va = va, .root = e->root};
+	struct tlb_entry now = {.va = va, .root = e->root, .asid = e->asid, .level = in_window(va)};
 	uint64_t table = e->root;
 
 	for (;; now.level++) {
@@ -172,7 +180,7 @@ void sense_stale(struct host_vcpu *v, const struct tlb_entry *e, uint64_t va, en
 {
 	uint64_t pa;
 
-	if (e->root != v->root)
+	if (e->asid != HOST_GLOBAL && e->root != v->root)
 		return; /* another matter: HOST_ASID_SHARED */
 	pa = difference(v->cpu.machine, e, va, access);
 	if (pa)
@@ -199,10 +207,10 @@ static void leftovers_of(struct host_vcpu *v, struct verdict *verdict)
 	struct tlb_entry *e;
 
 	for (uint32_t i = 0; (e = tlb_next(&v->walks, &i));)
-		if (e->asid == v->asid && e->root == v->root)
+		if (regime_has(v, e))
 			leftover_table(v, e, verdict);
 	for (uint32_t i = 0; (e = tlb_next(&v->tlb, &i));)
-		for (unsigned a = 0; a < ARRAY_SIZE(access) && e->asid == v->asid && e->root == v->root; a++) {
+		for (unsigned a = 0; a < ARRAY_SIZE(access) && regime_has(v, e); a++) {
 			uint64_t pa = sense_allows(e, access[a]) ? difference(v->cpu.machine, e, e->va, access[a]) : 0;
 
 			if (pa)
@@ -219,7 +227,8 @@ void sense_leftovers(struct host_vcpu *self)
 		struct verdict verdict = {0};
 
 		pthread_mutex_lock(&v->tlb_lock);
-		if (v->loaded && judge_frame(m, v->root) != HOST_FRAME_FREE)
+		/* A root that is free: its owner is gone, and with it whoever could go by what is cached of it. */
+		if (!v->loaded || judge_frame(m, v->root) != HOST_FRAME_FREE)
 			leftovers_of(v, &verdict);
 		pthread_mutex_unlock(&v->tlb_lock);
 		judge_deliver(m, &verdict);

@@ -211,6 +211,42 @@ enum error host_user_sync_icache(vaddr_t va, struct host_fault *fault)
 	return OK;
 }
 
+/* --- the kernel at its window --- */
+
+static bool kernel_word_begin(struct host_access *a, vaddr_t va, enum prot access, struct host_fault *fault)
+{
+	if (va.va & 7) {
+		*fault = (struct host_fault){ va.va, access, HOST_FAULT_ALIGNMENT, 0 };
+		return false;
+	}
+	if (!host_access_begin_kernel(a, va.va, access, fault))
+		return false;
+	tell(a, 8, access == PROT_W);
+	return true;
+}
+
+enum error host_kernel_load64(vaddr_t va, uint64_t *value, struct host_fault *fault)
+{
+	struct host_access a;
+
+	if (!kernel_word_begin(&a, va, PROT_R, fault))
+		return ERR_FAULT;
+	*value = __atomic_load_n((uint64_t *)(void *)a.bytes, __ATOMIC_RELAXED);
+	host_access_end(&a);
+	return OK;
+}
+
+enum error host_kernel_store64(vaddr_t va, uint64_t value, struct host_fault *fault)
+{
+	struct host_access a;
+
+	if (!kernel_word_begin(&a, va, PROT_W, fault))
+		return ERR_FAULT;
+	__atomic_store_n((uint64_t *)(void *)a.bytes, value, __ATOMIC_RELAXED);
+	host_access_end(&a);
+	return OK;
+}
+
 /* --- the kernel's copies: hal/uaccess.h --- */
 
 /* Maps what was missing, or says no. A fault that comes back after that is a new one: others may have unmapped. */

@@ -10,6 +10,9 @@
  *              47:39        38:30 or     29:21 or     20:12
  *                           1 GiB block  2 MiB block
  *
+ * Addresses of the kernel's window start one level lower, at a table that all vCPUs share; what
+ * is cached of them is global, that is has HOST_GLOBAL for an ASID (struct regime).
+ *
  * Restrictions in table descriptors (no write, no EL0, no execute) add up on
  * the way and stay with what is cached. A leaf goes into the TLB, every table
  * descriptor passed into the walk cache; both stay there until they are
@@ -47,6 +50,7 @@
 
 struct walk {
 	struct host_vcpu *v;
+	struct regime r;
 	uint64_t va;
 	enum prot access;          /* PROT_NONE_: nobody asked */
 	struct tlb_entry e;        /* the leaf, or where it ended */
@@ -54,6 +58,15 @@ struct walk {
 	unsigned last_level;       /* 3: to the leaf; less: the tables above only */
 	bool newest;               /* reads no old value of the descriptor that comes next */
 };
+
+struct regime regime_of(const struct host_vcpu *v, uint64_t va)
+{
+	uint64_t window = __atomic_load_n(&v->cpu.machine->window, __ATOMIC_RELAXED); /* of boot */
+
+	if (in_window(va))
+		return (struct regime){ window != 0, window, HOST_GLOBAL, 1 };
+	return (struct regime){ v->loaded, v->root, v->asid, 0 };
+}
 
 /* UINT32_MAX: never */
 static bool one_in(uint32_t n, uint64_t *state)
@@ -141,7 +154,7 @@ static void check_break(struct walk *w)
 		if (v == self || pthread_mutex_trylock(&v->tlb_lock))
 			continue;
 		/* What it cannot use before it loads this ASID again may be owed a flush that comes first (armv8/asid.c). */
-		old = v->loaded && v->asid == w->e.asid && v->root == w->e.root ? conflict(v, &w->e) : NULL;
+		old = regime_has(v, &w->e) ? conflict(v, &w->e) : NULL;
 		if (old)
 			judge_note(w->verdict, HOST_NO_BREAK, v->cpu.id, old, w->va, old->desc & HD_ADDR_MASK,
 				   "its TLB still holds what another vCPU already walks differently");
@@ -153,7 +166,7 @@ static void check_break(struct walk *w)
 
 static bool cached_root_ok(struct walk *w, const struct tlb_entry *e)
 {
-	if (e->root == w->v->root)
+	if (e->root == w->r.root)
 		return true;
 	judge_note(w->verdict, HOST_ASID_SHARED, w->v->cpu.id, e, w->va, e->desc & HD_ADDR_MASK,
 		   "an entry cached under another root table has the same ASID");
@@ -165,9 +178,9 @@ static uint64_t walk_start(struct walk *w)
 {
 	struct host_vcpu *v = w->v;
 
-	w->e = (struct tlb_entry){ .va = w->va, .root = v->root, .asid = v->asid };
-	for (unsigned level = 3; level-- > 0;) {
-		struct tlb_entry *e = tlb_find(&v->walks, v->asid, level, w->va);
+	w->e = (struct tlb_entry){ .va = w->va, .root = w->r.root, .asid = w->r.asid, .level = w->r.level };
+	for (unsigned level = 3; level-- > w->r.level;) {
+		struct tlb_entry *e = tlb_find(&v->walks, w->r.asid, level, w->va);
 
 		if (!e)
 			continue;
@@ -176,7 +189,7 @@ static uint64_t walk_start(struct walk *w)
 		w->e.level = (uint8_t)(level + 1);
 		return e->desc & HD_ADDR_MASK;
 	}
-	return v->root;
+	return w->r.root;
 }
 
 /* A write that hardware will make possible by itself. */
@@ -244,7 +257,8 @@ static enum host_fault_kind walk(struct walk *w)
 	struct host_machine *m = v->cpu.machine;
 	uint64_t table;
 
-	if (!v->loaded) {
+	w->r = regime_of(v, w->va);
+	if (!w->r.loaded) {
 		w->e = (struct tlb_entry){ .va = w->va };
 		return HOST_FAULT_TRANSLATION;
 	}
@@ -265,7 +279,7 @@ static enum host_fault_kind walk(struct walk *w)
 		w->e.va = round_down(w->va, BIT(host_level_shift(w->e.level)));
 		if (!(w->e.desc & HD_VALID))
 			return HOST_FAULT_TRANSLATION;
-		why = sense_of(w->e.level, w->e.desc);
+		why = sense_of(w->e.level, w->e.desc, w->r.asid == HOST_GLOBAL);
 		if (why)
 			accuse(w, HOST_BAD_TABLE, w->e.desc_pa, why);
 		if (w->e.level < 3 && (w->e.desc & HD_TABLE)) {
@@ -300,7 +314,7 @@ void walk_unasked(struct host_vcpu *v, uint64_t va, unsigned last_level, struct 
 static void prefetch(struct host_vcpu *v, uint64_t va, struct verdict *verdict)
 {
 	va = host_next_random(&v->random) & 1 ? va + PAGE_SIZE : va - PAGE_SIZE;
-	if (va < USER_END && !tlb_find(&v->tlb, v->asid, 3, va))
+	if ((va < USER_END || in_window(va)) && !tlb_find(&v->tlb, regime_of(v, va).asid, 3, va))
 		walk_unasked(v, va, 3, verdict);
 }
 
@@ -308,8 +322,10 @@ static void prefetch(struct host_vcpu *v, uint64_t va, struct verdict *verdict)
 
 static struct tlb_entry *lookup(struct host_vcpu *v, uint64_t va)
 {
-	for (unsigned level = 3; v->loaded && level >= 1; level--) {
-		struct tlb_entry *e = tlb_find(&v->tlb, v->asid, level, va);
+	struct regime r = regime_of(v, va);
+
+	for (unsigned level = 3; r.loaded && level >= 1; level--) {
+		struct tlb_entry *e = tlb_find(&v->tlb, r.asid, level, va);
 
 		if (e)
 			return e;
@@ -326,8 +342,9 @@ static enum host_fault_kind translate(struct walk *w)
 	struct tlb_entry *e = lookup(v, w->va);
 	enum host_fault_kind fault = HOST_FAULT_NONE;
 
-	w->e = (struct tlb_entry){ .va = w->va, .root = v->root, .asid = v->asid };
-	if (clash && clash == __atomic_load_n(&v->ttbr, __ATOMIC_RELAXED))
+	w->r = regime_of(v, w->va);
+	w->e = (struct tlb_entry){ .va = w->va, .root = w->r.root, .asid = w->r.asid };
+	if (w->r.asid != HOST_GLOBAL && clash && clash == __atomic_load_n(&v->ttbr, __ATOMIC_RELAXED))
 		accuse(w, HOST_ASID_SHARED, 0, "another vCPU has loaded this ASID with another root table");
 	if (e && !(w->access == PROT_W && !sense_allows(e, PROT_W) && write_cleans(v, e))) {
 		host_count(&v->stats.hits, 1);
@@ -341,7 +358,8 @@ static enum host_fault_kind translate(struct walk *w)
 	}
 	if (!fault && !sense_allows(&w->e, w->access))
 		fault = HOST_FAULT_PERMISSION;
-	if (!fault && whim_ask(m, HOST_WHIM_SPURIOUS, 2))
+	/* Mappings of the window only come and go: none ever had fewer rights that a TLB might still know. */
+	if (!fault && w->r.asid != HOST_GLOBAL && whim_ask(m, HOST_WHIM_SPURIOUS, 2))
 		fault = HOST_FAULT_PERMISSION;
 	return fault;
 }
@@ -352,7 +370,7 @@ static void check_page_frame(struct walk *w, uint64_t pa)
 
 	if (kind == HOST_FRAME_FREE)
 		accuse(w, HOST_FREED_FRAME, pa, "an access reaches a frame that is free");
-	else if (kind == HOST_FRAME_TABLE || kind == HOST_FRAME_KERNEL)
+	else if (kind == HOST_FRAME_TABLE || (kind == HOST_FRAME_KERNEL && !in_window(w->va)))
 		accuse(w, HOST_ALIEN_FRAME, pa, kind == HOST_FRAME_TABLE ? "a program reaches a translation table" :
 									   "a program reaches the kernel's memory");
 }
@@ -365,7 +383,7 @@ static bool refuse(struct host_access *a, uint64_t va, enum prot access, enum ho
 	return false;
 }
 
-bool host_access_begin(struct host_access *a, uint64_t va, enum prot access, struct host_fault *fault)
+static bool access_begin(struct host_access *a, uint64_t va, bool window, enum prot access, struct host_fault *fault)
 {
 	struct host_vcpu *v = host_vcpu_self();
 	struct host_machine *m = v->cpu.machine;
@@ -375,9 +393,9 @@ bool host_access_begin(struct host_access *a, uint64_t va, enum prot access, str
 	a->v = v;
 	a->verdict.guilty = false;
 	cpu_point();
-	if (va >= USER_END)
+	if (window ? !in_window(va) : va >= USER_END)
 		return refuse(a, va, access, HOST_FAULT_ADDRESS, 0, fault);
-	whim_recent(m, v->root, va);
+	whim_recent(m, regime_of(v, va).root, va);
 	whim_speculate(m);
 	pthread_mutex_lock(&v->tlb_lock);
 	whim_evict(v, va);
@@ -399,6 +417,16 @@ bool host_access_begin(struct host_access *a, uint64_t va, enum prot access, str
 	sense_stale(v, &w.e, va, access, &a->verdict);
 	a->bytes = host_bytes(m, a->pa);
 	return true;
+}
+
+bool host_access_begin(struct host_access *a, uint64_t va, enum prot access, struct host_fault *fault)
+{
+	return access_begin(a, va, false, access, fault);
+}
+
+bool host_access_begin_kernel(struct host_access *a, uint64_t va, enum prot access, struct host_fault *fault)
+{
+	return access_begin(a, va, true, access, fault);
 }
 
 void host_access_end(struct host_access *a)
@@ -449,7 +477,7 @@ static bool reaches(const struct host_vcpu *v, const struct tlb_entry *e, uint64
 {
 	uint64_t pa = round_down(e->desc & HD_ADDR_MASK, size);
 
-	return v->loaded && e->asid == v->asid && e->root == v->root && pa < end && start < pa + size;
+	return regime_has(v, e) && pa < end && start < pa + size;
 }
 
 void host_frame_freed(paddr_t frame, uint32_t order)
@@ -469,6 +497,10 @@ void host_frame_freed(paddr_t frame, uint32_t order)
 		root = (struct tlb_entry){ .root = v->root, .asid = v->asid };
 		if (v->loaded && v->root >= start && v->root < end)
 			judge_note(&verdict, HOST_FREED_TABLE, n, &root, 0, v->root, "freed: the root table it has loaded");
+		/* relaxed: as regime_of */
+		if (m->window >= start && m->window < end)
+			judge_note(&verdict, HOST_FREED_TABLE, n, &root, MMU_KERNEL_START, m->window,
+				   "freed: the table of the kernel's window");
 		for (uint32_t i = 0; (e = tlb_next(&v->tlb, &i));)
 			if (reaches(v, e, BIT(host_level_shift(e->level)), start, end))
 				judge_note(&verdict, HOST_FREED_FRAME, n, e, e->va, start, "freed: a frame in its TLB");

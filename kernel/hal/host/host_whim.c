@@ -68,17 +68,18 @@ static unsigned offers_of(struct host_vcpu *v, struct offer *offer)
 	struct host_machine *m = v->cpu.machine;
 	unsigned n = 0;
 
-	for (unsigned i = 0; v->loaded && i < RECENT; i++) {
+	for (unsigned i = 0; i < RECENT; i++) {
 		uint64_t va = get(&m->recent[i].va);
+		struct regime r = regime_of(v, va);
 		bool leaf = false;
 
-		if (get(&m->recent[i].root) != v->root)
+		if (!r.loaded || get(&m->recent[i].root) != r.root)
 			continue;
 		for (unsigned level = 1; level <= 3; level++)
-			leaf |= tlb_find(&v->tlb, v->asid, level, va) != NULL;
+			leaf |= tlb_find(&v->tlb, r.asid, level, va) != NULL;
 		if (!leaf)
 			offer[n++] = (struct offer){v, va, 3};
-		if (!tlb_find(&v->walks, v->asid, 2, va))
+		if (!tlb_find(&v->walks, r.asid, 2, va))
 			offer[n++] = (struct offer){v, va, 2};
 	}
 	return n;
@@ -114,13 +115,14 @@ void whim_evict(struct host_vcpu *v, uint64_t va)
 		struct tlb *t;
 		struct tlb_entry *e;
 	} held[6];
+	struct regime r = regime_of(v, va);
 	unsigned n = 0, answer;
 
-	if (!whim_asked(v->cpu.machine) || !v->loaded)
+	if (!whim_asked(v->cpu.machine) || !r.loaded)
 		return;
 	for (unsigned level = 0; level <= 3; level++) {
-		struct tlb_entry *leaf = level ? tlb_find(&v->tlb, v->asid, level, va) : NULL;
-		struct tlb_entry *table = level < 3 ? tlb_find(&v->walks, v->asid, level, va) : NULL;
+		struct tlb_entry *leaf = level ? tlb_find(&v->tlb, r.asid, level, va) : NULL;
+		struct tlb_entry *table = level < 3 ? tlb_find(&v->walks, r.asid, level, va) : NULL;
 
 		if (leaf && n < ARRAY_SIZE(held))
 			held[n].t = &v->tlb, held[n++].e = leaf;

@@ -57,3 +57,12 @@ void panic(const char *format, ...)
 }
 
 void machine_zero_frame(paddr_t frame) { memset(phys_to_virt(frame), 0, PAGE_SIZE); }
+
+/* There is no command line. */
+bool machine_option(const char *key, char *value, size_t size)
+{
+	(void)key;
+	(void)value;
+	(void)size;
+	return false;
+}
