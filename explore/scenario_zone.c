@@ -70,6 +70,12 @@ static void closed_setup(uint32_t variant)
 		zone_set_limit(zone, 3); /* two are out of the slabs, and one more may be */
 }
 
+static void searched_setup(uint32_t variant)
+{
+	(void)variant;
+	closed_setup(CLOSED_BY_SEARCH);
+}
+
 static bool never(void *arg)
 {
 	(void)arg;
@@ -178,6 +184,8 @@ static void wait_run(uint32_t cpu)
 const struct scenario scenario_zone[] = {
 	{"zone-closed", "a fast path, and a CPU that drains, searches, injects failures; without a barrier of all", 2,
 	 CLOSED_HOWS, true, closed_setup, machine, closed_run, closed_judge},
+	{"zone-searched", "the second of these by itself: another CPU looks for an object in a magazine in use", 2, 1, true,
+	 searched_setup, machine, closed_run, closed_judge},
 	{"zone-shelf", "one CPU frees, another allocates: magazines change hands", 2, 2, true, shelf_setup, machine,
 	 shelf_run, judge},
 	{"zone-shelf-three", "the same with two that allocate, or one that drains", 3, 3, true, shelf_setup, machine,

@@ -223,6 +223,39 @@ static void kinds_and_cpus_apart(void **state)
 	scene_close(s);
 }
 
+/* Of trees used in part, those of one's own kind, whichever comes first. */
+static void own_kind_first(void **state)
+{
+	(void)state;
+	for (unsigned first = 0; first < FRAME_KINDS; first++) {
+		struct scene *s = scene_open(0);
+		uint64_t tree[FRAME_KINDS];
+		uint32_t in_tree = CHUNK_FRAMES << s->core.tree_shift;
+
+		give(s, 0, 3 * in_tree);
+		tree[first] = tree_got(s, 1, first);
+		tree[!first] = tree_got(s, 1, !first);
+		for (unsigned i = 0; i < in_tree; i++) /* a tree that nobody has used */
+			assert_true(tree_got(s, 0, FRAME_FIXED) != tree[FRAME_FIXED]);
+		frame_core_settle(&s->core, 1);
+		assert_int_equal(tree_got(s, 0, FRAME_FIXED), tree[FRAME_FIXED]);
+		assert_int_equal(tree_got(s, 0, FRAME_MOVABLE), tree[FRAME_MOVABLE]);
+		scene_close(s);
+	}
+}
+
+static void batches_over_chunks(void **state)
+{
+	const uint32_t index[] = {10, CHUNK_FRAMES + 10, CHUNK_FRAMES + 74, 2 * CHUNK_FRAMES};
+	struct scene *s = scene_open(0);
+
+	(void)state;
+	frame_core_put(&s->core, 0, index, ARRAY_SIZE(index), 0);
+	assert_int_equal(frame_core_free(&s->core), ARRAY_SIZE(index));
+	frame_core_check(&s->core);
+	scene_close(s);
+}
+
 /* What others free into a tree is its CPU's when it needs it; what another CPU has reserved is anybody's at last. */
 static void reservations_hide_nothing(void **state)
 {
@@ -380,6 +413,8 @@ int main(void)
 		cmocka_unit_test(agrees_with_model),          cmocka_unit_test(singles_to_the_last),
 		cmocka_unit_test(whole_chunks_are_kept),      cmocka_unit_test(double_put_panics),
 		cmocka_unit_test(crowd_never_shares_a_frame), cmocka_unit_test(kinds_and_cpus_apart),
+		cmocka_unit_test(own_kind_first),
+		cmocka_unit_test(batches_over_chunks),
 		cmocka_unit_test(reservations_hide_nothing), cmocka_unit_test(runs_of_any_length),
 	};
 

@@ -495,6 +495,52 @@ static void injected_failures(void **state)
 	memory_close(m);
 }
 
+/* Also where an object lies ready. */
+static void injected_failures_reach_warm_caches(void **state)
+{
+	struct test_memory *m = memory_open(2, 16 * MIB);
+	struct zone *z = zone_create(&m->zones, "warm", 200, 0, NULL, NULL, 0);
+	void *object = zone_alloc(z);
+
+	(void)state;
+	assert_non_null(object);
+	zone_free(z, object);
+	memory_fail(m, 1);
+	assert_null(zone_alloc(z));
+	memory_fail(m, 0);
+	object = zone_alloc(z);
+	assert_non_null(object);
+	zone_free(z, object);
+	zone_destroy(z);
+	memory_close(m);
+}
+
+/* Magazines that hold nothing go too. */
+static void empty_magazines_are_drained(void **state)
+{
+	struct test_memory *m = memory_open(2, 64 * MIB);
+	struct zone *z = zone_create(&m->zones, "empties", 64, 0, NULL, NULL, 0);
+	unsigned n = 4 * z->rounds;
+	void **out = calloc(n, sizeof *out);
+
+	(void)state;
+	assert_true(z->keep >= 4);
+	for (unsigned turn = 0; turn < 2; turn++) {
+		for (unsigned i = 0; i < n; i++)
+			assert_non_null(out[i] = zone_alloc(z));
+		for (unsigned i = 0; turn == 0 && i < n; i++)
+			zone_free(z, out[i]);
+	}
+	assert_non_null(z->cache[0].empty);
+	(void)zone_reclaim(z);
+	assert_null(z->cache[0].empty);
+	for (unsigned i = 0; i < n; i++)
+		zone_free(z, out[i]);
+	zone_destroy(z);
+	free(out);
+	memory_close(m);
+}
+
 /* --- misuse, in checked builds --- */
 
 static void misuse_panics(void **state)
@@ -749,6 +795,8 @@ int main(void)
 		cmocka_unit_test(magazines_scale_down),
 		cmocka_unit_test(exhaustion),
 		cmocka_unit_test(injected_failures),
+		cmocka_unit_test(injected_failures_reach_warm_caches),
+		cmocka_unit_test(empty_magazines_are_drained),
 		cmocka_unit_test(misuse_panics),
 		cmocka_unit_test(list_of_zones),
 		cmocka_unit_test(crowd),
