@@ -56,6 +56,7 @@ enum strata_error strata_zone_statistics(struct strata_zone *zone, struct strata
 }
 
 struct visit {
+	const struct zone *hidden; /* where kmalloc's large blocks belong: it has no objects */
 	void (*fn)(struct strata_zone *zone, void *context);
 	void *context;
 };
@@ -64,7 +65,8 @@ static void visit(struct zone *z, void *arg)
 {
 	struct visit *v = arg;
 
-	v->fn(zone_outside(z), v->context);
+	if (z != v->hidden)
+		v->fn(zone_outside(z), v->context);
 }
 
 enum strata_error strata_zones(struct strata_machine *m, void (*fn)(struct strata_zone *zone, void *context),
@@ -72,7 +74,7 @@ enum strata_error strata_zones(struct strata_machine *m, void (*fn)(struct strat
 {
 	if (!attached_to(m) || !fn)
 		return refusal(m);
-	zones_for_each(&m->zones, visit, &(struct visit){fn, context});
+	zones_for_each(&m->zones, visit, &(struct visit){m->kmalloc.blocks, fn, context});
 	return STRATA_OK;
 }
 
