@@ -112,8 +112,8 @@ static void show_kva(struct text *t, struct proc_system *ps, struct process *p)
 	text_printf(t, "# kernel map, in pages; ranges, calls\n");
 	text_printf(t, "pages %llu\nused %llu\ncached %llu\nlargest_free %llu\nmapped %llu\ntables %llu\n",
 		    (ull)s.kva.pages, (ull)s.kva.used, (ull)s.kva.cached, (ull)s.kva.largest, (ull)s.pages, (ull)s.tables);
-	text_printf(t, "segments %llu\npooled %llu\nhits %llu\nallocs %llu\nfailures %llu\nwaits %llu\n",
-		    (ull)s.kva.segments, (ull)s.pooled, (ull)s.kva.hits, (ull)s.kva.allocs, (ull)s.kva.failures,
+	text_printf(t, "pooled %llu\nsegments %llu\nhits %llu\nallocs %llu\nfailures %llu\nwaits %llu\n",
+		    (ull)s.pooled, (ull)s.kva.segments, (ull)s.kva.hits, (ull)s.kva.allocs, (ull)s.kva.failures,
 		    (ull)s.kva.waits);
 }
 

@@ -144,7 +144,7 @@ struct kmem_stats {
 	struct kva_stats kva;
 	uint64_t pages;      /* mapped, in the kernel map and submaps; pools included */
 	uint64_t tables;     /* frames of translation tables */
-	uint64_t pooled;     /* ranges that pools keep */
+	uint64_t pooled;     /* pages of ranges that pools keep */
 };
 void kmem_stats(struct kmem *km, struct kmem_stats *s);
 

@@ -66,7 +66,7 @@ void kmem_stats(struct kmem *km, struct kmem_stats *s)
 
 		for (uint32_t cpu = 0; cpu < km->zones->ncpus; cpu++) {
 			gate_visit(&p->cpu[cpu].gate, RANK_KVA_CACHE);
-			s->pooled += p->cpu[cpu].count;
+			s->pooled += p->cpu[cpu].count * (p->size >> PAGE_SHIFT);
 			gate_visit_end(&p->cpu[cpu].gate);
 		}
 	}

@@ -45,7 +45,7 @@ _Static_assert(KVA_BATCH >= 1 && KVA_BATCH < KVA_KEEP, "a full cache keeps somet
 
 struct zone *kva_segment_zone(struct zones *zs)
 {
-	return zone_create(zs, "kva segment", sizeof(struct kva_segment), 0, NULL, NULL, 0);
+	return zone_create(zs, "kva_segment", sizeof(struct kva_segment), 0, NULL, NULL, 0);
 }
 
 /* --- beginning and end --- */

@@ -29,24 +29,46 @@ void frames_touch_program(void)
 		stack[i] = 0;
 }
 
+/* A file of /proc, without stdio: a buffer from malloc would be a frame more in one of two counts. */
+static bool read_text(const char *path, char *text, size_t size)
+{
+	size_t have = 0;
+	ssize_t n;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	while ((n = read(fd, text + have, size - 1 - have)) > 0)
+		have += (size_t)n;
+	close(fd);
+	text[have] = '\0';
+	return n == 0;
+}
+
+/* Kernel stacks that wait for reuse are wired, and go when memory is short: they count as cached. */
+static bool move_pooled(struct frames *frames)
+{
+	char text[1024];
+	unsigned long pooled;
+	const char *line;
+
+	if (!read_text("/proc/kva", text, sizeof text) || !(line = strstr(text, "\npooled ")) ||
+	    sscanf(line, " pooled %lu", &pooled) != 1)
+		return false;
+	pooled = pooled < frames->wired ? pooled : frames->wired; /* read a moment later */
+	frames->wired -= pooled;
+	frames->cached += pooled;
+	return true;
+}
+
 bool frames_read(struct frames *frames)
 {
 	char text[4096], owner[32];
 	unsigned long count;
 	unsigned seen = 0;
-	size_t have = 0;
-	ssize_t n;
-	int fd = open("/proc/frames", O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0)
+	if (!read_text("/proc/frames", text, sizeof text))
 		return false;
-	/* No stdio: a buffer from malloc would be a frame more in one of two counts. */
-	while ((n = read(fd, text + have, sizeof text - 1 - have)) > 0)
-		have += (size_t)n;
-	close(fd);
-	if (n < 0)
-		return false;
-	text[have] = '\0';
 	*frames = (struct frames){0};
 	for (char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		if (*line == '#' || sscanf(line, "%31s %lu", owner, &count) != 2)
@@ -59,7 +81,7 @@ bool frames_read(struct frames *frames)
 	}
 #define FRAMES_ONE(name) +1
 	errno = ENODATA;
-	return seen == 0 FRAMES_OWNERS(FRAMES_ONE);
+	return seen == 0 FRAMES_OWNERS(FRAMES_ONE) && move_pooled(frames);
 #undef FRAMES_ONE
 }
 
