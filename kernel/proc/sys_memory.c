@@ -260,6 +260,14 @@ long sys_mprotect(struct thread *t, const uint64_t *a)
 
 enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2, MREMAP_DONTUNMAP = 4 };
 
+/* It is at addr now. What locked memory has grown by is filled as far as can be; nobody is told when it cannot (mremap(2)). */
+static long moved(struct vm_map *m, const struct vm_entry_info *was, uint64_t addr, uint64_t old_size, uint64_t new_size)
+{
+	if (was->wired && new_size > old_size)
+		(void)!vm_map_populate(m, vrange(addr + old_size, addr + new_size), PROT_R);
+	return (long)addr;
+}
+
 long sys_mremap(struct thread *t, const uint64_t *a)
 {
 	struct vm_map *m = t->proc->map;
@@ -290,7 +298,7 @@ long sys_mremap(struct thread *t, const uint64_t *a)
 			return -ENOMEM;
 		addr = fixed ? addr : 0;
 		e = vm_map_view(m, old, new_size, fixed, &addr);
-		return e == OK ? (long)addr : errno_of(e);
+		return e == OK ? moved(m, &info, addr, 0, new_size) : errno_of(e);
 	}
 	if (old_size > info.range.end.va - old && (fixed || keep || new_size > old_size))
 		return -EFAULT;
@@ -311,5 +319,7 @@ long sys_mremap(struct thread *t, const uint64_t *a)
 	} else {
 		e = vm_map_remap(m, vrange(old, old + old_size), new_size, flags & MREMAP_MAYMOVE, fixed, &addr);
 	}
-	return e == OK ? (long)addr : e == ERR_FAULT ? -EFAULT : errno_of(e);
+	if (e == OK)
+		return moved(m, &info, addr, old_size, new_size);
+	return e == ERR_FAULT ? -EFAULT : errno_of(e);
 }

@@ -94,7 +94,7 @@ enum error vm_map_move_pages(struct vm_map *m, struct vrange old, bool fixed, ui
 
 /*
  * mremap(2) with an old size of 0: what the shared mapping at old shows, from
- * there on, also at *addr (exactly there, replacing, when fixed), size bytes.
+ * there on, also at *addr (exactly there, replacing, when fixed), size bytes; wired if the old one is, and not filled.
  * ERR_FAULT: nothing is mapped at old; ERR_INVAL: it is private. Else as vm_map_enter.
  */
 enum error vm_map_view(struct vm_map *m, uint64_t old, uint64_t size, bool fixed, uint64_t *addr) MUST_CHECK;

@@ -215,6 +215,25 @@ static void second_view(void)
 	}
 }
 
+/* Another view of locked memory is locked, and what locked memory grows by. */
+static void locked_stays_locked(void)
+{
+	char *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), *view, *grown;
+	char *own = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	REQUIRE(p != MAP_FAILED && own != MAP_FAILED && mlock(p, 2 * PAGE) == 0 && mlock(own, PAGE) == 0);
+	view = mremap(p, 0, 2 * PAGE, MREMAP_MAYMOVE);
+	grown = mremap(own, PAGE, 8 * PAGE, MREMAP_MAYMOVE);
+	REQUIRE(view != MAP_FAILED && grown != MAP_FAILED);
+	errno = 0;
+	CHECK_EQ(-1, msync(view, 2 * PAGE, MS_INVALIDATE));
+	CHECK_EQ(EBUSY, errno);
+	errno = 0;
+	CHECK_EQ(-1, msync(grown + 7 * PAGE, PAGE, MS_INVALIDATE));
+	CHECK_EQ(EBUSY, errno);
+	munmap(p, 2 * PAGE), munmap(view, 2 * PAGE), munmap(grown, 8 * PAGE);
+}
+
 /* realloc of a large block is mremap: a thousand growths, the content always there. */
 static void through_realloc(void)
 {
@@ -243,6 +262,7 @@ int main(void)
 	trap_install(0);
 	in_place();
 	blocked_then_moved();
+	locked_stays_locked();
 	fixed();
 	refused();
 	large();
