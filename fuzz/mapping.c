@@ -252,8 +252,8 @@ static struct errors mmap_errors(struct space *s, struct mmap_args *a)
 		add_error(&e, N_EOVERFLOW);
 	if (a->flags & F_GROWSDOWN)
 		add_error(&e, N_EINVAL);
-	/* There may be no such room, and that may be found first. */
-	if (any_error(&e) && !a->fixed && size > s->m->high / 2)
+	/* There may be no such room, or no such memory, and that may be found first. */
+	if (any_error(&e) && size > UINT64_C(1) << 30)
 		add_error(&e, N_ENOMEM);
 	return e;
 }
