@@ -396,6 +396,10 @@ static bool exec_attempt(const char *path, unsigned long n, bool company)
 	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
 		;
 	kill(-pid, SIGKILL);
+	while (kill(-pid, 0) == 0 || errno != ESRCH) { /* what is left of the group holds frames until it is gone */
+		(void)waitpid(-pid, NULL, WNOHANG);
+		sleep_short();
+	}
 	if (status != 0 && status != W_EXIT(FAIL_REFUSED) && status != W_EXIT(NOT_STARTED))
 		check_failed(__FILE__, __LINE__, "execve of %s without allocation %lu%s: status 0x%x", path, n,
 			     company ? ", with company" : "", status);

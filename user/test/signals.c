@@ -288,10 +288,6 @@ static void *target_thread(void *go)
 
 static void *blocked_thread(void *go)
 {
-	sigset_t set;
-
-	sigfillset(&set);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	while (!__atomic_load_n((int *)go, __ATOMIC_ACQUIRE))
 		sched_yield();
 	CHECK_EQ(0, here);
@@ -301,6 +297,7 @@ static void *blocked_thread(void *go)
 static void to_threads(void)
 {
 	pthread_t threads[4];
+	sigset_t all, old;
 	int go = 0;
 
 	install(SIGUSR1, mark, 0);
@@ -317,10 +314,13 @@ static void to_threads(void)
 	for (int i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
 
-	/* to the process: a thread that does not block it takes it */
+	/* to the process: a thread that does not block it takes it; the others begin with it blocked */
 	go = 0, seen = 0, here = 0;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
 	for (int i = 0; i < 4; i++)
 		REQUIRE(pthread_create(&threads[i], NULL, blocked_thread, &go) == 0);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	kill(getpid(), SIGUSR1);
 	for (int i = 0; i < 3000 && seen < 1; i++)
 		sleep_ms(1);
