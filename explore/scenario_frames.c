@@ -159,6 +159,99 @@ static void past_run(uint32_t cpu)
 
 static void past_judge(void) { CHECK(deed[0][0].from && deed[2][0].from && deed[0][0].from != deed[2][0].from); }
 
+/* --- a CPU on its fast path, and one that closes its cache --- */
+
+enum { CLOSED_BY_DRAIN, CLOSED_BEFORE_GIVING, CLOSED_BY_SEARCH, CLOSED_FOR_FAILURES, CLOSED_ALWAYS, CLOSED_TWICE, CLOSED_HOWS };
+static pfn_t in_hand[EXPLORE_CPUS][2];
+
+/* CPU 0 has one frame in its cache and one in its hands; there are no others. */
+static void closed_setup(uint32_t variant)
+{
+	frames_setup(variant);
+	if (how == CLOSED_ALWAYS) {
+		m->frames.may_open = false;
+		frames_drain(&m->frames);
+	}
+	in_hand[0][1] = in_hand[1][0] = in_hand[1][1] = PFN_NONE;
+	in_hand[0][0] = filler[--fillers];
+	frame_free(&m->frames, filler[--fillers], 0);
+}
+
+static void take_and_use(uint32_t cpu, pfn_t *f)
+{
+	*f = PFN_NONE;
+	if (frame_alloc(&m->frames, 0, 0, FRAME_WIRED, f) == OK)
+		use_frame(cpu, *f);
+}
+
+static void give_back(pfn_t *f)
+{
+	if (!pfn_is_none(*f))
+		frame_free(&m->frames, *f, 0);
+	*f = PFN_NONE;
+}
+
+static bool never(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+/* Injected failures are switched on and off while another CPU drains. */
+static void closed_twice(uint32_t cpu)
+{
+	if (cpu == 0) {
+		frames_drain(&m->frames);
+		return;
+	}
+	frames_fail_by(&m->frames, never, NULL);
+	frames_fail_by(&m->frames, NULL, NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		take_and_use(cpu, &in_hand[1][0]);
+		give_back(&in_hand[1][0]);
+	}
+}
+
+static void closed_run(uint32_t cpu)
+{
+	if (how == CLOSED_TWICE) {
+		closed_twice(cpu);
+		return;
+	}
+	if (cpu == 0 && how == CLOSED_BEFORE_GIVING) { /* onto what was drained, and takes both */
+		give_back(&in_hand[0][0]);
+		take_and_use(cpu, &in_hand[0][0]);
+		take_and_use(cpu, &in_hand[0][1]);
+		return;
+	}
+	if (cpu == 0) {
+		if (how == CLOSED_BY_SEARCH) /* gives before it takes: where the other CPU has just read */
+			give_back(&in_hand[0][0]);
+		for (unsigned i = 0; i < 2; i++) {
+			take_and_use(cpu, &in_hand[0][1]);
+			give_back(&in_hand[0][1]);
+		}
+		return;
+	}
+	if (how == CLOSED_FOR_FAILURES) {
+		frames_fail_by(&m->frames, never, NULL);
+		frames_fail_by(&m->frames, NULL, NULL);
+	}
+	if (how != CLOSED_BY_SEARCH)
+		frames_drain(&m->frames);
+	for (unsigned i = 0; i < 2; i++)
+		take_and_use(cpu, &in_hand[1][i]);
+}
+
+static void closed_judge(void)
+{
+	for (unsigned i = 0; i < 2; i++)
+		give_back(&in_hand[0][i]), give_back(&in_hand[1][i]);
+	while (fillers)
+		frame_free(&m->frames, filler[--fillers], 0);
+	memory_check(m);
+}
+
 /* --- a block of 2 MiB in one CPU's cache: who owns it takes it, another CPU drains, or searches for it --- */
 
 static ATOMIC(uint32_t) blocks_found;
@@ -434,6 +527,8 @@ const struct scenario scenario_frames[] = {
 	{"frames-three", "the same with three CPUs", 3, 3, true, frames_setup_3, machine, frames_run, frames_judge},
 	{"frames-past", "a frame moves from before a search to behind it", 3, 2, true, past_setup, machine, past_run,
 	 past_judge},
+	{"frames-closed", "a fast path, and a CPU that drains, searches, injects failures, or two of it; without a barrier of all", 2,
+	 CLOSED_HOWS, true, closed_setup, machine, closed_run, closed_judge},
 	{"frames-block", "a block in a CPU's cache is taken, and drained or searched for by another", 2, 2, true,
 	 block_setup, machine, block_run, block_judge},
 	{"zone-two", "magazines and depot; with a drain; freed by another CPU; with no frames left", 2, 4, true,

@@ -13,31 +13,60 @@
 /* What strata_frame_alloc gives out is owned by this; large blocks of kmalloc are FRAME_WIRED. */
 #define BLOCK_OWNER FRAME_ANON
 
-FLAT enum strata_error strata_frame_alloc(struct strata_machine *m, unsigned order, unsigned flags, uint64_t *frame)
+FLAT static NOINLINE enum strata_error frame_alloc_checked(struct strata_machine *m, unsigned order, unsigned flags,
+						     uint64_t *frame)
 {
 	enum error e;
 	pfn_t head;
 
 	_Static_assert(STRATA_ZERO == FRAME_ZERO, "flags go on as they are");
-	if (UNLIKELY(!attached_to(m) || order > STRATA_ORDER_MAX || flags & ~STRATA_ZERO || !frame))
+	if (!attached_to(m) || order > STRATA_ORDER_MAX || flags & ~STRATA_ZERO || !frame)
 		return refusal(m);
 	e = frame_alloc(&m->frames, order, flags, BLOCK_OWNER, &head);
-	if (UNLIKELY(e != OK))
-		return (enum strata_error)e;
+	if (e == OK)
+		*frame = head.fn;
+	return (enum strata_error)e;
+}
+
+FLAT enum strata_error strata_frame_alloc(struct strata_machine *m, unsigned order, unsigned flags, uint64_t *frame)
+{
+	pfn_t head;
+
+	if (UNLIKELY(!attached_to(m) || (order | flags) != 0 || !frame || !frame_alloc_cached(&m->frames, BLOCK_OWNER, &head)))
+		return frame_alloc_checked(m, order, flags, frame);
 	*frame = head.fn;
+	return STRATA_OK;
+}
+
+FLAT static NOINLINE enum strata_error frame_free_checked(struct strata_machine *m, uint64_t frame, unsigned order)
+{
+	struct vm_page *p;
+
+	if (!attached_to(m) || frame - m->frames.first.fn >= m->frames.count)
+		return refusal(m);
+	p = frame_page(&m->frames, pfn(frame));
+	if (page_owner(p) != BLOCK_OWNER || page_order(p) != order)
+		return STRATA_INVAL;
+	frame_free(&m->frames, pfn(frame), order);
 	return STRATA_OK;
 }
 
 FLAT enum strata_error strata_frame_free(struct strata_machine *m, uint64_t frame, unsigned order)
 {
+	struct frames *f = &m->frames;
+	uint64_t index;
 	struct vm_page *p;
 
-	if (UNLIKELY(!attached_to(m) || frame - m->frames.first.fn >= m->frames.count))
+	/* A single frame into an open cache; checked builds look closer. */
+	if (UNLIKELY(STRATA_CHECKED || !attached_to(m)))
+		return frame_free_checked(m, frame, order);
+	index = frame - f->first.fn;
+	if (UNLIKELY(index >= f->count))
 		return refusal(m);
-	p = frame_page(&m->frames, pfn(frame));
-	if (UNLIKELY(page_owner(p) != BLOCK_OWNER || page_order(p) != order))
-		return STRATA_INVAL;
-	frame_free(&m->frames, pfn(frame), order);
+	p = &f->pages[index];
+	if (UNLIKELY(page_owner(p) != BLOCK_OWNER || (page_order(p) | order) != 0 ||
+		     !frame_give(frame_own_cache(f), frame_kind_of(BLOCK_OWNER), (uint32_t)index, p)))
+		return frame_free_checked(m, frame, order);
 	return STRATA_OK;
 }
 

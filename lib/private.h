@@ -5,7 +5,7 @@
 
 #include "strata.h"
 #include "sync/epoch.h"
-#include "vm/frame.h"
+#include "vm/frame_cache.h"
 #include "vm/kmalloc.h"
 #include "vm/zone.h"
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "test_memory.h"
+#include "vm/frame_cache.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -318,7 +319,7 @@ static void misuse_panics(void **state)
 	EXPECT_PANIC("while it is mapped", frame_free(&m->frames, single, 0));
 	frame_page(&m->frames, single)->pmap.rmap_pmap = NULL;
 	frame_free(&m->frames, single, 0);
-	EXPECT_PANIC("cached and was freed again", frame_free(&m->frames, single, 0));
+	EXPECT_PANIC("free and was freed again", frame_free(&m->frames, single, 0));
 	frame_free(&m->frames, n, 2);
 	EXPECT_PANIC("free and was freed again", frame_free(&m->frames, n, 2));
 	memory_close(m);
@@ -348,7 +349,7 @@ static void audit_notices(void **state)
 
 	m = memory_open(1, 16 * MIB);
 	n = alloc(m, 0, FRAME_ANON);
-	page_set_owner(frame_page(&m->frames, n), FRAME_CACHED); /* in no cache */
+	page_set_owner(frame_page(&m->frames, n), FRAME_FREE); /* in no cache */
 	assert_false(frame_audit(&m->frames, &a));
 	memory_abandon(m);
 }
@@ -372,7 +373,7 @@ static void others_caches_are_reached(void **state)
 		for (unsigned i = 0; i < m->frames.cache_max; i++)
 			frame_free(&m->frames, n[i], 0);
 		frame_free(&m->frames, block, CHUNK_ORDER);
-		cached += atomic_load_relaxed(&m->frames.cache[cpu].top[FRAME_MOVABLE]);
+		cached += frame_stack_count(&m->frames.cache[cpu].stack[FRAME_MOVABLE]);
 	}
 	assert_true(cached >= 3 * m->frames.cache_max / 2);
 	become_cpu(m, 0);
@@ -417,10 +418,10 @@ static void interlope(void)
 
 	if (interloper.acted || interloper.acting || !interloper.m->frames.core.searching.x)
 		return;
-	for (uint32_t i = 0; i < d->held_count; i++) { /* a gate that it is about to take is still free */
-		const struct gate *g = d->held_lock[i];
+	for (uint32_t i = 0; i < d->held_count; i++) { /* what it is about to take is still free: the word of a gate or of a lock */
+		const unsigned *word = d->held_lock[i];
 
-		if (d->held_rank[i] != RANK_FRAME_CACHE || g->inside.x || g->visited.x)
+		if (d->held_rank[i] != RANK_FRAME_CACHE || *word)
 			return;
 	}
 	if (interloper.countdown-- > 0)

@@ -16,18 +16,18 @@
  * Invariants (frame_audit states them).
  *	1. A block of 2^k frames has its owner and order in its first page; its
  *	   other pages read FREE.
- *	2. A frame's bit in the core is set if and only if its block's owner is FREE.
- *	3. What lies in a cache or in the stock is owned by CACHED, and the reverse. Single ones have order 0.
- *	4. A page that is FREE or CACHED is mapped by nobody and not wired (frame_free_check), so that an
+ *	2. A frame whose bit in the core is set is FREE.
+ *	3. A frame that is FREE, in no block, and whose bit is not set lies in a cache or in the stock: audits
+ *	   call it CACHED. So a batch between cache and core touches no page.
+ *	4. A page that is FREE is mapped by nobody, not wired (frame_free_check), and reads order 0, so that an
  *	   allocation resets no more than flags.
  *
  * Owner states.
- *	FREE --refill--> CACHED --claim--> ANON, TABLE, ... --frame_free--> CACHED --put--> FREE
- *	  \________________________claim____^                  \____________________________^
+ *	FREE --claim--> ANON, TABLE, ... --frame_free--> FREE
  * Who moves a state has the frame to himself: by taking its bit, by
- * being in the gate of the cache that holds it, or by owning it.
+ * being in the gate of the cache that holds it, or by its lock, or by owning it.
  *
- * Locking. The gate of the own cache (RANK_FRAME_CACHE). Completeness and memory order: frame_cache.c, frame_core.c.
+ * Locking. The gate of the own cache. Completeness and memory order: frame_cache.c, frame_core.c.
  *
  * Failure. ERR_NOMEM, nothing held. Freeing cannot fail.
  */
@@ -64,7 +64,7 @@ bool frame_is_free(const struct frames *f, pfn_t n)
 		if (head < f->first.fn)
 			break;
 		p = &f->pages[head - f->first.fn];
-		if (!frame_is_idle(page_owner(p)) && page_order(p) >= order)
+		if (page_owner(p) != FRAME_FREE && page_order(p) >= order)
 			return false;
 	}
 	return true;
@@ -80,19 +80,26 @@ void frame_handed_out_twice(struct frames *f, uint32_t index, enum frame_owner o
 	      frame_owner_name(page_owner(p)), frame_owner_name(owner), cpu_id());
 }
 
-/* Everything but a frame from a cache that has one; also when failures are injected. */
+/* Everything but a single frame from an open cache that has one; also when failures are injected. */
 static NOINLINE enum error alloc_slow(struct frames *f, unsigned order, unsigned flags, enum frame_owner owner,
 				      pfn_t *out)
 {
 	struct frame_want want = {.order = order, .kind = frame_kind_of(owner)};
+	struct frame_cache *c = frame_own_cache(f);
+	bool found = false, zeroed = false;
 	uint32_t index;
-	bool zeroed;
 
 	ASSERT_CHECKED(order <= FRAME_ORDER_MAX);
 	if (frames_may_fail(f) && frames_must_fail(f))
 		return ERR_NOMEM;
-	want.zero = order == 0 && want.kind == FRAME_MOVABLE && flags & FRAME_ZERO;
-	if (!frame_find(f, &want, &index, &zeroed))
+	if (order == 0) {
+		bool zero = flags & FRAME_ZERO && want.kind == FRAME_MOVABLE;
+
+		zeroed = zero && frame_take(c, FRAME_ZEROED, &index);
+		want.zero = zero && frame_zeros_there(f);
+		found = zeroed || (!want.zero && frame_take(c, want.kind, &index));
+	}
+	if (!found && !frame_find(f, &want, &index, &zeroed))
 		return ERR_NOMEM;
 	frame_claim(f, index, order, owner);
 	*out = pfn(f->first.fn + index);
@@ -104,24 +111,12 @@ static NOINLINE enum error alloc_slow(struct frames *f, unsigned order, unsigned
 
 enum error frame_alloc(struct frames *f, unsigned order, unsigned flags, enum frame_owner owner, pfn_t *out)
 {
-	enum frame_kind kind = frame_kind_of(owner);
-	struct frame_cache *c = frame_own_cache(f);
-	uint32_t top, index;
-
-	ASSERT_CHECKED(!frame_is_idle(owner));
-	if (UNLIKELY((order | flags) != 0 || frames_may_fail(f) || !frame_gate_enter(c)))
-		return alloc_slow(f, order, flags, owner, out);
-	top = atomic_load_relaxed(&c->top[kind]); /* g */
-	if (UNLIKELY(top % FRAME_STACK == 0)) {
-		gate_leave(&c->gate);
-		return alloc_slow(f, 0, 0, owner, out);
-	}
-	atomic_store_relaxed(&c->top[kind], top - 1); /* g */
-	index = c->frame[top - 1];
-	gate_leave(&c->gate);
-	frame_claim_single(f, index, owner);
-	*out = pfn(f->first.fn + index);
-	return OK;
+	ASSERT_CHECKED(owner != FRAME_FREE);
+	if (LIKELY((order | flags) == 0) && LIKELY(frame_alloc_cached(f, owner, out)))
+		return OK;
+	if (order == CHUNK_ORDER && !flags && frame_alloc_whole(f, owner, out))
+		return OK;
+	return alloc_slow(f, order, flags, owner, out);
 }
 
 /* Panics when the block is not one that may be freed now. */
@@ -133,7 +128,7 @@ void frame_free_check(struct frames *f, pfn_t head, unsigned order)
 	if (!frame_is_ram(f, head) || owner == FRAME_RESERVED)
 		panic("frame %#lx is %s and was freed (CPU %u)", (unsigned long)head.fn,
 		      frame_is_ram(f, head) ? "reserved" : "no RAM", cpu_id());
-	if (frame_is_idle(owner))
+	if (owner == FRAME_FREE)
 		panic("frame %#lx is %s and was freed again, or lies inside a block (CPU %u)", (unsigned long)head.fn,
 		      frame_owner_name(owner), cpu_id());
 	if (page_order(p) != order)
@@ -151,10 +146,9 @@ void frame_free_check(struct frames *f, pfn_t head, unsigned order)
 
 void frame_free(struct frames *f, pfn_t head, unsigned order)
 {
-	struct frame_cache *c = frame_own_cache(f);
-	uint32_t index = (uint32_t)(head.fn - f->first.fn), top;
+	uint32_t index = (uint32_t)(head.fn - f->first.fn);
 	struct vm_page *p = &f->pages[index];
-	size_t kind; /* as an index */
+	enum frame_kind kind;
 
 	if (STRATA_CHECKED)
 		frame_free_check(f, head, order);
@@ -164,21 +158,9 @@ void frame_free(struct frames *f, pfn_t head, unsigned order)
 		frame_put_block(f, index, order);
 		return;
 	}
-	kind = atomic_load_relaxed(&p->owner) & 1u; /* ours: frame_kind_of */
-	if (UNLIKELY(!frame_gate_enter(c))) {
-		frame_put_single(f, index, (enum frame_kind)kind);
-		return;
-	}
-	top = atomic_load_relaxed(&c->top[kind]); /* g */
-	if (UNLIKELY(top >= c->limit[kind])) {
-		gate_leave(&c->gate);
-		frame_put_single(f, index, (enum frame_kind)kind);
-		return;
-	}
-	page_set_owner(p, FRAME_CACHED);
-	c->frame[top] = index;
-	atomic_store_relaxed(&c->top[kind], top + 1); /* g */
-	gate_leave(&c->gate);
+	kind = frame_kind_of(page_owner(p));
+	if (UNLIKELY(!frame_give(frame_own_cache(f), kind, index, p)))
+		frame_put_single(f, index, kind);
 }
 
 static void free_retired(struct epoch_item *item)
@@ -192,7 +174,7 @@ void frame_free_by_epoch(struct frames *f, pfn_t head)
 {
 	struct vm_page *p = frame_page(f, head);
 
-	ASSERT_CHECKED(!frame_is_idle(page_owner(p)) && page_owner(p) != FRAME_RESERVED);
+	ASSERT_CHECKED(page_owner(p) != FRAME_FREE && page_owner(p) != FRAME_RESERVED);
 	p->home = f;
 	epoch_retire(f->epoch, &p->retire, free_retired);
 }
@@ -203,7 +185,7 @@ void frame_split(struct frames *f, pfn_t head, unsigned order)
 	/* relaxed, all: the block is the caller's */
 	uint16_t flags = atomic_load_relaxed(&p->pmap.flags);
 
-	ASSERT_CHECKED(page_order(p) == order && !frame_is_idle(page_owner(p)));
+	ASSERT_CHECKED(page_order(p) == order && page_owner(p) != FRAME_FREE);
 	flags &= PMAP_PAGE_EXEC_CLEAN | PMAP_PAGE_REFERENCED | PMAP_PAGE_MODIFIED;
 	for (uint32_t i = 1; i < 1u << order; i++) {
 		atomic_store_relaxed(&p[i].pmap.flags, flags);

@@ -15,35 +15,46 @@
 
 #include "base/error.h"
 #include "hal/machine.h"
+#include "sync/spinlock.h"
 #include "vm/frame_core.h"
-#include "vm/gate.h"
 #include "vm/page.h"
 
 #define FRAME_ZERO 1u /* frame_alloc: the content is zeros */
 
 #define FRAME_ORDER_MAX FRAME_CORE_ORDER_MAX /* largest block: 2^18 frames, 1 GiB */
-#define FRAME_STACK 64u                      /* places for single frames of one kind */
-#define FRAME_CACHE_MAX 62u                  /* of them used: a top at a multiple of FRAME_STACK says empty */
+#define FRAME_CACHE_MAX 62u                  /* single frames of one kind that a CPU may keep */
+#define FRAME_STACK 64u                      /* places for them */
 #define FRAME_BLOCKS_MAX 2u                  /* 2 MiB blocks a CPU may keep */
 #define FRAME_ZERO_BATCH 16u                 /* zeroed frames that go to or from the stock at once */
 #define FRAME_ZERO_LINES 64u                 /* such batches in the stock */
 
+/* A CPU's stacks: single frames of each kind, zeroed ones, which are of movable trees, and 2 MiB blocks. */
+enum { FRAME_ZEROED = FRAME_KINDS, FRAME_WHOLE, FRAME_STACKS };
+_Static_assert(2 * FRAME_ZERO_BATCH <= FRAME_STACK, "two batches of zeroed frames fit");
+
+/* Frames by index (frame number - frames.first). low, high: one or both closed against the fast path, see frame_cache.c. */
+struct frame_stack {
+	ATOMIC(uint32_t *) low;  /* c: the first place; FRAME_CLOSED_LOW */
+	ATOMIC(uint32_t *) high; /* c: behind the last place; FRAME_CLOSED_HIGH */
+	ATOMIC(uint32_t *) top;  /* g, x: behind the last frame */
+	uint32_t *base;          /* the first place; fixed */
+};
+
 /*
- * One CPU's cache. g: inside the gate; x: also read by anyone for statistics.
- * Frames by index (frame number - frames.first).
+ * One CPU's cache. c: under the lock; g: in the gate of its own CPU, or under the lock with the cache closed or by its own
+ * CPU; x: also read by anyone for statistics.
  */
 struct frame_cache {
-	struct gate gate;                    /* RANK_FRAME_CACHE */
-	ATOMIC(uint32_t) top[FRAME_KINDS];   /* g, x: kind's stack is frame[kind * FRAME_STACK] up to here */
-	uint32_t limit[FRAME_KINDS];         /* g: no higher; 0: others are searching, look at core.searching */
-	ATOMIC(uint32_t) blocks;             /* g, x: entries of block[] */
-	ATOMIC(uint32_t) zeros;              /* g, x: entries of zero[] */
-	uint32_t block[FRAME_BLOCKS_MAX];    /* g */
-	uint32_t zero[2 * FRAME_ZERO_BATCH]; /* g: zeroed frames, of movable trees */
-	uint32_t frame[FRAME_KINDS * FRAME_STACK]; /* g */
-	uint32_t unused[86];                 /* to a power of two: a CPU's cache is a shift away */
-} ALIGNED(CACHE_LINE);
-_Static_assert(sizeof(struct frame_cache) == 1024, "see unused");
+	ATOMIC(uint32_t) inside; /* 1: the CPU is on the fast path; written by it alone */
+	struct spinlock lock;    /* RANK_FRAME_CACHE */
+	struct frame_stack stack[FRAME_STACKS];
+} ALIGNED(2 * CPU_STRIDE);
+_Static_assert(sizeof(struct frame_cache) == 2 * CPU_STRIDE, "found by cpu_offset");
+
+/* What its stacks stand on. */
+struct frame_rounds {
+	uint32_t frame[FRAME_STACKS][FRAME_STACK] ALIGNED(CACHE_LINE); /* g */
+};
 
 struct frame_lines {
 	ATOMIC(uint64_t) bits; /* x */
@@ -65,7 +76,7 @@ typedef bool frames_fail_fn(void *arg);
 /* One machine's RAM. The first group is fixed after frames_init but for what is said. */
 struct frames {
 	/* first: so that an allocation reads it without computing an address */
-	ATOMIC(frames_fail_fn *) fail; /* x: frames_fail_by; NULL normally */
+	ATOMIC(frames_fail_fn *) fail; /* x: frames_fail_by; NULL normally. Then all caches are closed */
 	void *fail_arg;                /* what fail is given; written before it */
 	void (*fail_told)(void *arg);  /* called when fail has changed, by whoever allocates without looking at it; or NULL */
 	void *fail_told_arg;
@@ -78,11 +89,13 @@ struct frames {
 	uint32_t cache_max;   /* single frames of a kind that a CPU keeps */
 	uint32_t cache_batch; /* how many go to or from the core at once */
 	uint32_t blocks_max;  /* blocks a CPU keeps */
+	bool may_open;        /* caches may: the machine has a barrier of all CPUs */
 	struct epoch *epoch;
 
 	struct frame_core core ALIGNED(CACHE_LINE);
 	struct frame_zeros zeros ALIGNED(CACHE_LINE);
-	struct frame_cache cache[CPU_MAX];
+	struct frame_cache cache[CPU_MAX]; /* by cpu_offset */
+	struct frame_rounds rounds[CPU_MAX];
 };
 
 /*
@@ -180,16 +193,9 @@ void frames_release(struct frames *f, paddr_t start, paddr_t end);
 /*
  * From now on asked is called before every allocation of frames and of zone objects; NULL: none. arg stays the
  * same from the first call on, unless nobody allocates at the moment of the change. No spinlock held; other CPUs notice at
- * their next allocation. Switched off it costs a load and a branch an allocation.
+ * their next allocation. It closes the CPUs' caches: switched off it costs an allocation nothing.
  */
-static inline void frames_fail_by(struct frames *f, frames_fail_fn *asked, void *arg)
-{
-	if (asked && f->fail_arg != arg)
-		f->fail_arg = arg;
-	atomic_store_release(&f->fail, asked); /* pairs with frames_must_fail */
-	if (f->fail_told)
-		f->fail_told(f->fail_told_arg);
-}
+void frames_fail_by(struct frames *f, frames_fail_fn *asked, void *arg);
 
 /* Whether somebody wants to be asked. */
 static inline bool frames_may_fail(const struct frames *f)

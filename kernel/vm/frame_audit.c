@@ -49,11 +49,15 @@ static void look_at(struct walk *w, struct frames *f, pfn_t n, bool free)
 		blame(a, n, "an owner that does not exist");
 		return;
 	}
-	a->owned[owner]++;
-	if (free != (owner == FRAME_FREE))
-		blame(a, n, free ? "free in the core, but it has an owner" : "taken in the core, but nobody owns it");
-	if (owner == FRAME_FREE)
+	if (owner == FRAME_FREE) {
+		a->owned[free ? FRAME_FREE : FRAME_CACHED]++;
+		if (page_order(p))
+			blame(a, n, "free, but of an order");
 		return;
+	}
+	a->owned[owner]++;
+	if (free)
+		blame(a, n, "free in the core, but it has an owner");
 	if (page_order(p) > FRAME_ORDER_MAX || n.fn & ((UINT64_C(1) << page_order(p)) - 1)) {
 		blame(a, n, "a block is not aligned to its size");
 		return;
@@ -62,14 +66,15 @@ static void look_at(struct walk *w, struct frames *f, pfn_t n, bool free)
 	w->left = (UINT64_C(1) << page_order(p)) - 1;
 }
 
-/* n blocks that lie idle in one place; each must be marked so. Returns how many frames. */
+/* n blocks that lie idle in one place; nobody else may have them. Returns how many frames. */
 static uint64_t look_at_idle(struct frames *f, const uint32_t *index, uint32_t n, unsigned order, struct frame_audit *a)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		const struct vm_page *p = &f->pages[index[i]];
+		struct frame_chunk bits;
 
-		if (page_owner(p) != FRAME_CACHED || page_order(p) != order)
-			blame(a, pfn(f->first.fn + index[i]), "lies in a cache, but is not marked so");
+		(void)frame_core_look(&f->core, index[i] / CHUNK_FRAMES, &bits);
+		if (page_owner(&f->pages[index[i]]) != FRAME_FREE || bits.word[index[i] % CHUNK_FRAMES / 64] >> (index[i] % 64) & 1)
+			blame(a, pfn(f->first.fn + index[i]), "lies in a cache, but is somebody's or the core's too");
 	}
 	return (uint64_t)n << order;
 }
@@ -78,15 +83,10 @@ static uint64_t look_at_cache(struct frames *f, struct frame_cache *c, struct fr
 {
 	uint64_t n = 0;
 
-	gate_visit(&c->gate, RANK_FRAME_CACHE); /* guards all counts here */
-	for (enum frame_kind kind = 0; kind < FRAME_KINDS; kind++) {
-		uint32_t base = frame_stack_base(kind);
-
-		n += look_at_idle(f, &c->frame[base], atomic_load_relaxed(&c->top[kind]) - base, 0, a);
-	}
-	n += look_at_idle(f, c->zero, atomic_load_relaxed(&c->zeros), 0, a);
-	n += look_at_idle(f, c->block, atomic_load_relaxed(&c->blocks), CHUNK_ORDER, a);
-	gate_visit_end(&c->gate);
+	frame_cache_visit(c);
+	for (unsigned i = 0; i < FRAME_STACKS; i++)
+		n += look_at_idle(f, c->stack[i].base, frame_stack_count(&c->stack[i]), i == FRAME_WHOLE ? CHUNK_ORDER : 0, a);
+	frame_cache_visit_end(f, c);
 	return n;
 }
 
@@ -123,7 +123,7 @@ bool frame_audit(struct frames *f, struct frame_audit *a)
 	for (unsigned i = 0; i < FRAME_OWNER_COUNT; i++)
 		sum += a->owned[i];
 	if (cached != a->owned[FRAME_CACHED])
-		blame(a, PFN_NONE, "more or fewer frames are marked cached than lie in caches");
+		blame(a, PFN_NONE, "more or fewer frames have no owner than lie in core and caches");
 	if (counted_free != a->owned[FRAME_FREE] || counted_free != frame_core_free(&f->core))
 		blame(a, PFN_NONE, "the core's counts of free frames contradict the frames");
 	if (sum != f->ram || a->ram != f->ram)

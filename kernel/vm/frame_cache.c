@@ -20,24 +20,35 @@
  *
  * The stock of zeroed frames (frame_zero.c) is filled by idle CPUs and taken by the batch.
  *
- * Locking. The gate of a cache (RANK_FRAME_CACHE). Everything that a CPU does with the
- * core it does in its own gate, since a CPU's number is used by one at a time. A CPU leaves its own gate before
- * it visits others', and visits one at a time.
+ * Gate. The fast path (frame_take, frame_give) is a gate's owner side (gate.h) in which "am I alone" and "is there anything" are
+ * one comparison, as in a zone's cache (zone_cache.c, Gate):
+ *
+ *	take: inside = 1, low, top;   top <= low: slow      give: inside = 1, high, top;   top >= high: slow
+ *
+ * Whoever closes a cache makes low the highest address and high the lowest. A visitor does so under the cache's lock, then
+ * calls cpu_barrier_all and waits for inside == 0; then all of the cache is his. The slow path is not in the gate but under
+ * the lock, which visitors hold from before they close until they are done; being on that CPU it needs no barrier.
+ * A search, failures that are to be injected, a machine without cpu_barrier_all keep caches closed (frame_cache_settle), and
+ * cost the fast path nothing.
+ *
+ * Locking. A cache's lock (RANK_FRAME_CACHE). Everything that a CPU does with the
+ * core it does under its own cache's lock, since a CPU's number is used by one at a time. Nobody holds two of them.
  *
  * Completeness. An allocation fails only if at one moment of its
- * duration no such block was free. The searcher announces itself in core.searching and visits all gates; in each it empties the
- * cache, settles the CPU's reservations, and sets the stacks' limits to 0. So from its visit on, a CPU that gives a frame back
- * finds no room, looks why, sees the search, and gives it to the core; one that finds its cache empty
- * sees the search, and takes the one frame that it uses at once. When all gates have been visited, the stock is emptied, which
+ * duration no such block was free. The searcher announces itself in core.searching and visits all caches; he empties each
+ * and settles the CPU's reservations. From his visit on the cache stays closed. So a CPU that gives a frame back goes
+ * the slow way, sees the search, and gives it to the core; one that takes
+ * sees the search, and takes the one frame that it uses at once. When all have been visited, the stock is emptied, which
  * nobody fills any more; then all free frames are in the core, and stay there: the core's own argument
  * (frame_core.c, Completeness) says that its last look misses nothing.
  *
- * Nobody misses the sign: either a CPU is inside its gate when the visitor comes; then the visitor waits and finds what it
- * put. Or it comes later; then it sees what the visitor did before, by the gate: limits and sign. Who
- * empties a cache holds its gate until the frames are in the core, so that a second searcher does not pass them.
- * Who finds a limit of 0 and no search sets it back: the search is over, or not yet there, and will come by.
+ * Nobody misses the sign: either a CPU is in its gate or its slow path when the visitor comes; then he waits and finds what it
+ * put. Or it comes later; then it finds the cache closed, takes the lock after him, and sees the sign. Who
+ * empties a cache holds its lock until the frames are in the core, so that a second searcher does not pass them.
+ * Whoever finds no search under the lock opens the cache again: the search is over, or not yet there, and will come by.
  *
- * Memory order. The gates' pairs. A page's owner and order are relaxed: the frame passes from hand to hand by gate or
+ * Memory order. The lock; low and high: release where they are opened, the owner's load reads them; inside: as in gate.c.
+ * A page's owner and order are relaxed: the frame passes from hand to hand by gate, by lock or
  * by its bit in the core, and audits run at quiet points. searching: seq_cst, in the core.
  *
  * Failure. "None". Giving back cannot fail.
@@ -48,65 +59,109 @@
 
 static bool searched(const struct frames *f) { return frame_core_searched(&f->core); }
 
+/* --- open and closed --- */
+
+static bool may_be_open(const struct frames *f) { return f->may_open && !frames_may_fail(f) && !searched(f); }
+
+void frame_cache_settle(const struct frames *f, struct frame_cache *c)
+{
+	/* relaxed: written under the lock */
+	bool open = may_be_open(f), was = atomic_load_relaxed(&c->stack[0].low) != FRAME_CLOSED_LOW;
+	const uint32_t most[FRAME_STACKS] = {f->cache_max, f->cache_max, 0, f->blocks_max};
+
+	for (unsigned i = 0; i < FRAME_STACKS && open != was; i++) {
+		struct frame_stack *s = &c->stack[i];
+
+		/* release, both: pair with the loads in frame_take and frame_give, for what a visitor left there */
+		atomic_store_release(&s->low, open ? s->base : FRAME_CLOSED_LOW);
+		atomic_store_release(&s->high, open ? s->base + most[i] : FRAME_CLOSED_HIGH);
+	}
+}
+
+void frame_cache_visit(struct frame_cache *c)
+{
+	spin_lock(&c->lock, RANK_FRAME_CACHE);
+	for (unsigned i = 0; i < FRAME_STACKS; i++) {
+		/* seq_cst, both: as the announcement in gate_visit */
+		atomic_store_seq_cst(&c->stack[i].low, FRAME_CLOSED_LOW);
+		atomic_store_seq_cst(&c->stack[i].high, FRAME_CLOSED_HIGH);
+	}
+	cpu_barrier_all();
+	/* seq_cst: as in gate_visit; its acquire side pairs with frame_gate_leave */
+	while (atomic_load_seq_cst(&c->inside))
+		cpu_relax();
+}
+
+void frame_cache_visit_end(struct frames *f, struct frame_cache *c)
+{
+	frame_cache_settle(f, c);
+	spin_unlock(&c->lock);
+}
+
+void frames_fail_by(struct frames *f, frames_fail_fn *asked, void *arg)
+{
+	if (asked && f->fail_arg != arg)
+		f->fail_arg = arg;
+	atomic_store_release(&f->fail, asked); /* pairs with frames_must_fail */
+	for (uint32_t i = 0; i < f->ncpus; i++) {
+		spin_lock(&f->cache[i].lock, RANK_FRAME_CACHE);
+		frame_cache_settle(f, &f->cache[i]);
+		spin_unlock(&f->cache[i].lock);
+	}
+	if (f->fail_told)
+		f->fail_told(f->fail_told_arg);
+}
+
+/* Its own CPU's slow way in and out; not in the gate. */
+static struct frame_cache *lock_own(struct frames *f)
+{
+	struct frame_cache *c = frame_own_cache(f);
+
+	spin_lock(&c->lock, RANK_FRAME_CACHE);
+	return c;
+}
+static void unlock_own(struct frames *f, struct frame_cache *c) { frame_cache_visit_end(f, c); }
+
 /* --- taking --- */
 
-/* Inside the gate of an empty stack. Returns how many frames it holds now. */
-static uint32_t refill(struct frames *f, struct frame_cache *c, enum frame_kind kind)
+/* An empty stack, under the own lock. Returns how many frames it holds now. */
+static uint32_t refill(struct frames *f, struct frame_stack *s, enum frame_kind kind)
 {
-	uint32_t *frame = &c->frame[frame_stack_base(kind)];
-	unsigned n = frame_core_get_singles(&f->core, cpu_id(), kind, frame, searched(f) ? 1 : f->cache_batch);
+	return frame_core_get_singles(&f->core, cpu_id(), kind, s->base, searched(f) ? 1 : f->cache_batch);
+}
 
-	for (unsigned i = 0; i < n; i++) {
-		atomic_store_relaxed(&f->pages[frame[i]].order, (uint8_t)0); /* may have headed a larger block */
-		page_set_owner(&f->pages[frame[i]], FRAME_CACHED);
-	}
-	return n;
+static bool pop(struct frame_stack *s, uint32_t n, uint32_t *index)
+{
+	if (n == 0)
+		return false;
+	*index = s->base[n - 1];
+	frame_stack_set(s, n - 1);
+	return true;
 }
 
 static bool get_single(struct frames *f, struct frame_cache *c, enum frame_kind kind, uint32_t *index)
 {
-	uint32_t base = frame_stack_base(kind), n = atomic_load_relaxed(&c->top[kind]) - base; /* g */
+	struct frame_stack *s = &c->stack[kind];
+	uint32_t n = frame_stack_count(s);
 
-	if (n == 0)
-		n = refill(f, c, kind);
-	if (n == 0)
-		return false;
-	*index = c->frame[base + n - 1];
-	atomic_store_relaxed(&c->top[kind], base + n - 1); /* g */
-	return true;
-}
-
-/* The last of a cache's zeroed frames, or of its blocks. */
-static bool get_zeroed(struct frames *f, struct frame_cache *c, uint32_t *index)
-{
-	uint32_t n = frame_zeros_refill(f, c);
-
-	if (n == 0)
-		return false;
-	*index = c->zero[n - 1];
-	atomic_store_relaxed(&c->zeros, n - 1); /* g */
-	return true;
+	return pop(s, n ? n : refill(f, s, kind), index);
 }
 
 static bool get_block(struct frames *f, struct frame_cache *c, const struct frame_want *want, uint32_t *index)
 {
-	uint32_t n = atomic_load_relaxed(&c->blocks); /* g */
+	struct frame_stack *s = &c->stack[FRAME_WHOLE];
 
-	if (want->order != CHUNK_ORDER || n == 0)
-		return frame_core_get(&f->core, cpu_id(), want->kind, want->order, index);
-	*index = c->block[n - 1];
-	atomic_store_relaxed(&c->blocks, n - 1); /* g */
-	return true;
+	return (want->order == CHUNK_ORDER && pop(s, frame_stack_count(s), index)) ||
+	       frame_core_get(&f->core, cpu_id(), want->kind, want->order, index);
 }
 
 /* From the own cache or the core; zeroed frames only for who wants them zeroed. */
 static bool get(struct frames *f, const struct frame_want *want, uint32_t *index, bool *zeroed)
 {
-	struct frame_cache *c = frame_own_cache(f);
+	struct frame_cache *c = lock_own(f);
 	bool found;
 
-	gate_enter(&c->gate, RANK_FRAME_CACHE);
-	*zeroed = want->zero && get_zeroed(f, c, index);
+	*zeroed = want->zero && pop(&c->stack[FRAME_ZEROED], frame_zeros_refill(f, c), index);
 	if (*zeroed)
 		found = true;
 	else if (want->run)
@@ -115,110 +170,93 @@ static bool get(struct frames *f, const struct frame_want *want, uint32_t *index
 		found = get_single(f, c, want->kind, index);
 	else
 		found = get_block(f, c, want, index);
-	gate_leave(&c->gate);
+	unlock_own(f, c);
 	return found;
 }
 
 /* --- giving back --- */
 
-/* Inside the gate: the coldest half of a stack, what lies deepest, goes to the core. Returns what is left. */
+/* Under the own lock: the coldest half of a stack, what lies deepest, goes to the core. Returns what is left. */
 static uint32_t put_cold(struct frames *f, uint32_t *frame, uint32_t n)
 {
-	frame_put_to_core(f, cpu_id(), frame, f->cache_batch, 0);
+	frame_core_put(&f->core, cpu_id(), frame, f->cache_batch, 0);
 	n -= f->cache_batch;
 	__builtin_memmove(frame, frame + f->cache_batch, n * sizeof frame[0]);
 	return n;
 }
 
-void frame_put_single(struct frames *f, uint32_t index, enum frame_kind kind)
+NOINLINE void frame_put_single(struct frames *f, uint32_t index, enum frame_kind kind)
 {
-	struct frame_cache *c = frame_own_cache(f);
-	uint32_t base = frame_stack_base(kind), n;
+	struct frame_cache *c = lock_own(f);
+	struct frame_stack *s = &c->stack[kind];
+	uint32_t n = frame_stack_count(s);
 
-	gate_enter(&c->gate, RANK_FRAME_CACHE);
+	page_set_owner(&f->pages[index], FRAME_FREE); /* before: once in the core, another CPU may have it */
 	if (searched(f)) {
-		frame_put_to_core(f, cpu_id(), &index, 1, 0);
-		gate_leave(&c->gate);
-		return;
+		frame_core_put(&f->core, cpu_id(), &index, 1, 0);
+	} else {
+		if (n == f->cache_max)
+			n = put_cold(f, s->base, n);
+		s->base[n] = index;
+		frame_stack_set(s, n + 1);
 	}
-	n = atomic_load_relaxed(&c->top[kind]) - base; /* g */
-	if (n == f->cache_max)
-		n = put_cold(f, &c->frame[base], n);
-	for (enum frame_kind k = 0; k < FRAME_KINDS; k++)
-		c->limit[k] = frame_stack_base(k) + f->cache_max; /* after a search */
-	page_set_owner(&f->pages[index], FRAME_CACHED);
-	c->frame[base + n] = index;
-	atomic_store_relaxed(&c->top[kind], base + n + 1); /* g */
-	gate_leave(&c->gate);
+	unlock_own(f, c);
 }
 
-void frame_put_block(struct frames *f, uint32_t index, unsigned order)
+NOINLINE void frame_put_block(struct frames *f, uint32_t index, unsigned order)
 {
 	struct frame_cache *c = frame_own_cache(f);
-	uint32_t n;
+	struct vm_page *p = &f->pages[index];
 
-	gate_enter(&c->gate, RANK_FRAME_CACHE);
-	n = atomic_load_relaxed(&c->blocks); /* g */
-	if (order == CHUNK_ORDER && n < f->blocks_max && !searched(f)) {
-		page_set_owner(&f->pages[index], FRAME_CACHED);
-		c->block[n] = index;
-		atomic_store_relaxed(&c->blocks, n + 1); /* g */
-	} else {
-		frame_put_to_core(f, cpu_id(), &index, 1, order);
-	}
-	gate_leave(&c->gate);
+	atomic_store_relaxed(&p->order, (uint8_t)0); /* ours still; free pages read 0 */
+	if (order == CHUNK_ORDER && frame_give(c, FRAME_WHOLE, index, p))
+		return;
+	page_set_owner(p, FRAME_FREE); /* before: as in frame_put_single */
+	spin_lock(&c->lock, RANK_FRAME_CACHE);
+	frame_core_put(&f->core, cpu_id(), &index, 1, order);
+	unlock_own(f, c);
 }
 
 void frame_put_run(struct frames *f, uint32_t index, uint64_t n)
 {
-	struct frame_cache *c = frame_own_cache(f);
+	struct frame_cache *c;
 
 	for (uint64_t i = 0; i < n; i++)
-		page_set_owner(&f->pages[index + i], FRAME_FREE); /* before: as frame_put_to_core */
-	gate_enter(&c->gate, RANK_FRAME_CACHE);
+		page_set_owner(&f->pages[index + i], FRAME_FREE); /* before: as in frame_put_single */
+	c = lock_own(f);
 	frame_core_put_run(&f->core, cpu_id(), index, n);
-	gate_leave(&c->gate);
+	unlock_own(f, c);
 }
 
 /* --- emptying --- */
 
 /* Empties a CPU's cache and reservations into the core; returns how many frames the cache held. */
-static uint64_t drain_cache(struct frames *f, uint32_t cpu, bool search)
+static uint64_t drain_cache(struct frames *f, uint32_t cpu)
 {
 	struct frame_cache *c = &f->cache[cpu];
-	uint32_t blocks, zeros;
-	uint64_t n;
+	uint64_t n = 0;
 
-	gate_visit(&c->gate, RANK_FRAME_CACHE);
-	/* Inside the gate to the end, so that no frame is in neither place when another searcher comes by. g, all. */
-	blocks = atomic_load_relaxed(&c->blocks);
-	zeros = atomic_load_relaxed(&c->zeros);
-	n = zeros + (uint64_t)blocks * CHUNK_FRAMES;
-	atomic_store_relaxed(&c->blocks, 0u);
-	atomic_store_relaxed(&c->zeros, 0u);
-	for (enum frame_kind kind = 0; kind < FRAME_KINDS; kind++) {
-		uint32_t base = frame_stack_base(kind), held = atomic_load_relaxed(&c->top[kind]) - base;
+	frame_cache_visit(c);
+	/* Visiting to the end, so that no frame is in neither place when another searcher comes by. */
+	for (unsigned i = 0; i < FRAME_STACKS; i++) {
+		struct frame_stack *s = &c->stack[i];
+		unsigned order = i == FRAME_WHOLE ? CHUNK_ORDER : 0;
+		uint32_t held = frame_stack_count(s);
 
-		atomic_store_relaxed(&c->top[kind], base);
-		if (search)
-			c->limit[kind] = 0;
+		frame_stack_set(s, 0);
 		if (held)
-			frame_put_to_core(f, cpu, &c->frame[base], held, 0);
-		n += held;
+			frame_core_put(&f->core, cpu, s->base, held, order);
+		n += (uint64_t)held << order;
 	}
-	if (zeros)
-		frame_put_to_core(f, cpu, c->zero, zeros, 0);
-	if (blocks)
-		frame_put_to_core(f, cpu, c->block, blocks, CHUNK_ORDER);
 	frame_core_settle(&f->core, cpu);
-	gate_visit_end(&c->gate);
+	frame_cache_visit_end(f, c);
 	return n;
 }
 
 void frames_drain(struct frames *f)
 {
 	for (uint32_t i = 0; i < f->ncpus; i++)
-		(void)drain_cache(f, i, false);
+		(void)drain_cache(f, i);
 	(void)frame_zeros_drain(f);
 }
 
@@ -243,7 +281,7 @@ static NOINLINE bool search(struct frames *f, const struct frame_want *want, uin
 
 	frame_core_search_begin(&f->core);
 	for (uint32_t i = 1; i <= f->ncpus && !found; i++) {
-		uint64_t n = drain_cache(f, (cpu_id() + i) % f->ncpus, true);
+		uint64_t n = drain_cache(f, (cpu_id() + i) % f->ncpus);
 
 		/* One cache is enough for a single frame; the others keep theirs. */
 		if (n > 0 && want->order == 0 && !want->run)

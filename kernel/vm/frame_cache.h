@@ -22,28 +22,94 @@ struct frame_want {
 static inline struct frame_cache *frame_own_cache(struct frames *f)
 {
 	ASSERT_CHECKED(cpu_id() < f->ncpus);
-	/* By bytes, so that the compiler keeps the address and does not compute each field's from f again. */
-	return (struct frame_cache *)((char *)f->cache + cpu_id() * sizeof f->cache[0]);
+	return (struct frame_cache *)(void *)((char *)f->cache + 2 * cpu_offset());
 }
 
-static inline uint32_t frame_stack_base(enum frame_kind kind) { return (uint32_t)kind * FRAME_STACK; }
+/* Above every place and below every place: whoever compares goes the slow way. */
+#define FRAME_CLOSED_LOW ((uint32_t *)UINTPTR_MAX)
+#define FRAME_CLOSED_HIGH ((uint32_t *)NULL)
 
-/*
- * gate_enter for who has a slow way besides: false, and outside, while somebody visits. Without a call in the middle of
- * it no register has to be saved on the way that is taken nearly always. The slow way waits, by gate_enter.
- */
-static inline bool frame_gate_enter(struct frame_cache *c)
+/* The fast path's gate, for lock ranks: it counts as a lock that is held. */
+static inline void frame_gate_rank(const struct frame_cache *c)
 {
 #if STRATA_CHECKED
-	rank_take(&c->gate, RANK_FRAME_CACHE, false);
+	rank_take(&c->inside, RANK_FRAME_CACHE, false);
+#else
+	(void)c;
 #endif
-	/* owner, both: as in gate_enter */
-	atomic_store_owner(&c->gate.inside, 1u);
-	if (LIKELY(!atomic_load_owner(&c->gate.visited)))
-		return true;
-	gate_leave(&c->gate);
-	return false;
 }
+
+static inline void frame_gate_leave(struct frame_cache *c)
+{
+	/* release: pairs with frame_cache_visit's load; the visitor sees what we left */
+	atomic_store_release(&c->inside, 0u);
+#if STRATA_CHECKED
+	rank_drop(&c->inside);
+#endif
+}
+
+/* The topmost frame or block of one of the own CPU's stacks; false: it is empty or closed. */
+static inline bool frame_take(struct frame_cache *c, unsigned stack, uint32_t *index)
+{
+	struct frame_stack *s = &c->stack[stack];
+	uint32_t *low, *top;
+
+	frame_gate_rank(c);
+	/* owner, both: as in gate_enter; the load pairs with settle_locked */
+	atomic_store_owner(&c->inside, 1u);
+	low = atomic_load_owner(&s->low);
+	top = atomic_load_relaxed(&s->top); /* after the load of low: in the gate */
+	if (UNLIKELY(top <= low)) {
+		frame_gate_leave(c);
+		return false;
+	}
+	atomic_store_relaxed(&s->top, --top); /* in the gate */
+	*index = *top;
+	frame_gate_leave(c);
+	return true;
+}
+
+/* A frame or block, p its head, onto one of the own CPU's stacks; false: it is full or closed. */
+static inline bool frame_give(struct frame_cache *c, unsigned stack, uint32_t index, struct vm_page *p)
+{
+	struct frame_stack *s = &c->stack[stack];
+	uint32_t *high, *top;
+
+	frame_gate_rank(c);
+	/* owner, both: as in frame_take */
+	atomic_store_owner(&c->inside, 1u);
+	high = atomic_load_owner(&s->high);
+	top = atomic_load_relaxed(&s->top); /* as in frame_take */
+	if (UNLIKELY(top >= high)) {
+		frame_gate_leave(c);
+		return false;
+	}
+	page_set_owner(p, FRAME_FREE);
+	*top = index;
+	atomic_store_relaxed(&s->top, top + 1); /* in the gate */
+	frame_gate_leave(c);
+	return true;
+}
+
+/* How many frames or blocks a stack holds: under the lock; elsewhere a glance. */
+static inline uint32_t frame_stack_count(const struct frame_stack *s)
+{
+	return (uint32_t)(atomic_load_relaxed(&s->top) - s->base);
+}
+static inline void frame_stack_set(struct frame_stack *s, uint32_t n)
+{
+	atomic_store_relaxed(&s->top, s->base + n); /* under the lock, closed or by its own CPU */
+}
+
+/*
+ * Anyone's way to a CPU's cache. => its lock held, nobody on the fast path: all of it is the caller's until _end.
+ * Costs a barrier of all CPUs: for what is rare.
+ */
+void frame_cache_visit(struct frame_cache *c);
+void frame_cache_visit_end(struct frames *f, struct frame_cache *c);
+
+/* Under the own lock: opens the cache, or leaves it closed, as searches and injected failures want it. */
+void frame_cache_settle(const struct frames *f, struct frame_cache *c);
 
 /* A free frame or block for that want; false: none, after a search. *zeroed: its content is zeros. */
 bool frame_find(struct frames *f, const struct frame_want *want, uint32_t *index, bool *zeroed);
@@ -55,22 +121,6 @@ void frame_put_single(struct frames *f, uint32_t index, enum frame_kind kind);
 void frame_put_block(struct frames *f, uint32_t index, unsigned order);
 void frame_put_run(struct frames *f, uint32_t index, uint64_t n);
 
-/* The owner of n blocks. */
-static inline void frame_mark(struct frames *f, const uint32_t *index, unsigned n, enum frame_owner owner)
-{
-	for (unsigned i = 0; i < n; i++)
-		page_set_owner(&f->pages[index[i]], owner);
-}
-
-/* Inside that CPU's gate: the owners say FREE, then the core has them. */
-static inline void frame_put_to_core(struct frames *f, uint32_t cpu, const uint32_t *index, unsigned n, unsigned order)
-{
-	frame_mark(f, index, n, FRAME_FREE); /* before: once in the core, another CPU may have it */
-	frame_core_put(&f->core, cpu, index, n, order);
-}
-
-static inline bool frame_is_idle(enum frame_owner owner) { return owner == FRAME_FREE || owner == FRAME_CACHED; }
-
 void NORETURN frame_handed_out_twice(struct frames *f, uint32_t index, enum frame_owner owner);
 
 /* An idle frame is about to be someone's: its page as frame.h promises, but for order and wired, which are right. */
@@ -78,7 +128,7 @@ static inline void frame_claim_single(struct frames *f, uint32_t index, enum fra
 {
 	struct vm_page *p = &f->pages[index];
 
-	if (STRATA_CHECKED && !frame_is_idle(page_owner(p)))
+	if (STRATA_CHECKED && page_owner(p) != FRAME_FREE)
 		frame_handed_out_twice(f, index, owner);
 	/* relaxed, all: the frame is ours alone; what it held was unmapped and flushed before it was freed */
 	atomic_store_relaxed(&p->pmap.flags, (uint16_t)0);
@@ -86,7 +136,7 @@ static inline void frame_claim_single(struct frames *f, uint32_t index, enum fra
 	page_set_owner(p, owner);
 }
 
-/* The same of a block: its head. */
+/* frame_claim_single of a block: its head. */
 static inline void frame_claim(struct frames *f, uint32_t index, unsigned order, enum frame_owner owner)
 {
 	struct vm_page *p = &f->pages[index];
@@ -96,11 +146,38 @@ static inline void frame_claim(struct frames *f, uint32_t index, unsigned order,
 	frame_claim_single(f, index, owner);
 }
 
+/* The usual allocation; false: the own cache has none, or is closed. */
+static inline bool frame_alloc_cached(struct frames *f, enum frame_owner owner, pfn_t *out)
+{
+	uint32_t index;
+
+	if (UNLIKELY(!frame_take(frame_own_cache(f), frame_kind_of(owner), &index)))
+		return false;
+	frame_claim_single(f, index, owner);
+	*out = pfn(f->first.fn + index);
+	return true;
+}
+
+/* Likewise a 2 MiB block. */
+static inline bool frame_alloc_whole(struct frames *f, enum frame_owner owner, pfn_t *out)
+{
+	uint32_t index;
+
+	if (UNLIKELY(!frame_take(frame_own_cache(f), FRAME_WHOLE, &index)))
+		return false;
+	frame_claim(f, index, CHUNK_ORDER, owner);
+	*out = pfn(f->first.fn + index);
+	return true;
+}
+
 /* Panics when the block is not one that may be freed now. Checked builds. */
 void frame_free_check(struct frames *f, pfn_t head, unsigned order);
 
-/* Inside the own gate: zeroed frames from the stock, if there are any; returns how many c has now. */
+/* Under the own lock: zeroed frames from the stock, if there are any; returns how many c has now. */
 uint32_t frame_zeros_refill(struct frames *f, struct frame_cache *c);
+
+/* Whether there is a batch in the stock: a glance. */
+static inline bool frame_zeros_there(const struct frames *f) { return atomic_load_relaxed(&f->zeros.full.bits) != 0; }
 
 /* The whole stock goes to the core; returns how many frames. */
 uint64_t frame_zeros_drain(struct frames *f);

@@ -16,7 +16,8 @@
  *	   miss one that moves (set behind the pass, another one cleared before it); then somebody
  *	   else took a frame, and the next pass looks again.
  *	2. free == CHUNK_FRAMES means that all bits are set and that nobody holds a
- *	   claim: who takes it from 512 to 0 has the bits to himself and clears them by plain stores.
+ *	   claim: who takes it from 512 to 0 has the bits to himself and clears them by plain stores; and who gives back
+ *	   all 512 frames finds free == 0, no bit set and no claim, and sets them likewise.
  *	3. A claim of a block promises the number only. When the bits do not fit, the
  *	   claim goes back; who looks for a block looks at the bits before he claims, so that he does so
  *	   only when somebody was faster.
@@ -226,6 +227,19 @@ void frame_bits_put(struct frame_bits *b, uint32_t at, uint32_t n, uint32_t base
 		uint64_t mask = next_mask(i, end, &part);
 
 		frame_bits_put_mask(b, i / WORD_FRAMES, mask, base);
+	}
+}
+
+void frame_bits_put_whole(struct frame_bits *b, uint32_t base)
+{
+	for (unsigned i = 0; i < CHUNK_WORDS; i++) {
+		/* relaxed, both: all frames are the caller's, so nobody has a claim here until frame_count_put, whose release side publishes this */
+		uint64_t twice = atomic_load_relaxed(&b->word[i]);
+
+		if (UNLIKELY(twice))
+			panic("frame core: the frame of index %u is free already (CPU %u)",
+			      base + i * WORD_FRAMES + bit_lowest(twice), cpu_id());
+		atomic_store_relaxed(&b->word[i], ALL_FREE);
 	}
 }
 

@@ -67,6 +67,7 @@ void frame_bits_whole(struct frame_bits *b);
 /* The n frames from at on become free, to be counted next. Panics when one is free already. base: the chunk's first frame. */
 void frame_bits_put_mask(struct frame_bits *b, unsigned word, uint64_t mask, uint32_t base);
 void frame_bits_put(struct frame_bits *b, uint32_t at, uint32_t n, uint32_t base);
+void frame_bits_put_whole(struct frame_bits *b, uint32_t base); /* all of a chunk's; nobody else comes near them */
 
 void frame_bits_copy(const struct frame_bits *b, struct frame_chunk *to);
 

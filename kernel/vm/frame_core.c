@@ -181,6 +181,21 @@ static uint64_t chunk_for(const struct frame_core *c, uint64_t t, uint64_t hint,
 	return best_chunk(c, t, order);
 }
 
+/* A block in chunk i, by credits as take_credits says. false: too few of them. */
+static bool take_in_chunk(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind, uint64_t i, unsigned order,
+			  bool *found, uint32_t *out)
+{
+	uint32_t n = 1u << order;
+	uint64_t t = tree_of(c, i);
+	bool noted = frame_raise_begin(c), paid = take_credits(c, r, kind, t, n);
+
+	*found = paid && claim_block(c, i, order, out);
+	if (paid && !*found)
+		tree_put(c, t, n);
+	frame_raise_end(c, noted);
+	return paid;
+}
+
 /*
  * A block of 1 <= order <= CHUNK_ORDER out of tree t, by its own credits or, if r, those of r. Looks before it takes.
  * hint: the CPU's own. false: there is none, or fewer credits than it takes.
@@ -188,18 +203,12 @@ static uint64_t chunk_for(const struct frame_core *c, uint64_t t, uint64_t hint,
 static bool take_block(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind, uint64_t t, unsigned order,
 		       uint64_t *hint, uint32_t *out)
 {
-	uint32_t n = 1u << order;
 	bool found = false;
 	uint64_t i;
 
 	/* again when it was broken: then somebody has taken a part of it */
 	while (!found && (i = chunk_for(c, t, *hint, order)) < c->chunks) {
-		bool noted = frame_raise_begin(c), paid = take_credits(c, r, kind, t, n);
-
-		if (paid && !(found = claim_block(c, i, order, out)))
-			tree_put(c, t, n);
-		frame_raise_end(c, noted);
-		if (!paid)
+		if (!take_in_chunk(c, r, kind, i, order, &found, out))
 			return false;
 		*hint = i;
 	}
@@ -298,6 +307,29 @@ static bool block_anywhere(struct frame_core *c, unsigned order, uint64_t *hint,
 	return false;
 }
 
+/* The chunk of 2 MiB that the hint names, if it is all free and its tree nobody's. */
+static bool whole_hinted(struct frame_core *c, struct frame_reserve *r, uint32_t *out)
+{
+	uint64_t i = r->whole;
+	bool found;
+
+	/* relaxed: a policy; whether it is free is seen by who takes it */
+	return i < c->chunks && !tree_reserved(atomic_load_relaxed(&c->tree[tree_of(c, i)].word)) &&
+	       frame_count_look(count_of(c, i)) == CHUNK_FRAMES &&
+	       take_in_chunk(c, NULL, 0, i, CHUNK_ORDER, &found, out) && found;
+}
+
+/* A block of 2 MiB: near the last one, or from anywhere. */
+static bool whole_block(struct frame_core *c, struct frame_reserve *r, uint32_t *out)
+{
+	uint64_t hint = UINT64_MAX;
+
+	if (!whole_hinted(c, r, out) && !block_anywhere(c, CHUNK_ORDER, &hint, out))
+		return false;
+	r->whole = *out / CHUNK_FRAMES - 1; /* of chunk 0: none, it is no chunk's number */
+	return true;
+}
+
 bool frame_core_get(struct frame_core *c, uint32_t cpu, enum frame_kind kind, unsigned order, uint32_t *out)
 {
 	const struct frame_run run = {UINT64_C(1) << order, UINT64_C(1) << order, 0, c->chunks * CHUNK_FRAMES};
@@ -307,7 +339,9 @@ bool frame_core_get(struct frame_core *c, uint32_t cpu, enum frame_kind kind, un
 		return frame_core_get_singles(c, cpu, kind, out, 1);
 	if (order > CHUNK_ORDER)
 		return frame_core_get_run(c, &run, out);
-	if (order < CHUNK_ORDER && !frame_core_searched(c) && block_reserved(c, &c->reserve[cpu], kind, order, out))
+	if (order == CHUNK_ORDER)
+		return whole_block(c, &c->reserve[cpu], out);
+	if (!frame_core_searched(c) && block_reserved(c, &c->reserve[cpu], kind, order, out))
 		return true;
 	return block_anywhere(c, order, &c->reserve[cpu].chunk[kind], out);
 }
@@ -332,6 +366,7 @@ static void put_singles(struct frame_core *c, uint32_t cpu, const uint32_t *inde
 		uint32_t word = index[i] / 64;
 		uint64_t chunk = index[i] / CHUNK_FRAMES, mask = 0, next;
 
+		ASSERT(chunk < c->chunks);
 		do {
 			if (UNLIKELY(mask & BIT(index[i] % 64)))
 				panic("frame core: index %u is freed twice at once (CPU %u)", index[i], cpu_id());
@@ -364,7 +399,12 @@ void frame_core_put_run(struct frame_core *c, uint32_t cpu, uint32_t index, uint
 		uint32_t at = i % CHUNK_FRAMES;
 
 		part = end - i < CHUNK_FRAMES - at ? end - i : CHUNK_FRAMES - at;
-		frame_bits_put(&c->bits[chunk], at, (uint32_t)part, (uint32_t)(chunk * CHUNK_FRAMES));
+		if (part == CHUNK_FRAMES) {
+			frame_bits_put_whole(&c->bits[chunk], (uint32_t)(chunk * CHUNK_FRAMES));
+			c->reserve[cpu].whole = chunk;
+		} else {
+			frame_bits_put(&c->bits[chunk], at, (uint32_t)part, (uint32_t)(chunk * CHUNK_FRAMES));
+		}
 		frame_count_put(count_of(c, chunk), (uint32_t)part);
 		put_credits(c, cpu, tree_of(c, chunk), (uint32_t)part, noted);
 	}
@@ -382,8 +422,6 @@ void frame_core_put(struct frame_core *c, uint32_t cpu, const uint32_t *index, u
 		return;
 	}
 	noted = frame_raise_begin(c);
-	for (unsigned i = 0; i < n; i++)
-		ASSERT(index[i] < c->chunks * CHUNK_FRAMES);
 	put_singles(c, cpu, index, n, noted);
 	frame_raise_end(c, noted);
 }

@@ -32,6 +32,7 @@ _Static_assert(TREE_CHUNKS_MAX *CHUNK_FRAMES <= TREE_FREE, "the credits of a tre
 struct frame_reserve {
 	ATOMIC(uint64_t) tree[FRAME_KINDS]; /* x: (tree + 1) << 32 | credits; 0: none */
 	uint64_t chunk[FRAME_KINDS];        /* own CPU's: where it found something last; a hint */
+	uint64_t whole;                     /* own CPU's: a chunk that it gave back, or one beside the last it took; a hint */
 } ALIGNED(CACHE_LINE);
 
 /* Fixed after frame_core_init but for what is said. */

@@ -175,11 +175,17 @@ static void init_cache(struct frames *f, uint32_t cpu)
 {
 	struct frame_cache *c = &f->cache[cpu];
 
-	gate_init(&c->gate);
-	for (enum frame_kind kind = 0; kind < FRAME_KINDS; kind++) {
-		atomic_store_relaxed(&c->top[kind], frame_stack_base(kind)); /* boot */
-		c->limit[kind] = frame_stack_base(kind) + f->cache_max;
+	spin_init(&c->lock);
+	for (unsigned i = 0; i < FRAME_STACKS; i++) {
+		struct frame_stack *s = &c->stack[i];
+
+		s->base = f->rounds[cpu].frame[i];
+		/* boot: nobody else is there */
+		atomic_store_relaxed(&s->low, FRAME_CLOSED_LOW);
+		atomic_store_relaxed(&s->high, FRAME_CLOSED_HIGH);
+		atomic_store_relaxed(&s->top, s->base);
 	}
+	frame_cache_settle(f, c);
 }
 
 enum error frames_init(struct frames *f, const struct machine_info *mi, uint32_t ncpus, struct epoch *epoch)
@@ -223,6 +229,7 @@ enum error frames_init(struct frames *f, const struct machine_info *mi, uint32_t
 		f->ram += r.bank[i].end - r.bank[i].start;
 	}
 	size_caches(f);
+	f->may_open = cpu_barrier_all_works();
 	for (uint32_t i = 0; i < CPU_MAX; i++)
 		init_cache(f, i);
 	for (unsigned i = 0; i < r.banks; i++)

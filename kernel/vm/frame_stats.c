@@ -10,9 +10,8 @@ uint64_t frames_available(const struct frames *f)
 	for (uint32_t i = 0; i < f->ncpus; i++) {
 		const struct frame_cache *c = &f->cache[i];
 
-		for (enum frame_kind kind = 0; kind < FRAME_KINDS; kind++)
-			n += atomic_load_relaxed(&c->top[kind]) - frame_stack_base(kind);
-		n += atomic_load_relaxed(&c->zeros) + (uint64_t)atomic_load_relaxed(&c->blocks) * CHUNK_FRAMES;
+		for (unsigned k = 0; k < FRAME_STACKS; k++)
+			n += (uint64_t)frame_stack_count(&c->stack[k]) << (k == FRAME_WHOLE ? CHUNK_ORDER : 0);
 	}
 	/* Not by bit_count: the compiler's library counts in an FP register, which the kernel has not. */
 	for (uint64_t full = atomic_load_relaxed(&f->zeros.full.bits); full; full &= full - 1)

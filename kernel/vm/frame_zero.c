@@ -8,20 +8,20 @@
  * Structure. A CPU keeps up to two batches of zeroed frames in its cache. Between CPUs there is a stock of
  * whole batches, each a cache line of frame numbers:
  *
- *	idle CPU: zero[] gets a frame, zeroed; full? -> a batch to the stock
+ *	idle CPU: its stack ZEROED gets a frame, zeroed; full? -> a batch to the stock
  *	                 stock:  empty --filler--> full --taker--> empty      a bit a batch
- *	FRAME_ZERO:      zero[] has one? else a batch from the stock; else a frame from the cache, and zero it
+ *	FRAME_ZERO:      ZEROED has one? else a batch from the stock; else a frame from the cache, and zero it
  *
  * So a CPU that is never idle takes one line for 16 faults, and meets the others at two words of bits as often.
  *
  * Who has cleared a batch's bit has the batch to himself, until he sets one: filler and taker, and
- * the drain, all inside their own gate. So a searcher, who has visited all gates, finds every batch full or
+ * the drain, all under their own cache's lock. So a searcher, who has visited all caches, finds every batch full or
  * empty, and nobody fills one during a search: frames in the stock are not overlooked.
  *
  * Memory order. full: set by or (release side) after the batch is written, cleared by cas (acquire side) before it is read.
  * empty: set after it was read, cleared before it is written, likewise.
  *
- * What lies here is owned by CACHED. Frames come from movable trees, and go to movable owners.
+ * Frames come from movable trees, and go to movable owners.
  */
 #include "base/bits.h"
 #include "vm/frame_cache.h"
@@ -49,8 +49,9 @@ static void give_line(struct frame_lines *l, unsigned line)
 
 uint32_t frame_zeros_refill(struct frames *f, struct frame_cache *c)
 {
+	struct frame_stack *s = &c->stack[FRAME_ZEROED];
 	struct frame_zeros *z = &f->zeros;
-	uint32_t n = atomic_load_relaxed(&c->zeros); /* g */
+	uint32_t n = frame_stack_count(s);
 	unsigned line;
 
 	if (n > 0 || frame_core_searched(&f->core)) /* no cache is filled during a search */
@@ -58,7 +59,8 @@ uint32_t frame_zeros_refill(struct frames *f, struct frame_cache *c)
 	line = claim_line(&z->full);
 	if (line == NO_LINE)
 		return 0;
-	__builtin_memcpy(c->zero, z->frame[line], z->batch * sizeof c->zero[0]);
+	__builtin_memcpy(s->base, z->frame[line], z->batch * sizeof s->base[0]);
+	frame_stack_set(s, z->batch);
 	give_line(&z->empty, line);
 	return z->batch;
 }
@@ -70,51 +72,49 @@ uint64_t frame_zeros_drain(struct frames *f)
 	uint64_t n = 0;
 	unsigned line;
 
-	gate_enter(&c->gate, RANK_FRAME_CACHE);
+	spin_lock(&c->lock, RANK_FRAME_CACHE);
 	while ((line = claim_line(&z->full)) != NO_LINE) {
-		frame_put_to_core(f, cpu_id(), z->frame[line], z->batch, 0);
+		frame_core_put(&f->core, cpu_id(), z->frame[line], z->batch, 0);
 		give_line(&z->empty, line);
 		n += z->batch;
 	}
-	gate_leave(&c->gate);
+	spin_unlock(&c->lock);
 	return n;
 }
 
-/* Inside the own gate, zero[] full: its older batch to the stock. false: no room there. */
-static bool publish(struct frames *f, struct frame_cache *c)
+/* Under the own lock, two batches there: the older one to the stock. false: no room there. */
+static bool publish(struct frames *f, struct frame_stack *s)
 {
 	struct frame_zeros *z = &f->zeros;
 	unsigned line = claim_line(&z->empty);
 
 	if (line == NO_LINE)
 		return false;
-	__builtin_memcpy(z->frame[line], c->zero, z->batch * sizeof c->zero[0]);
-	__builtin_memmove(c->zero, c->zero + z->batch, z->batch * sizeof c->zero[0]);
-	atomic_store_relaxed(&c->zeros, z->batch); /* g */
+	__builtin_memcpy(z->frame[line], s->base, z->batch * sizeof s->base[0]);
+	__builtin_memmove(s->base, s->base + z->batch, z->batch * sizeof s->base[0]);
+	frame_stack_set(s, z->batch);
 	give_line(&z->full, line);
 	return true;
 }
 
-/* One more zeroed frame; false: not wanted, or none to be had. Bounded work in the gate: one frame is zeroed. */
+/* One more zeroed frame; false: not wanted, or none to be had. Bounded work under the lock: one frame is zeroed. */
 static bool zero_one(struct frames *f)
 {
 	struct frame_cache *c = frame_own_cache(f);
+	struct frame_stack *s = &c->stack[FRAME_ZEROED];
 	bool done = false;
 	uint32_t n, index;
 
-	gate_enter(&c->gate, RANK_FRAME_CACHE);
-	n = atomic_load_relaxed(&c->zeros); /* g */
-	if (!frame_core_searched(&f->core) && (n < 2 * f->zeros.batch || publish(f, c)) &&
+	spin_lock(&c->lock, RANK_FRAME_CACHE);
+	if (!frame_core_searched(&f->core) && (frame_stack_count(s) < 2 * f->zeros.batch || publish(f, s)) &&
 	    frame_core_get_singles(&f->core, cpu_id(), FRAME_MOVABLE, &index, 1)) {
-		atomic_store_relaxed(&f->pages[index].order, (uint8_t)0); /* ours alone */
-		page_set_owner(&f->pages[index], FRAME_CACHED);
 		machine_zero_frame(pfn_to_paddr(pfn(f->first.fn + index)));
-		n = atomic_load_relaxed(&c->zeros); /* g */
-		c->zero[n] = index;
-		atomic_store_relaxed(&c->zeros, n + 1); /* g */
+		n = frame_stack_count(s);
+		s->base[n] = index;
+		frame_stack_set(s, n + 1);
 		done = true;
 	}
-	gate_leave(&c->gate);
+	spin_unlock(&c->lock);
 	return done;
 }
 

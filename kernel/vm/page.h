@@ -21,7 +21,7 @@
  */
 #define FRAME_OWNERS(X) \
 	X(FREE, "free", "in the frame core") \
-	X(CACHED, "cached", "in a CPU's frame cache, or in the stock of zeroed frames") \
+	X(CACHED, "cached", "in a CPU's frame cache, or in the stock of zeroed frames; said by audits alone: its page reads FREE") \
 	X(ANON, "anon", "content of an anon") \
 	X(ZONE, "zone", "slab of a zone") \
 	X(OBJECT, "object", "page of a memory object") \

@@ -25,7 +25,8 @@ static void cut(struct frame_stats *s, uint64_t start, uint64_t end)
 
 void frame_stats(const struct frames *f, struct frame_stats *s)
 {
-	uint64_t first = f->first.fn, free_from = 0;
+	uint64_t first = f->first.fn, free_from = 0, chunk = UINT64_MAX;
+	struct frame_chunk bits;
 	bool in_free = false;
 
 	__builtin_memset(s, 0, sizeof *s);
@@ -33,8 +34,15 @@ void frame_stats(const struct frames *f, struct frame_stats *s)
 		const struct vm_page *p = &f->pages[i];
 		enum frame_owner owner = page_owner(p);
 		unsigned order = page_order(p);
-		bool ram = frame_is_ram(f, pfn(first + i)), free = ram && owner == FRAME_FREE;
+		bool ram = frame_is_ram(f, pfn(first + i)), free;
 
+		if (i / CHUNK_FRAMES != chunk) {
+			chunk = i / CHUNK_FRAMES;
+			(void)frame_core_look(&f->core, chunk, &bits);
+		}
+		free = ram && owner == FRAME_FREE && bits.word[i % CHUNK_FRAMES / 64] >> (i % 64) & 1;
+		if (ram && !free && owner == FRAME_FREE)
+			owner = FRAME_CACHED;
 		n = 1;
 		if (ram && !free && owner < FRAME_OWNER_COUNT) {
 			/* A head's order; what makes no sense at its place is being changed at this moment. */

@@ -16,7 +16,6 @@ static enum host_frame __attribute__((no_sanitize("thread"))) frame_kind(void *c
 		return HOST_FRAME_FREE;
 	switch ((enum frame_owner)__atomic_load_n(&frames->pages[n].owner.x, __ATOMIC_RELAXED)) {
 	case FRAME_FREE:
-	case FRAME_CACHED:
 		return HOST_FRAME_FREE;
 	case FRAME_TABLE:
 		return HOST_FRAME_TABLE;
