@@ -161,20 +161,33 @@ static void past_judge(void) { CHECK(deed[0][0].from && deed[2][0].from && deed[
 
 /* --- a CPU on its fast path, and one that closes its cache --- */
 
-enum { CLOSED_BY_DRAIN, CLOSED_BEFORE_GIVING, CLOSED_BY_SEARCH, CLOSED_FOR_FAILURES, CLOSED_ALWAYS, CLOSED_TWICE, CLOSED_HOWS };
-static pfn_t in_hand[EXPLORE_CPUS][2];
+enum {
+	CLOSED_BY_DRAIN,
+	CLOSED_BEFORE_GIVING,
+	CLOSED_BY_SEARCH,
+	CLOSED_FOR_FAILURES,
+	CLOSED_TWICE,
+	CLOSED_ALWAYS,
+	CLOSED_HOWS
+};
+static pfn_t in_hand[2][2];
 
-/* CPU 0 has one frame in its cache and one in its hands; there are no others. */
+/* CPU 1 has one frame in its cache and one in its hands; there are no others. Of two CPUs it is drained last: no barrier follows. */
 static void closed_setup(uint32_t variant)
 {
-	frames_setup(variant);
+	how = variant;
+	m = memory_open(2, 1 << 20);
+	while (frame_alloc(&m->frames, 0, 0, FRAME_WIRED, &filler[fillers]) == OK)
+		fillers++;
 	if (how == CLOSED_ALWAYS) {
 		m->frames.may_open = false;
 		frames_drain(&m->frames);
 	}
-	in_hand[0][1] = in_hand[1][0] = in_hand[1][1] = PFN_NONE;
-	in_hand[0][0] = filler[--fillers];
+	in_hand[0][0] = in_hand[0][1] = in_hand[1][1] = PFN_NONE;
+	in_hand[1][0] = filler[--fillers];
+	become_cpu(m, 1);
 	frame_free(&m->frames, filler[--fillers], 0);
+	become_cpu(m, 0);
 }
 
 static void take_and_use(uint32_t cpu, pfn_t *f)
@@ -197,50 +210,42 @@ static bool never(void *arg)
 	return false;
 }
 
-/* Injected failures are switched on and off while another CPU drains. */
-static void closed_twice(uint32_t cpu)
+static void switch_failures(void)
 {
-	if (cpu == 0) {
-		frames_drain(&m->frames);
-		return;
-	}
 	frames_fail_by(&m->frames, never, NULL);
 	frames_fail_by(&m->frames, NULL, NULL);
+}
+
+static void closed_fast(uint32_t cpu)
+{
+	if (how == CLOSED_BEFORE_GIVING) { /* onto what was drained, and takes both */
+		give_back(&in_hand[cpu][0]);
+		take_and_use(cpu, &in_hand[cpu][0]);
+		take_and_use(cpu, &in_hand[cpu][1]);
+		return;
+	}
+	if (how == CLOSED_BY_SEARCH) /* gives before it takes: where the other CPU has just read */
+		give_back(&in_hand[cpu][0]);
+	if (how == CLOSED_TWICE)
+		switch_failures();
 	for (unsigned i = 0; i < 2; i++) {
-		take_and_use(cpu, &in_hand[1][0]);
-		give_back(&in_hand[1][0]);
+		take_and_use(cpu, &in_hand[cpu][1]);
+		give_back(&in_hand[cpu][1]);
 	}
 }
 
 static void closed_run(uint32_t cpu)
 {
-	if (how == CLOSED_TWICE) {
-		closed_twice(cpu);
+	if (cpu == 1) {
+		closed_fast(cpu);
 		return;
 	}
-	if (cpu == 0 && how == CLOSED_BEFORE_GIVING) { /* onto what was drained, and takes both */
-		give_back(&in_hand[0][0]);
-		take_and_use(cpu, &in_hand[0][0]);
-		take_and_use(cpu, &in_hand[0][1]);
-		return;
-	}
-	if (cpu == 0) {
-		if (how == CLOSED_BY_SEARCH) /* gives before it takes: where the other CPU has just read */
-			give_back(&in_hand[0][0]);
-		for (unsigned i = 0; i < 2; i++) {
-			take_and_use(cpu, &in_hand[0][1]);
-			give_back(&in_hand[0][1]);
-		}
-		return;
-	}
-	if (how == CLOSED_FOR_FAILURES) {
-		frames_fail_by(&m->frames, never, NULL);
-		frames_fail_by(&m->frames, NULL, NULL);
-	}
+	if (how == CLOSED_FOR_FAILURES)
+		switch_failures();
 	if (how != CLOSED_BY_SEARCH)
 		frames_drain(&m->frames);
 	for (unsigned i = 0; i < 2; i++)
-		take_and_use(cpu, &in_hand[1][i]);
+		take_and_use(cpu, &in_hand[cpu][i]);
 }
 
 static void closed_judge(void)
