@@ -10,7 +10,7 @@ struct scene {
 	struct test_machine t;
 	struct gate gate;
 	uint64_t plain; /* guarded by the gate alone */
-	ATOMIC(uint32_t) done;
+	ATOMIC(uint32_t) turns; /* of the owner so far */
 	ATOMIC(uint64_t) visits;
 };
 
@@ -28,15 +28,18 @@ static void owner_and_visitors(uint32_t cpu, void *arg)
 				cpu_relax(); /* the core goes to a visitor while we are inside */
 			s->plain = before + 1;
 			gate_leave(&s->gate);
+			atomic_store_relaxed(&s->turns, i + 1); /* paces the visitors, and orders nothing */
 			if (i % 1024 == 0)
 				cpu_relax();
 		}
-		atomic_store_release(&s->done, 1u);
 		return;
 	}
-	for (unsigned i = 0; i < VISITS || !atomic_load_acquire(&s->done); i++) {
+	for (unsigned i = 0; i < VISITS; i++) {
 		uint64_t before;
 
+		/* spread over the owner's turns, so that all of them end however long each gets to run */
+		while (atomic_load_relaxed(&s->turns) < i * (OWNER_TURNS / VISITS))
+			cpu_relax();
 		gate_visit(&s->gate, RANK_FRAME_CACHE);
 		before = s->plain;
 		if (i % 2)
