@@ -13,8 +13,8 @@
 #include "sync/spinlock.h"
 
 static ATOMIC(uint64_t) x, y, z;
-static uint64_t data; /* plain */
-static uint64_t r[8]; /* registers: each written by one CPU, looked at afterwards */
+static uint64_t data;         /* plain */
+static uint64_t r[8];         /* registers: each written by one CPU, looked at afterwards */
 static struct spinlock lock;
 static struct rwlock rwlock;
 static struct seqcount seq;
@@ -35,8 +35,8 @@ void litmus_reset(void)
 static uint64_t fetch_add(void *p, int order)
 {
 	cpu_point();
-	return order == __ATOMIC_RELAXED ? __atomic_fetch_add((uint64_t *)p, 1, __ATOMIC_RELAXED)
-					 : __atomic_fetch_add((uint64_t *)p, 1, __ATOMIC_ACQ_REL);
+	return order == __ATOMIC_RELAXED ? __atomic_fetch_add((uint64_t *)p, 1, __ATOMIC_RELAXED) :
+					   __atomic_fetch_add((uint64_t *)p, 1, __ATOMIC_ACQ_REL);
 }
 
 static void full_fence(void) { memory_drain((uint32_t)explore_cpu()); }
@@ -141,100 +141,91 @@ P(x1_read_x, atomic_store_relaxed(&x, 1); r[0] = atomic_load_relaxed(&x);)
 OUTCOME(cowr, r[0] == 0)
 P(read_x_x1, r[0] = atomic_load_relaxed(&x); atomic_store_relaxed(&x, 1);)
 OUTCOME(corw, r[0] == 3 && atomic_load_relaxed(&x) == 3)
-P(add_x, for (int i = 0; i < 3; i++)(void) fetch_add(&x, __ATOMIC_RELAXED);)
+P(add_x, for (int i = 0; i < 3; i++) (void)fetch_add(&x, __ATOMIC_RELAXED);)
 OUTCOME(lost_add, atomic_load_relaxed(&x) != 9)
 
 /* --- locks --- */
-P(
-	locked_add, for (int i = 0; i < 2; i++) {
-		spin_lock(&lock, RANK_FRAME);
-		data++;
-		spin_unlock(&lock);
-	})
+P(locked_add, for (int i = 0; i < 2; i++) { spin_lock(&lock, RANK_FRAME); data++; spin_unlock(&lock); })
 OUTCOME(lost_data, data != 6)
 P(write_locked, rwlock_write(&rwlock, RANK_FRAME); data++; cpu_point(); data++; rwlock_write_done(&rwlock);)
 P(read_locked, rwlock_read(&rwlock, RANK_FRAME); r[explore_cpu()] = data; rwlock_read_done(&rwlock);)
 OUTCOME(half_written, (r[0] | r[1] | r[2]) & 1)
-P(
-	seq_write, for (uint64_t i = 1; i <= 2; i++) {
-		seq_write_begin(&seq);
-		atomic_store_release(&x, i);
-		atomic_store_release(&y, i);
-		seq_write_end(&seq);
-	})
-P(
-	seq_write_rlx, for (uint64_t i = 1; i <= 2; i++) {
-		seq_write_begin(&seq);
-		atomic_store_relaxed(&x, i);
-		atomic_store_relaxed(&y, i);
-		seq_write_end(&seq);
-	})
-P(
-	seq_read, unsigned s; do {
-		s = seq_read_begin(&seq);
-		r[0] = atomic_load_acquire(&x);
-		r[1] = atomic_load_acquire(&y);
-	} while (seq_read_retry(&seq, s));)
-P(
-	seq_read_rlx, unsigned s; do {
-		s = seq_read_begin(&seq);
-		r[0] = atomic_load_relaxed(&x);
-		r[1] = atomic_load_relaxed(&y);
-	} while (seq_read_retry(&seq, s));)
+P(seq_write, for (uint64_t i = 1; i <= 2; i++) {
+	seq_write_begin(&seq);
+	atomic_store_release(&x, i);
+	atomic_store_release(&y, i);
+	seq_write_end(&seq);
+})
+P(seq_write_rlx, for (uint64_t i = 1; i <= 2; i++) {
+	seq_write_begin(&seq);
+	atomic_store_relaxed(&x, i);
+	atomic_store_relaxed(&y, i);
+	seq_write_end(&seq);
+})
+P(seq_read, unsigned s; do {
+	s = seq_read_begin(&seq);
+	r[0] = atomic_load_acquire(&x);
+	r[1] = atomic_load_acquire(&y);
+} while (seq_read_retry(&seq, s));)
+P(seq_read_rlx, unsigned s; do {
+	s = seq_read_begin(&seq);
+	r[0] = atomic_load_relaxed(&x);
+	r[1] = atomic_load_relaxed(&y);
+} while (seq_read_retry(&seq, s));)
 OUTCOME(torn, r[0] != r[1])
 
 #define F LITMUS_FORBIDDEN
 #define R LITMUS_REQUIRED
 #define RACE LITMUS_RACE
 const struct litmus litmus_tests[] = {
-	{"MP+rel+acq", F, 2, {x_y_rel, read_y_acq_x}, flag_no_data},
-	{"MP+sc+sc", F, 2, {x_y_sc, read_y_sc_x}, flag_no_data},
-	{"MP+dsb+dsb", F, 2, {x_dsb_y, read_y_dsb_x}, flag_no_data},
-	{"MP+rmw+rmw", F, 2, {x_y_rmw, rmw_y_acq_x}, flag_no_data},
-	{"MP+data-rmw+rel+acq", F, 2, {xrmw_y_rel, read_y_acq_x}, flag_no_data},
-	{"MP+rlx+acq", R, 2, {x_y_rlx, read_y_acq_x}, flag_no_data},
-	{"MP+rel+rlx", R, 2, {x_y_rel, read_y_rlx_x}, flag_no_data},
-	{"MP+rel+rlx-sc", R, 2, {x_y_rel, read_y_rlx_x_sc}, flag_no_data},
-	{"MP+rmw-rlx+acq", R, 2, {x_y_rmw_rlx, read_y_acq_x}, flag_no_data},
-	{"MP+data-rmw+rlx+acq", R, 2, {xrmw_y_rlx, read_y_acq_x}, flag_no_data},
-	{"MP+plain+rel+acq", F, 2, {data_y_rel, read_y_acq_data}, never},
-	{"MP+plain+rlx+acq", RACE, 2, {data_y_rlx, read_y_acq_data}, never},
-	{"MP+plain+rel+rlx", RACE, 2, {data_y_rel, read_y_rlx_data}, never},
-	{"MP+relseq", F, 3, {x_y_rel, y_rmw_rlx, read_y2_acq_x}, two_no_data},
-	{"MP+plain+relseq", F, 3, {data_y_rel, y_rmw_rlx, read_y2_acq_data}, never},
-	{"MP+plain+store-no-relseq", RACE, 3, {data_y_rel, y_2_rlx, read_y2_acq_data}, never},
-	{"SB+sc", F, 2, {x_sc_read_y_sc, y_sc_read_x_sc}, both_zero},
-	{"SB+dsb", F, 2, {x_dsb_read_y, y_dsb_read_x}, both_zero},
-	{"SB+swap-sc", F, 2, {x_swap_sc_read_y_sc, y_sc_read_x_sc}, both_zero},
-	{"SB+rel", R, 2, {x_rel_read_y_sc, y_sc_read_x_sc}, both_zero},
-	{"SB+acq", R, 2, {x_sc_read_y_acq, y_sc_read_x_sc}, both_zero},
-	{"SB+swap-acq_rel", R, 2, {x_swap_acq_rel_read_y_sc, y_sc_read_x_sc}, both_zero},
-	{"SB+swap-sc-acq", R, 2, {x_swap_sc_read_y_acq, y_sc_read_x_sc}, both_zero},
-	{"SB+rlx", R, 2, {x_rlx_read_y_rlx, y_rlx_read_x_rlx}, both_zero},
-	{"SB+own+all", F, 2, {x_own_read_y_own, y_all_read_x}, both_zero},
-	{"SB+own+dsb", R, 2, {x_own_read_y_own, y_dsb_read_x_rlx}, both_zero},
-	{"SB+own+all-early", R, 2, {x_own_read_y_own, all_y_read_x}, both_zero},
-	{"SB+own+all-late", R, 2, {x_own_read_y_own, y_read_x_all}, both_zero},
-	{"MP+plain+own+all-rlx", RACE, 2, {x_data_own, all_read_x_data}, never},
-	{"S+rel+acq", F, 2, {x2_y_rel, read_y_acq_x1}, s_outcome},
-	{"S+rlx+acq", R, 2, {x2_y_rlx, read_y_acq_x1}, s_outcome},
-	{"R+sc", F, 2, {x_y1_sc, y2_read_x_sc}, r_outcome},
-	{"R+rel+acq", R, 2, {x_y1_rel, y2_rel_read_x}, r_outcome},
-	{"2+2W+rel", F, 2, {x1_y2_rel, y1_x2_rel}, ww_outcome},
-	{"2+2W+rlx", R, 2, {x1_y2_rlx, y1_x2_rlx}, ww_outcome},
-	{"IRIW+acq", F, 4, {x1_rel, y1_rel, acq_xy, acq_yx}, iriw},
-	{"IRIW+rlx", R, 4, {x1_rlx, y1_rlx, rlx_xy, rlx_yx}, iriw},
-	{"WRC+rel+acq", F, 3, {x1_rlx, read_x_y_rel, acq_y_x}, wrc},
-	{"WRC+rel+rlx", R, 3, {x1_rlx, read_x_y_rel, rlx_y_x}, wrc},
-	{"ISA2+rel+acq", F, 3, {x_y_rel, acq_y_z_rel, acq_z_x}, isa2},
-	{"CoRR", F, 2, {x_1_2, read_x_x}, corr},
-	{"CoWR", F, 2, {x3, x1_read_x}, cowr},
-	{"CoRW", F, 2, {x3, read_x_x1}, corw},
-	{"RMW-atomic", F, 3, {add_x, add_x, add_x}, lost_add},
-	{"spinlock", F, 3, {locked_add, locked_add, locked_add}, lost_data},
-	{"rwlock", F, 3, {write_locked, write_locked, read_locked}, half_written},
-	{"seqcount", F, 2, {seq_write, seq_read}, torn},
-	{"seqcount+rlx-stores", R, 2, {seq_write_rlx, seq_read}, torn},
-	{"seqcount+rlx-loads", R, 2, {seq_write, seq_read_rlx}, torn},
+	{ "MP+rel+acq", F, 2, { x_y_rel, read_y_acq_x }, flag_no_data },
+	{ "MP+sc+sc", F, 2, { x_y_sc, read_y_sc_x }, flag_no_data },
+	{ "MP+dsb+dsb", F, 2, { x_dsb_y, read_y_dsb_x }, flag_no_data },
+	{ "MP+rmw+rmw", F, 2, { x_y_rmw, rmw_y_acq_x }, flag_no_data },
+	{ "MP+data-rmw+rel+acq", F, 2, { xrmw_y_rel, read_y_acq_x }, flag_no_data },
+	{ "MP+rlx+acq", R, 2, { x_y_rlx, read_y_acq_x }, flag_no_data },
+	{ "MP+rel+rlx", R, 2, { x_y_rel, read_y_rlx_x }, flag_no_data },
+	{ "MP+rel+rlx-sc", R, 2, { x_y_rel, read_y_rlx_x_sc }, flag_no_data },
+	{ "MP+rmw-rlx+acq", R, 2, { x_y_rmw_rlx, read_y_acq_x }, flag_no_data },
+	{ "MP+data-rmw+rlx+acq", R, 2, { xrmw_y_rlx, read_y_acq_x }, flag_no_data },
+	{ "MP+plain+rel+acq", F, 2, { data_y_rel, read_y_acq_data }, never },
+	{ "MP+plain+rlx+acq", RACE, 2, { data_y_rlx, read_y_acq_data }, never },
+	{ "MP+plain+rel+rlx", RACE, 2, { data_y_rel, read_y_rlx_data }, never },
+	{ "MP+relseq", F, 3, { x_y_rel, y_rmw_rlx, read_y2_acq_x }, two_no_data },
+	{ "MP+plain+relseq", F, 3, { data_y_rel, y_rmw_rlx, read_y2_acq_data }, never },
+	{ "MP+plain+store-no-relseq", RACE, 3, { data_y_rel, y_2_rlx, read_y2_acq_data }, never },
+	{ "SB+sc", F, 2, { x_sc_read_y_sc, y_sc_read_x_sc }, both_zero },
+	{ "SB+dsb", F, 2, { x_dsb_read_y, y_dsb_read_x }, both_zero },
+	{ "SB+swap-sc", F, 2, { x_swap_sc_read_y_sc, y_sc_read_x_sc }, both_zero },
+	{ "SB+rel", R, 2, { x_rel_read_y_sc, y_sc_read_x_sc }, both_zero },
+	{ "SB+acq", R, 2, { x_sc_read_y_acq, y_sc_read_x_sc }, both_zero },
+	{ "SB+swap-acq_rel", R, 2, { x_swap_acq_rel_read_y_sc, y_sc_read_x_sc }, both_zero },
+	{ "SB+swap-sc-acq", R, 2, { x_swap_sc_read_y_acq, y_sc_read_x_sc }, both_zero },
+	{ "SB+rlx", R, 2, { x_rlx_read_y_rlx, y_rlx_read_x_rlx }, both_zero },
+	{ "SB+own+all", F, 2, { x_own_read_y_own, y_all_read_x }, both_zero },
+	{ "SB+own+dsb", R, 2, { x_own_read_y_own, y_dsb_read_x_rlx }, both_zero },
+	{ "SB+own+all-early", R, 2, { x_own_read_y_own, all_y_read_x }, both_zero },
+	{ "SB+own+all-late", R, 2, { x_own_read_y_own, y_read_x_all }, both_zero },
+	{ "MP+plain+own+all-rlx", RACE, 2, { x_data_own, all_read_x_data }, never },
+	{ "S+rel+acq", F, 2, { x2_y_rel, read_y_acq_x1 }, s_outcome },
+	{ "S+rlx+acq", R, 2, { x2_y_rlx, read_y_acq_x1 }, s_outcome },
+	{ "R+sc", F, 2, { x_y1_sc, y2_read_x_sc }, r_outcome },
+	{ "R+rel+acq", R, 2, { x_y1_rel, y2_rel_read_x }, r_outcome },
+	{ "2+2W+rel", F, 2, { x1_y2_rel, y1_x2_rel }, ww_outcome },
+	{ "2+2W+rlx", R, 2, { x1_y2_rlx, y1_x2_rlx }, ww_outcome },
+	{ "IRIW+acq", F, 4, { x1_rel, y1_rel, acq_xy, acq_yx }, iriw },
+	{ "IRIW+rlx", R, 4, { x1_rlx, y1_rlx, rlx_xy, rlx_yx }, iriw },
+	{ "WRC+rel+acq", F, 3, { x1_rlx, read_x_y_rel, acq_y_x }, wrc },
+	{ "WRC+rel+rlx", R, 3, { x1_rlx, read_x_y_rel, rlx_y_x }, wrc },
+	{ "ISA2+rel+acq", F, 3, { x_y_rel, acq_y_z_rel, acq_z_x }, isa2 },
+	{ "CoRR", F, 2, { x_1_2, read_x_x }, corr },
+	{ "CoWR", F, 2, { x3, x1_read_x }, cowr },
+	{ "CoRW", F, 2, { x3, read_x_x1 }, corw },
+	{ "RMW-atomic", F, 3, { add_x, add_x, add_x }, lost_add },
+	{ "spinlock", F, 3, { locked_add, locked_add, locked_add }, lost_data },
+	{ "rwlock", F, 3, { write_locked, write_locked, read_locked }, half_written },
+	{ "seqcount", F, 2, { seq_write, seq_read }, torn },
+	{ "seqcount+rlx-stores", R, 2, { seq_write_rlx, seq_read }, torn },
+	{ "seqcount+rlx-loads", R, 2, { seq_write, seq_read_rlx }, torn },
 };
 const unsigned litmus_count = ARRAY_SIZE(litmus_tests);

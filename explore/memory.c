@@ -43,8 +43,8 @@
  *     A compare-and-swap may fail on an old value, as a load.
  *  6. A seq_cst fence, DSB, and the end of a CPU's part empty the buffer and
  *     raise the floor to now. Acquire and release fences as C11 has them.
- *     cpu_barrier_all is one such fence of each CPU, one after the other, with other steps between: so an owner's
- *store, which is a release (atomic_store_owner), waits like any other until a visitor's barrier comes to its CPU.
+ *     cpu_barrier_all is one such fence of each CPU, one after the other, with other steps between: so an owner's store,
+ *     which is a release (atomic_store_owner), waits like any other until a visitor's barrier comes to its CPU.
  *  7. A store waits at most WAIT_OWN points of its CPU and WAIT_ALL points of
  *     all; a value is seen at most OLD_STEPS points after its successor, and
  *     at most OLD_LOADS times in a row. When all CPUs spin, everything leaves.
@@ -374,8 +374,8 @@ static void hardware_barrier(uint32_t cpu)
 }
 
 /*
- * One after the other, with points between, the caller first and last: no CPU's barrier is at the same moment as
- * another's. The first to be met is a choice, so that neither end of the order is always the early one.
+ * One after the other, with points between, the caller first and last: no CPU's barrier is at the same moment as another's.
+ * The first to be met is a choice, so that neither end of the order is always the early one.
  */
 void memory_barrier_all(void)
 {

@@ -175,8 +175,7 @@ int explore_memcmp(const void *a, const void *b, size_t n)
 		return e; \
 	}
 ATOMIC_OF(8)
-ATOMIC_OF(16)
-ATOMIC_OF(32) ATOMIC_OF(64)
+ATOMIC_OF(16) ATOMIC_OF(32) ATOMIC_OF(64)
 
 	void __tsan_atomic_thread_fence(int order);
 void __tsan_atomic_thread_fence(int order)

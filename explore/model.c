@@ -2,9 +2,8 @@
 /*
  * explore/model.c: the reference for address spaces.
  *
- * Purpose. To say, for one step in one state, whether its result is right, and what holds afterwards. It is written
- * from the contracts (vm/map.h, vm/fault.h, vm/object.h) and shares nothing with the kernel's sources but their
- * constants.
+ * Purpose. To say, for one step in one state, whether its result is right, and what holds afterwards. It is written from
+ * the contracts (vm/map.h, vm/fault.h, vm/object.h) and shares nothing with the kernel's sources but their constants.
  *
  * Structure. Flat arrays: pages of spaces, pages of one object. A page has what the map says (mapped, protection,
  * inheritance) and content: of its own, the object's, or zeros.
@@ -12,8 +11,8 @@
  * What is exact, and what is not.
  *  1. The map changes at one moment for all pages of a call: STEP_MAP, UNMAP, PROTECT, INHERIT. So does a fork, for all
  *     of the space, content and map alike; and a move, what it replaces included.
- *  2. From that moment an access may be refused by the new map; until the page's flush one through a translation that
- * is there already may still succeed by the old rights on the old content (old_prot): page by page, since so is the
+ *  2. From that moment an access may be refused by the new map; until the page's flush one through a translation that is
+ *     there already may still succeed by the old rights on the old content (old_prot): page by page, since so is the
  *     flush. A call has returned only after all its flushes.
  *  3. Content that replaces other content (MAP over something) can be reached only after the page's flush: one page of
  *     one space never has two contents at the same time.
@@ -102,7 +101,7 @@ static bool refused(const struct model *m, const struct model_page *p, enum prot
 /* Is it possible that an access succeeds? By the map as it is, or by a translation that is still to be flushed. */
 static bool granted(const struct model *m, const struct model_page *p, enum prot access)
 {
-	bool new = p->mapped && !p->fresh &&allows(p->prot, access);
+	bool new = p->mapped && !p->fresh && allows(p->prot, access);
 	bool old = p->busy && allows(p->old_prot, access);
 
 	return (new || old) && may_be_there(m, p);
@@ -249,10 +248,7 @@ static bool step_flush(struct model_page *p, uint32_t cpu)
 }
 
 /* A page is touched by the kernel: private writable ones as by a store. */
-static enum prot populate_access(const struct model_page *p)
-{
-	return !p->shared && (p->prot & PROT_W) ? PROT_W : PROT_R;
-}
+static enum prot populate_access(const struct model_page *p) { return !p->shared && (p->prot & PROT_W) ? PROT_W : PROT_R; }
 
 static bool step_populate(struct model *m, struct model_page *p, const struct history_step *s)
 {

@@ -2,8 +2,8 @@
 /*
  * explore/scenario_core.c: the frame core's lock-free steps, one against another.
  *
- * A core without frames behind it: what is handed out is judged by a table of owners, a plain word a frame, so that a
- * frame in two hands is a data race, too. Every run ends with all frames given back and frame_core_check.
+ * A core without frames behind it: what is handed out is judged by a table of owners, a plain word a frame, so that a frame in
+ * two hands is a data race, too. Every run ends with all frames given back and frame_core_check.
  */
 #include <stdlib.h>
 
@@ -20,7 +20,7 @@ static struct test_machine t;
 static struct frame_core *core;
 static uint32_t owner[FRAMES]; /* plain: CPU + 1 of whoever holds the frame */
 static uint32_t how;
-static uint64_t given; /* frames that were free at the start */
+static uint64_t given;         /* frames that were free at the start */
 
 static struct host_machine *machine(void) { return t.m; }
 
@@ -31,8 +31,7 @@ static void core_setup(uint32_t variant)
 	how = variant;
 	test_machine_init(&t, &config);
 	core = aligned_alloc(CACHE_LINE, round_up(sizeof *core, CACHE_LINE));
-	frame_core_init(core, aligned_alloc(CACHE_LINE, round_up(frame_core_size(CHUNKS), CACHE_LINE)), CHUNKS, 0,
-			CPUS);
+	frame_core_init(core, aligned_alloc(CACHE_LINE, round_up(frame_core_size(CHUNKS), CACHE_LINE)), CHUNKS, 0, CPUS);
 	CHECK(core->tree_shift == 0); /* a tree a chunk */
 }
 
@@ -183,8 +182,7 @@ static void tree_run(uint32_t cpu)
 static void run_setup(uint32_t variant)
 {
 	core_setup(variant);
-	give(2 * CHUNK_FRAMES - 3,
-	     variant == 2 ? 6 : CHUNK_FRAMES + 6); /* the ends of two chunks, or one between them */
+	give(2 * CHUNK_FRAMES - 3, variant == 2 ? 6 : CHUNK_FRAMES + 6); /* the ends of two chunks, or one between them */
 	if (variant == 2)
 		give(9 * CHUNK_FRAMES, 1);
 	frame_core_settle(core, CPUS - 1);

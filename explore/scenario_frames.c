@@ -172,8 +172,7 @@ enum {
 };
 static pfn_t in_hand[2][2];
 
-/* CPU 1 has one frame in its cache and one in its hands; there are no others. Of two CPUs it is drained last: no
- * barrier follows. */
+/* CPU 1 has one frame in its cache and one in its hands; there are no others. Of two CPUs it is drained last: no barrier follows. */
 static void closed_setup(uint32_t variant)
 {
 	how = variant;
@@ -533,8 +532,7 @@ const struct scenario scenario_frames[] = {
 	{"frames-three", "the same with three CPUs", 3, 3, true, frames_setup_3, machine, frames_run, frames_judge},
 	{"frames-past", "a frame moves from before a search to behind it", 3, 2, true, past_setup, machine, past_run,
 	 past_judge},
-	{"frames-closed",
-	 "a fast path, and a CPU that drains, searches, injects failures, or two of it; without a barrier of all", 2,
+	{"frames-closed", "a fast path, and a CPU that drains, searches, injects failures, or two of it; without a barrier of all", 2,
 	 CLOSED_HOWS, true, closed_setup, machine, closed_run, closed_judge},
 	{"frames-block", "a block in a CPU's cache is taken, and drained or searched for by another", 2, 2, true,
 	 block_setup, machine, block_run, block_judge},

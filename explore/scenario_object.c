@@ -247,8 +247,7 @@ const struct scenario scenario_object[] = {
 	 write_judge},
 	{"object-cut-cut", "two cuts, of which one frees what the other wipes", 2, 2, false, setup, machine, cut_run,
 	 cut_judge},
-	{"object-tree", "the tree of pages grows under a reader", 2, 2, false, tree_setup, machine, tree_run,
-	 tree_judge},
+	{"object-tree", "the tree of pages grows under a reader", 2, 2, false, tree_setup, machine, tree_run, tree_judge},
 	{"object-longer", "two make the object longer", 2, 2, false, longer_setup, machine, longer_run, longer_judge},
 };
 const unsigned scenario_object_count = sizeof scenario_object / sizeof scenario_object[0];

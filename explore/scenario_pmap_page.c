@@ -381,8 +381,10 @@ PLAN(protect_discard, .cpus = 3, .prepare = warm_more,
      .part = {{protect_window, write_anon}, {discard, write_anon}, {copy, write_anon}})
 PLAN(copy_discard, .cpus = 3, .prepare = warm, .part = {{copy}, {discard_one}, {write_anon, touch_anon}})
 PLAN(copy_clean, .cpus = 3, .prepare = clean, .part = {{copy}, {discard_one}, {write_anon}})
-PLAN(break_withdraw, .cpus = 3, .prepare = warm, .part = {{break_object}, {withdraw}, {write_object, write_object}})
-PLAN(read_withdraw, .cpus = 3, .prepare = read_object, .part = {{break_object}, {withdraw}, {read_object, read_object}})
+PLAN(break_withdraw, .cpus = 3, .prepare = warm,
+     .part = {{break_object}, {withdraw}, {write_object, write_object}})
+PLAN(read_withdraw, .cpus = 3, .prepare = read_object,
+     .part = {{break_object}, {withdraw}, {read_object, read_object}})
 PLAN(copy_unmap, .cpus = 2, .prepare = warm, .part = {{copy, write_anon}, {unmap_anon}})
 PLAN(copy_copy, .cpus = 3, .prepare = warm, .part = {{copy}, {copy}, {write_anon}})
 PLAN(withdraw_three, .cpus = 3, .prepare = shared,
@@ -432,16 +434,14 @@ const struct scenario scenario_pmap_page[] = {
 	LARGE("pmap-protect-discard", "protect, discard and copy in a window", 3, protect_discard),
 	LARGE("pmap-copy-discard", "copy-on-write against a discard and a write", 3, copy_discard),
 	LARGE("pmap-copy-clean", "copy-on-write of a clean page against a discard and the first write", 3, copy_clean),
-	LARGE("pmap-break-withdraw", "a broken mapping of a page that is withdrawn before the flush", 3,
-	      break_withdraw),
+	LARGE("pmap-break-withdraw", "a broken mapping of a page that is withdrawn before the flush", 3, break_withdraw),
 	LARGE("pmap-read-withdraw", "the same with a page that nobody writes", 3, read_withdraw),
 	LARGE("pmap-copy-unmap", "copy-on-write against an unmap", 2, copy_unmap),
 	LARGE("pmap-copy-copy", "two copies and a write", 3, copy_copy),
 	LARGE("pmap-withdraw", "withdrawal against faults and unmap in two spaces", 3, withdraw_three),
 	LARGE("pmap-flush-owed-window", "a withdrawal while a window's unmapper has yet to flush, and a writer", 3,
 	      owed_three),
-	LARGE("pmap-clear-owed", "a page is made clean while its unmapper has yet to flush, and a writer", 3,
-	      clear_owed),
+	LARGE("pmap-clear-owed", "a page is made clean while its unmapper has yet to flush, and a writer", 3, clear_owed),
 	LARGE("pmap-exit-withdraw", "an exit against a withdrawal", 3, exit_withdraw),
 	LARGE("pmap-chunks", "chunks of reverse maps come and go on four CPUs", 4, chunks),
 	LARGE("pmap-random", "three random steps on each of four CPUs", 4, at_random),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * explore/scenario_vm.h: the world in which the scenarios of address spaces play: a small machine, up to four spaces
- * with eight neighbouring pages each, one object. Each op_* does one thing to the real memory subsystem and notes it:
- * in setup and judge the model goes along at once, during the run it is written to the history. Theory: scenario_vm.c.
+ * explore/scenario_vm.h: the world in which the scenarios of address spaces play: a small machine, up to four spaces with
+ * eight neighbouring pages each, one object. Each op_* does one thing to the real memory subsystem and notes it: in setup
+ * and judge the model goes along at once, during the run it is written to the history. Theory: scenario_vm.c.
  */
 #ifndef EXPLORE_SCENARIO_VM_H
 #define EXPLORE_SCENARIO_VM_H
@@ -14,9 +14,8 @@
 #define RW (PROT_R | PROT_W)
 
 /*
- * Page 0 of every space. What the model calls a page is a slot of world.stride pages of which the first is used: 1, or
- * 64, so that one slot is a leaf node of an amap, or 512, so that it is a window with a table of its own. With stride 1
- * the pages straddle a leaf node and a window, three on the left.
+ * Page 0 of every space. What the model calls a page is a slot of world.stride pages of which the first is used: 1, or 64, so
+ * that one slot is a leaf node of an amap, or 512, so that it is a window with a table of its own. With stride 1 the pages straddle a leaf node and a window, three on the left.
  */
 #define WORLD_STRADDLE (UINT64_C(0x40000000) - 3 * PAGE_SIZE)
 /* All in one node and one window. */
@@ -33,15 +32,15 @@ struct world {
 	uint64_t base;
 	uint32_t stride;
 	struct vm_map *space[MODEL_SPACES];
-	struct vm_object *object; /* a reference of the world's own, or NULL */
-	bool failing;             /* allocations may fail during the run */
-	pfn_t ballast[1024];      /* frames kept away from the run */
+	struct vm_object *object;     /* a reference of the world's own, or NULL */
+	bool failing;                 /* allocations may fail during the run */
+	pfn_t ballast[1024];          /* frames kept away from the run */
 	unsigned ballasts;
-	struct model model; /* before the run */
+	struct model model;           /* before the run */
 	struct history history;
 	struct world_cpu cpu[EXPLORE_CPUS];
-	uint8_t stored; /* values given out by setup and judge */
-	bool judging;   /* what is done now is noted, for the search to account for it */
+	uint8_t stored;               /* values given out by setup and judge */
+	bool judging;                 /* what is done now is noted, for the search to account for it */
 	struct history_step after[4 * MODEL_SPACES * MODEL_PAGES];
 	unsigned afters;
 };
@@ -49,8 +48,7 @@ extern struct world world;
 
 /* --- setup --- */
 
-/* Kinds of machine: hardware flags, range TLBI, ASID bits, TLBs warm, stride. A scenario has WORLD_MACHINES *
- * parameters variants. */
+/* Kinds of machine: hardware flags, range TLBI, ASID bits, TLBs warm, stride. A scenario has WORLD_MACHINES * parameters variants. */
 #define WORLD_MACHINES 8
 #define WORLD_SMALL 5u /* the kind of which small scenarios are */
 static inline uint32_t world_parameter(uint32_t variant) { return variant / WORLD_MACHINES; }
@@ -95,16 +93,13 @@ void op_poll(void);
 /* Private anonymous pages, read-write. */
 static inline struct model_range world_anon(unsigned count)
 {
-	return (struct model_range){.count = (uint8_t)count, .prot = RW, .inherit = INHERIT_COPY, .index = MODEL_ANON};
+	return (struct model_range){ .count = (uint8_t)count, .prot = RW, .inherit = INHERIT_COPY, .index = MODEL_ANON };
 }
 /* The object's pages from index on. */
 static inline struct model_range world_file(unsigned count, unsigned index, bool shared)
 {
-	return (struct model_range){.count = (uint8_t)count,
-				    .prot = RW,
-				    .shared = shared,
-				    .index = (uint8_t)index,
-				    .inherit = shared ? INHERIT_SHARE : INHERIT_COPY};
+	return (struct model_range){ .count = (uint8_t)count, .prot = RW, .shared = shared, .index = (uint8_t)index,
+				     .inherit = shared ? INHERIT_SHARE : INHERIT_COPY };
 }
 
 /* --- judge: of every scenario here --- */
@@ -112,22 +107,12 @@ void world_judge(void);
 
 /* One line of a table: functions word_setup and run_run; parameters beside the kinds of machines. */
 #define WORLD_SCENARIO(name, what, cpus, parameters, exhaustive, word, run) \
-	{ \
-		name, what, cpus, WORLD_MACHINES *(parameters), exhaustive, word##_setup, world_machine, run##_run, \
-			world_judge \
-	}
+	{ name, what, cpus, WORLD_MACHINES * (parameters), exhaustive, word##_setup, world_machine, run##_run, world_judge }
 
 /* Changes of pages [page, page + count) of a space, for scenarios that take them as a parameter. */
 enum world_change {
-	CHANGE_UNMAP,
-	CHANGE_DISCARD,
-	CHANGE_READ_ONLY,
-	CHANGE_NO_ACCESS,
-	CHANGE_REPLACE,
-	CHANGE_MAP,
-	CHANGE_WIRE,
-	CHANGE_INHERIT,
-	WORLD_CHANGES
+	CHANGE_UNMAP, CHANGE_DISCARD, CHANGE_READ_ONLY, CHANGE_NO_ACCESS, CHANGE_REPLACE, CHANGE_MAP, CHANGE_WIRE,
+	CHANGE_INHERIT, WORLD_CHANGES
 };
 enum error op_change(enum world_change change, unsigned space, unsigned page, unsigned count);
 

@@ -78,10 +78,10 @@ static void do_change(void)
 		enum world_change change;
 		uint8_t page, count;
 	} changes[CHANGES] = {
-		[UNMAP_PAGE] = {CHANGE_UNMAP, 1, 1},     [UNMAP_ALL] = {CHANGE_UNMAP, 0, 3},
-		[DISCARD_PAGE] = {CHANGE_DISCARD, 1, 1}, [DISCARD_ALL] = {CHANGE_DISCARD, 0, 3},
-		[READ_ONLY] = {CHANGE_READ_ONLY, 1, 1},  [NO_ACCESS] = {CHANGE_NO_ACCESS, 0, 3},
-		[REPLACE] = {CHANGE_REPLACE, 1, 1},
+		[UNMAP_PAGE] = { CHANGE_UNMAP, 1, 1 },      [UNMAP_ALL] = { CHANGE_UNMAP, 0, 3 },
+		[DISCARD_PAGE] = { CHANGE_DISCARD, 1, 1 },  [DISCARD_ALL] = { CHANGE_DISCARD, 0, 3 },
+		[READ_ONLY] = { CHANGE_READ_ONLY, 1, 1 },   [NO_ACCESS] = { CHANGE_NO_ACCESS, 0, 3 },
+		[REPLACE] = { CHANGE_REPLACE, 1, 1 },
 	};
 
 	if (change == MOVE_AWAY)
@@ -197,31 +197,26 @@ static void small_faults_setup(uint32_t variant)
 }
 
 const struct scenario scenario_vm_fault[] = {
-	{"small-fault-fault", "two threads touch one page first", 2, 1, true, small_faults_setup, world_machine,
-	 faults_run, world_judge},
-	{"small-fault-unmap", "a page is unmapped while it is written", 2, 1, true, small_unmap_setup, world_machine,
-	 change_run, world_judge},
-	{"small-fault-discard", "a copied page is discarded while it is written", 2, 1, true, small_discard_setup,
-	 world_machine, change_run, world_judge},
-	WORLD_SCENARIO("fault-fault", "two threads touch one page: first touch, zero page, copy-on-write, object", 2,
-		       2 * BEFORES, false, faults, faults),
-	WORLD_SCENARIO("fault-fault-read", "two threads write a page, a third reads it", 3, BEFORES, false,
-		       three_faults, three_faults),
+	{ "small-fault-fault", "two threads touch one page first", 2, 1, true, small_faults_setup, world_machine, faults_run,
+	  world_judge },
+	{ "small-fault-unmap", "a page is unmapped while it is written", 2, 1, true, small_unmap_setup, world_machine, change_run,
+	  world_judge },
+	{ "small-fault-discard", "a copied page is discarded while it is written", 2, 1, true, small_discard_setup, world_machine,
+	  change_run, world_judge },
+	WORLD_SCENARIO("fault-fault", "two threads touch one page: first touch, zero page, copy-on-write, object", 2, 2 * BEFORES, false,
+		 faults, faults),
+	WORLD_SCENARIO("fault-fault-read", "two threads write a page, a third reads it", 3, BEFORES, false, three_faults, three_faults),
 	WORLD_SCENARIO("fault-unmap", "a page is unmapped while it is written", 2, 2 * BEFORES, false, unmap, change),
-	WORLD_SCENARIO("fault-unmap-all", "all that a table maps is unmapped while a page is written", 2, 2 * BEFORES,
-		       false, unmap_all, change),
-	WORLD_SCENARIO("fault-discard", "a page is discarded while it is written", 2, 2 * BEFORES, false, discard,
-		       change),
-	WORLD_SCENARIO("fault-protect", "a page becomes read-only while it is written", 2, 2 * BEFORES, false, protect,
-		       change),
-	WORLD_SCENARIO("fault-no-access", "pages lose all rights while one is written", 2, 2 * BEFORES, false,
-		       no_access, change),
-	WORLD_SCENARIO("fault-replace", "a page is mapped over while it is written", 2, 2 * BEFORES, false, replace,
-		       change),
+	WORLD_SCENARIO("fault-unmap-all", "all that a table maps is unmapped while a page is written", 2, 2 * BEFORES, false, unmap_all,
+		 change),
+	WORLD_SCENARIO("fault-discard", "a page is discarded while it is written", 2, 2 * BEFORES, false, discard, change),
+	WORLD_SCENARIO("fault-protect", "a page becomes read-only while it is written", 2, 2 * BEFORES, false, protect, change),
+	WORLD_SCENARIO("fault-no-access", "pages lose all rights while one is written", 2, 2 * BEFORES, false, no_access, change),
+	WORLD_SCENARIO("fault-replace", "a page is mapped over while it is written", 2, 2 * BEFORES, false, replace, change),
 	WORLD_SCENARIO("fault-move", "a page is moved away while it is written", 2, 2 * BEFORES, false, move, change),
-	{"fault-first", "the first fault in a window, whose table is not there, and a change", 2, 2, true, first_setup,
-	 world_machine, first_run, world_judge},
-	WORLD_SCENARIO("fault-change", "two threads use a page that a third changes", 3, CHANGES *BEFORES, false,
-		       change_three, change_three),
+	{ "fault-first", "the first fault in a window, whose table is not there, and a change", 2, 2, true, first_setup, world_machine,
+	  first_run, world_judge },
+	WORLD_SCENARIO("fault-change", "two threads use a page that a third changes", 3, CHANGES * BEFORES, false, change_three,
+		 change_three),
 };
 const unsigned scenario_vm_fault_count = sizeof scenario_vm_fault / sizeof scenario_vm_fault[0];

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* explore/scenario_vm_fork.c: fork against accesses, changes and forks; ends of spaces against those that share with
- * them. */
+/* explore/scenario_vm_fork.c: fork against accesses, changes and forks; ends of spaces against those that share with them. */
 #include "scenario_vm.h"
 #include "vm/amap.h"
 
@@ -275,9 +274,8 @@ static void last_sharer_run(uint32_t cpu)
 }
 
 /*
- * The same leaf with three CPUs. A thread of the parent copies it for page 0, the child ends, and another thread writes
- * page 1 as soon as all nodes above that are the parent's own: by the copy, or by the child's end while the copy is
- * being made.
+ * The same leaf with three CPUs. A thread of the parent copies it for page 0, the child ends, and another thread writes page 1
+ * as soon as all nodes above that are the parent's own: by the copy, or by the child's end while the copy is being made.
  */
 static void leaf_copied_setup(uint32_t variant)
 {
@@ -391,17 +389,18 @@ static void small_write_setup(uint32_t variant)
 	write_setup(WORLD_SMALL);
 }
 
-static void small_last_setup(uint32_t variant) { last_sharer_setup(WORLD_SMALL + WORLD_MACHINES * variant); }
+static void small_last_setup(uint32_t variant)
+{
+	last_sharer_setup(WORLD_SMALL + WORLD_MACHINES * variant);
+}
 
 const struct scenario scenario_vm_fork[] = {
-	{"small-fork-write", "the parent writes during fork", 2, 1, true, small_write_setup, world_machine, write_run,
-	 world_judge},
-	{"small-exit-write", "the last other owner of a leaf ends while it is copied", 2, 2, true, small_last_setup,
-	 world_machine, last_sharer_run, world_judge},
-	WORLD_SCENARIO("fork-write", "the parent writes during fork: the child is of one moment", 2, 2, false, write,
-		       write),
-	WORLD_SCENARIO("fork-write-read", "two threads of the parent during fork, and the child runs", 3, 2, false,
-		       write_three, write_three),
+	{ "small-fork-write", "the parent writes during fork", 2, 1, true, small_write_setup, world_machine, write_run, world_judge },
+	{ "small-exit-write", "the last other owner of a leaf ends while it is copied", 2, 2, true, small_last_setup, world_machine,
+	  last_sharer_run, world_judge },
+	WORLD_SCENARIO("fork-write", "the parent writes during fork: the child is of one moment", 2, 2, false, write, write),
+	WORLD_SCENARIO("fork-write-read", "two threads of the parent during fork, and the child runs", 3, 2, false, write_three,
+		       write_three),
 	WORLD_SCENARIO("fork-use", "the child runs at once while the parent writes", 2, 2, false, write, use),
 	WORLD_SCENARIO("fork-change", "pages are changed during fork", 2, WORLD_CHANGES + 1, false, change, change),
 	WORLD_SCENARIO("fork-inherit", "pages the child does not get, or gets empty", 2, 1, false, inherit, inherit),
@@ -410,19 +409,16 @@ const struct scenario scenario_vm_fork[] = {
 	WORLD_SCENARIO("fork-file", "fork of shared and private mappings of an object", 2, 2, false, file, file),
 	WORLD_SCENARIO("share-write", "two of three sharers write one page", 2, 3, false, sharers_two, share),
 	WORLD_SCENARIO("share-write-all", "three sharers write one page", 3, 3, false, sharers_three, share_three),
-	WORLD_SCENARIO("exit-child", "a child ends while its parent writes what they share", 2, 3, false, sharers_two,
-		       exit_child),
-	WORLD_SCENARIO("exit-parent", "a parent ends while its child writes what they share", 2, 3, false, sharers_two,
-		       exit_parent),
-	WORLD_SCENARIO("exit-write", "the last other owner of a leaf ends while it is copied, and the leaf is written",
-		       2, 2, false, last_sharer, last_sharer),
-	{"exit-write-leaf", "the same, and the thread that writes waits for its moment", 3, 1, false, leaf_copied_setup,
-	 world_machine, leaf_copied_run, world_judge},
-	{"fork-window", "a window write-protected by its table is written page by page, at or after the fork", 2, 2,
-	 false, window_setup, world_machine, window_run, world_judge},
-	WORLD_SCENARIO("exit-middle", "a space ends while its parent and its child write", 3, 3, false, sharers_three,
-		       exit_middle),
-	WORLD_SCENARIO("exit-threads", "two children end while two threads of the parent write", 3, 3, false,
-		       sharers_three, exit_threads),
+	WORLD_SCENARIO("exit-child", "a child ends while its parent writes what they share", 2, 3, false, sharers_two, exit_child),
+	WORLD_SCENARIO("exit-parent", "a parent ends while its child writes what they share", 2, 3, false, sharers_two, exit_parent),
+	WORLD_SCENARIO("exit-write", "the last other owner of a leaf ends while it is copied, and the leaf is written", 2, 2, false,
+		       last_sharer, last_sharer),
+	{ "exit-write-leaf", "the same, and the thread that writes waits for its moment", 3, 1, false, leaf_copied_setup,
+	  world_machine, leaf_copied_run, world_judge },
+	{ "fork-window", "a window write-protected by its table is written page by page, at or after the fork", 2, 2, false,
+	  window_setup, world_machine, window_run, world_judge },
+	WORLD_SCENARIO("exit-middle", "a space ends while its parent and its child write", 3, 3, false, sharers_three, exit_middle),
+	WORLD_SCENARIO("exit-threads", "two children end while two threads of the parent write", 3, 3, false, sharers_three,
+		       exit_threads),
 };
 const unsigned scenario_vm_fork_count = sizeof scenario_vm_fork / sizeof scenario_vm_fork[0];

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * explore/scenario_vm_mix.c: three to six random operations on each CPU. All begin in space 0; a CPU that forks goes on
- * in its child or comes back, and may end it. Pages 0 to 5 straddle a leaf node and a window; 6 and 7 are where moves
- * go.
+ * explore/scenario_vm_mix.c: three to six random operations on each CPU. All begin in space 0; a CPU that forks goes on in
+ * its child or comes back, and may end it. Pages 0 to 5 straddle a leaf node and a window; 6 and 7 are where moves go.
  */
 #include "scenario_vm.h"
 
 enum {
-	PARAMETER_PLAIN, /* private anonymous memory */
-	PARAMETER_FILE,  /* pages 3 to 5 show an object, shared; page 2 private */
-	PARAMETER_CHILD, /* all is shared with a child that does nothing */
-	PARAMETER_NOMEM, /* allocations fail */
+	PARAMETER_PLAIN,   /* private anonymous memory */
+	PARAMETER_FILE,    /* pages 3 to 5 show an object, shared; page 2 private */
+	PARAMETER_CHILD,   /* all is shared with a child that does nothing */
+	PARAMETER_NOMEM,   /* allocations fail */
 	PARAMETERS
 };
 
@@ -20,8 +19,8 @@ static uint32_t parameter;
 
 /* By that CPU alone. */
 static struct {
-	unsigned space; /* where its program is */
-	bool forked;    /* its child is there, or was */
+	unsigned space;    /* where its program is */
+	bool forked;       /* its child is there, or was */
 } at[EXPLORE_CPUS];
 
 static unsigned pick(unsigned n) { return explore_choose(CHOOSE_SCENARIO, n); }
@@ -97,7 +96,7 @@ static struct model_range random_mapping(unsigned page, unsigned count)
 
 static void change_map(unsigned space)
 {
-	static const unsigned rights[] = {RW, PROT_R, PROT_NONE_};
+	static const unsigned rights[] = { RW, PROT_R, PROT_NONE_ };
 	unsigned page = pick(PAGES), count = 1 + pick(PAGES - page);
 
 	switch (pick(8)) {

@@ -32,7 +32,7 @@ static void injected_setup(uint32_t variant)
 /* There are that many frames, and no more. */
 static void exhausted_setup(uint32_t variant)
 {
-	static const uint8_t left[] = {1, 3, 6, 12, 20};
+	static const uint8_t left[] = { 1, 3, 6, 12, 20 };
 
 	family(variant);
 	world_leave_frames(left[parameter % sizeof left]);
@@ -111,15 +111,11 @@ static void object_run(uint32_t cpu)
 }
 
 const struct scenario scenario_vm_nomem[] = {
-	WORLD_SCENARIO("nomem-fault", "allocations fail under faults of parent and child", 2, 1, false, injected,
-		       faults),
+	WORLD_SCENARIO("nomem-fault", "allocations fail under faults of parent and child", 2, 1, false, injected, faults),
 	WORLD_SCENARIO("nomem-fork", "allocations fail under fork and a writer", 2, 1, false, injected, fork),
-	WORLD_SCENARIO("nomem-change", "allocations fail under changes of the map", 2, WORLD_CHANGES + 1, false, change,
-		       change),
-	WORLD_SCENARIO("nomem-object", "allocations fail under reads, writes and faults of an object", 2, 1, false,
-		       injected, object),
-	WORLD_SCENARIO("exhausted-fault", "there are few frames, parent and child write", 2, 5, false, exhausted,
-		       faults),
+	WORLD_SCENARIO("nomem-change", "allocations fail under changes of the map", 2, WORLD_CHANGES + 1, false, change, change),
+	WORLD_SCENARIO("nomem-object", "allocations fail under reads, writes and faults of an object", 2, 1, false, injected, object),
+	WORLD_SCENARIO("exhausted-fault", "there are few frames, parent and child write", 2, 5, false, exhausted, faults),
 	WORLD_SCENARIO("exhausted-fork", "there are few frames, fork and a writer", 2, 5, false, exhausted, fork),
 };
 const unsigned scenario_vm_nomem_count = sizeof scenario_vm_nomem / sizeof scenario_vm_nomem[0];

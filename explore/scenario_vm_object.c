@@ -5,8 +5,8 @@
 static uint32_t parameter;
 
 /*
- * Space 0: pages 0 to 2 show the object shared, 4 to 6 private. resident: pages 0 and 1 are there already, with
- * something in them. Space 1, when there are two: the object shared.
+ * Space 0: pages 0 to 2 show the object shared, 4 to 6 private. resident: pages 0 and 1 are there already, with something
+ * in them. Space 1, when there are two: the object shared.
  */
 static void file(uint32_t variant, uint32_t cpus, bool resident, bool two)
 {
@@ -27,10 +27,7 @@ static void file(uint32_t variant, uint32_t cpus, bool resident, bool two)
 
 /* --- two faults on one page of the object --- */
 
-static void faults_setup(uint32_t variant)
-{
-	file(variant, 2, world_parameter(variant) & 1, world_parameter(variant) & 2);
-}
+static void faults_setup(uint32_t variant) { file(variant, 2, world_parameter(variant) & 1, world_parameter(variant) & 2); }
 
 static void faults_run(uint32_t cpu)
 {
@@ -181,8 +178,7 @@ static void resize_change_run(uint32_t cpu)
 	world_leave();
 }
 
-/* A page is unmapped, then the object is cut: whoever still finds the mapping finds the page (SIGSEGV, never SIGBUS).
- */
+/* A page is unmapped, then the object is cut: whoever still finds the mapping finds the page (SIGSEGV, never SIGBUS). */
 static void unmap_cut_setup(uint32_t variant) { file(variant, 2, world_parameter(variant) & 1, false); }
 
 static void unmap_cut_run(uint32_t cpu)
@@ -199,20 +195,15 @@ static void unmap_cut_run(uint32_t cpu)
 }
 
 const struct scenario scenario_vm_object[] = {
-	WORLD_SCENARIO("file-fault", "two touch one page of an object, in one space or two", 2, 4, false, faults,
-		       faults),
-	WORLD_SCENARIO("file-private", "a private copy is made while the object's page is written", 2, 4, false, faults,
-		       private),
+	WORLD_SCENARIO("file-fault", "two touch one page of an object, in one space or two", 2, 4, false, faults, faults),
+	WORLD_SCENARIO("file-private", "a private copy is made while the object's page is written", 2, 4, false, faults, private),
 	WORLD_SCENARIO("file-calls", "read and write of an object beside a mapping", 2, 2, false, faults, calls),
 	WORLD_SCENARIO("file-resize", "an object is cut while a page of it is used", 2, 8, false, resize, resize),
-	WORLD_SCENARIO("file-resize-two", "an object is cut and grows while two spaces use it", 3, 1, false,
-		       resize_three, resize_three),
-	WORLD_SCENARIO("file-unmap", "another part of an object is mapped while a page is used", 2, 4, false, faults,
-		       unmap),
-	WORLD_SCENARIO("file-last", "an object goes with its last mapping while a page of it is used", 2, 4, false,
-		       last, last),
-	WORLD_SCENARIO("file-unmap-cut", "a page is unmapped, then cut, while it is used", 2, 2, false, unmap_cut,
-		       unmap_cut),
+	WORLD_SCENARIO("file-resize-two", "an object is cut and grows while two spaces use it", 3, 1, false, resize_three,
+		       resize_three),
+	WORLD_SCENARIO("file-unmap", "another part of an object is mapped while a page is used", 2, 4, false, faults, unmap),
+	WORLD_SCENARIO("file-last", "an object goes with its last mapping while a page of it is used", 2, 4, false, last, last),
+	WORLD_SCENARIO("file-unmap-cut", "a page is unmapped, then cut, while it is used", 2, 2, false, unmap_cut, unmap_cut),
 	WORLD_SCENARIO("file-resize-change", "an object is cut while its mapping is changed", 2, WORLD_CHANGES, false,
 		       resize_change, resize_change),
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * explore/scenario_vm_ops.c: operations on the real thing, and what is noted of them. Every result that the contract
- * does not know ends the run here; whether one that it knows was right at that moment is for the judge to say.
+ * explore/scenario_vm_ops.c: operations on the real thing, and what is noted of them. Every result that the contract does
+ * not know ends the run here; whether one that it knows was right at that moment is for the judge to say.
  */
 #include "scenario_vm.h"
 
@@ -68,24 +68,20 @@ static bool only_looks(enum model_what what, enum error e)
 	}
 }
 
-static struct history_step *note(struct history_op *op, enum model_what what, unsigned space, unsigned page,
-				 enum error e)
+static struct history_step *note(struct history_op *op, enum model_what what, unsigned space, unsigned page, enum error e)
 {
 	struct history_step *s = &op->step[op->steps++];
 
 	if (op->steps > HISTORY_STEPS)
 		explore_fail("%s has too many steps", op->name);
-	*s = (struct history_step){.what = (uint8_t)what,
-				   .space = (uint8_t)space,
-				   .page = (uint8_t)page,
-				   .looks = only_looks(what, e),
-				   .result = e};
+	*s = (struct history_step){ .what = (uint8_t)what, .space = (uint8_t)space, .page = (uint8_t)page,
+				    .looks = only_looks(what, e), .result = e };
 	return s;
 }
 
 /* One step for each page. */
-static void note_pages(struct history_op *op, enum model_what what, unsigned space, unsigned page, unsigned n,
-		       enum error e, bool optional)
+static void note_pages(struct history_op *op, enum model_what what, unsigned space, unsigned page, unsigned n, enum error e,
+		       bool optional)
 {
 	for (unsigned i = 0; i < n; i++)
 		note(op, what, space, page + i, e)->optional = optional;
@@ -169,18 +165,14 @@ enum error op_store(unsigned space, unsigned page, unsigned word)
 
 enum error op_map(unsigned space, unsigned page, struct model_range how)
 {
-	const struct vm_mapping what = {.object = how.index == MODEL_ANON ? NULL : world.object,
-					.offset = how.index == MODEL_ANON ? 0 : bytes(how.index),
-					.shared = how.shared,
-					.prot = (enum prot)how.prot,
-					.max = PROT_ALL,
-					.inherit = how.inherit};
+	const struct vm_mapping what = { .object = how.index == MODEL_ANON ? NULL : world.object,
+					 .offset = how.index == MODEL_ANON ? 0 : bytes(how.index),
+					 .shared = how.shared, .prot = (enum prot)how.prot, .max = PROT_ALL,
+					 .inherit = how.inherit };
 	struct history_op *op = begin(how.replace ? "map, replacing" : "map");
 	uint64_t at = world_address(page);
-	enum error e = known(
-		"map",
-		vm_map_enter(world.space[space], &at, bytes(how.count), &what, how.replace ? MAP_AT : MAP_AT_FREE),
-		BIT(ERR_EXISTS));
+	enum error e = known("map", vm_map_enter(world.space[space], &at, bytes(how.count), &what,
+						 how.replace ? MAP_AT : MAP_AT_FREE), BIT(ERR_EXISTS));
 
 	if (e != ERR_NOMEM)
 		note(op, STEP_MAP, space, page, e)->value = model_pack(how);
@@ -190,8 +182,8 @@ enum error op_map(unsigned space, unsigned page, struct model_range how)
 	return e;
 }
 
-static enum error changed(struct history_op *op, enum model_what what, unsigned space, unsigned page,
-			  struct model_range how, enum error e)
+static enum error changed(struct history_op *op, enum model_what what, unsigned space, unsigned page, struct model_range how,
+			  enum error e)
 {
 	if (e != ERR_NOMEM)
 		note(op, what, space, page, e)->value = model_pack(how);
@@ -206,7 +198,7 @@ enum error op_unmap(unsigned space, unsigned page, unsigned count)
 	struct history_op *op = begin("unmap");
 	enum error e = known("unmap", vm_map_remove(world.space[space], range(page, count)), 0);
 
-	return changed(op, STEP_UNMAP, space, page, (struct model_range){.count = (uint8_t)count}, e);
+	return changed(op, STEP_UNMAP, space, page, (struct model_range){ .count = (uint8_t)count }, e);
 }
 
 enum error op_protect(unsigned space, unsigned page, unsigned count, unsigned prot)
@@ -215,8 +207,7 @@ enum error op_protect(unsigned space, unsigned page, unsigned count, unsigned pr
 	enum error e = vm_map_protect(world.space[space], range(page, count), (enum prot)prot);
 
 	known("protect", e, BIT(ERR_NOENT));
-	return changed(op, STEP_PROTECT, space, page,
-		       (struct model_range){.count = (uint8_t)count, .prot = (uint8_t)prot}, e);
+	return changed(op, STEP_PROTECT, space, page, (struct model_range){ .count = (uint8_t)count, .prot = (uint8_t)prot }, e);
 }
 
 enum error op_inherit(unsigned space, unsigned page, unsigned count, unsigned inherit)
@@ -226,12 +217,12 @@ enum error op_inherit(unsigned space, unsigned page, unsigned count, unsigned in
 
 	known("inherit", e, BIT(ERR_NOENT));
 	return changed(op, STEP_INHERIT, space, page,
-		       (struct model_range){.count = (uint8_t)count, .inherit = (uint8_t)inherit}, e);
+		       (struct model_range){ .count = (uint8_t)count, .inherit = (uint8_t)inherit }, e);
 }
 
 static enum error wire_pages(unsigned space, unsigned page, unsigned count, bool wire)
 {
-	struct model_range how = {.count = (uint8_t)count, .wired = wire};
+	struct model_range how = { .count = (uint8_t)count, .wired = wire };
 	struct history_op *op = begin(wire ? "wire" : "unwire");
 	enum error e = vm_map_wire(world.space[space], range(page, count), wire);
 	struct history_step *s;
@@ -255,7 +246,7 @@ enum error op_discard(unsigned space, unsigned page, unsigned count)
 	enum error e = known("discard", vm_map_discard(world.space[space], range(page, count)), BIT(ERR_NOENT));
 
 	if (e != ERR_NOMEM)
-		note(op, STEP_HOLD, space, page, e)->value = model_pack((struct model_range){.count = (uint8_t)count});
+		note(op, STEP_HOLD, space, page, e)->value = model_pack((struct model_range){ .count = (uint8_t)count });
 	note_pages(op, STEP_DISCARD, space, page, count, e, e == ERR_NOMEM);
 	end(op);
 	return e;
@@ -269,7 +260,7 @@ enum error op_wire(unsigned space, unsigned page, unsigned count, bool wire)
 
 enum error op_move(unsigned space, unsigned page, unsigned count, unsigned to)
 {
-	struct model_range how = {.count = (uint8_t)count};
+	struct model_range how = { .count = (uint8_t)count };
 	struct history_op *op = begin("move");
 	uint64_t at = world_address(to);
 	enum error e = vm_map_remap(world.space[space], range(page, count), bytes(count), true, true, &at);

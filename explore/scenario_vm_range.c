@@ -6,10 +6,10 @@
 static const struct {
 	uint8_t page, count;
 } spans[][2] = {
-	{{1, 4}, {1, 4}}, /* the same */
-	{{1, 3}, {2, 3}}, /* overlapping */
-	{{1, 2}, {3, 2}}, /* side by side */
-	{{0, 6}, {2, 1}}, /* one within the other */
+	{ { 1, 4 }, { 1, 4 } }, /* the same */
+	{ { 1, 3 }, { 2, 3 } }, /* overlapping */
+	{ { 1, 2 }, { 3, 2 } }, /* side by side */
+	{ { 0, 6 }, { 2, 1 } }, /* one within the other */
 };
 #define SPANS (sizeof spans / sizeof spans[0])
 
@@ -63,7 +63,10 @@ static void triple_run(uint32_t cpu)
 }
 
 #define PAIR(word, one, two) \
-	static void word##_setup(uint32_t variant) { prepare(variant, 2, one, two, world_parameter(variant)); }
+	static void word##_setup(uint32_t variant) \
+	{ \
+		prepare(variant, 2, one, two, world_parameter(variant)); \
+	}
 PAIR(unmaps, CHANGE_UNMAP, CHANGE_UNMAP)
 PAIR(protect_unmap, CHANGE_READ_ONLY, CHANGE_UNMAP)
 PAIR(maps, CHANGE_MAP, CHANGE_MAP)
@@ -77,8 +80,8 @@ static void triple_setup(uint32_t variant)
 {
 	uint32_t n = world_parameter(variant);
 
-	prepare(variant, 3, (enum world_change)(n / SPANS % WORLD_CHANGES),
-		(enum world_change)(n / SPANS / WORLD_CHANGES), n % SPANS);
+	prepare(variant, 3, (enum world_change)(n / SPANS % WORLD_CHANGES), (enum world_change)(n / SPANS / WORLD_CHANGES),
+		n % SPANS);
 }
 
 /* --- moves --- */
@@ -159,7 +162,7 @@ static void frees_setup(uint32_t variant)
 
 static void frees_run(uint32_t cpu)
 {
-	const struct vm_mapping what = {.prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY};
+	const struct vm_mapping what = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 
 	world_enter(0);
 	for (unsigned i = 0; i < 2; i++) {
@@ -180,15 +183,14 @@ const struct scenario scenario_vm_range[] = {
 	WORLD_SCENARIO("protect-unmap", "pages are protected and unmapped", 2, SPANS, false, protect_unmap, pair),
 	WORLD_SCENARIO("map-map", "two map where it is free", 2, SPANS, false, maps, pair),
 	WORLD_SCENARIO("map-free", "two map where the kernel finds room", 2, 1, false, frees, frees),
-	WORLD_SCENARIO("map-merge", "two entries become one, of which two others cut a page each", 3, 1, false, merge,
-		       merge),
+	WORLD_SCENARIO("map-merge", "two entries become one, of which two others cut a page each", 3, 1, false, merge, merge),
 	WORLD_SCENARIO("replace-replace", "two map over the same pages", 2, SPANS, false, replaces, pair),
 	WORLD_SCENARIO("discard-discard", "two discard", 2, SPANS, false, discards, pair),
 	WORLD_SCENARIO("discard-unmap", "pages are discarded and unmapped", 2, SPANS, false, discard_unmap, pair),
 	WORLD_SCENARIO("protect-protect", "two protect, read-only and nothing", 2, SPANS, false, protects, pair),
 	WORLD_SCENARIO("wire-unmap", "pages are wired and unmapped", 2, SPANS, false, wire_unmap, pair),
-	WORLD_SCENARIO("change-change-fault", "any two changes and a program", 3, SPANS *WORLD_CHANGES *WORLD_CHANGES,
-		       false, triple, triple),
+	WORLD_SCENARIO("change-change-fault", "any two changes and a program", 3, SPANS *WORLD_CHANGES *WORLD_CHANGES, false,
+		       triple, triple),
 	WORLD_SCENARIO("move-move", "a move against a move, an unmap, accesses", 2, 4, false, moves, moves),
 };
 const unsigned scenario_vm_range_count = sizeof scenario_vm_range / sizeof scenario_vm_range[0];

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * explore/scenario_zone.c: the steps of a zone's caches one by one: the fast path against who closes it, magazines that
- * pass from shelf to CPU, waiters against who frees.
+ * explore/scenario_zone.c: the steps of a zone's caches one by one: the fast path against who closes it, magazines that pass from
+ * shelf to CPU, waiters against who frees.
  *
- * Objects are written and read plainly, so one in two hands is a data race; every run ends with the audit of all
- * frames.
+ * Objects are written and read plainly, so one in two hands is a data race; every run ends with the audit of all frames.
  */
 #include "base/atomic.h"
 #include "explore.h"
@@ -25,8 +24,7 @@ static void open_zone(uint32_t variant, bool no_barrier_all)
 	m = memory_open_with(EXPLORE_CPUS, 2 << 20, no_barrier_all);
 	zone = zone_create(&m->zones, "scenario", OBJECT_SIZE, 0, NULL, NULL, 0);
 	CHECK(zone && zone->rounds == 2);
-	/* small on purpose, before anything is cached: what does not fit a magazine is for others, then for the slabs
-	 */
+	/* small on purpose, before anything is cached: what does not fit a magazine is for others, then for the slabs */
 	zone->keep = 0;
 	zone->shelf = 1;
 	CHECK(frame_audit(&m->frames, &m->before));
@@ -57,8 +55,7 @@ static void use(uint64_t *o, uint32_t cpu)
 	CHECK(o[0] == cpu);
 }
 
-/* --- the fast path while another CPU closes it: to drain, to look for an object, or because failures are injected ---
- */
+/* --- the fast path while another CPU closes it: to drain, to look for an object, or because failures are injected --- */
 
 enum { CLOSED_BY_DRAIN, CLOSED_BY_SEARCH, CLOSED_FOR_FAILURES, CLOSED_ALWAYS, CLOSED_HOWS };
 
@@ -187,8 +184,8 @@ static void wait_run(uint32_t cpu)
 const struct scenario scenario_zone[] = {
 	{"zone-closed", "a fast path, and a CPU that drains, searches, injects failures; without a barrier of all", 2,
 	 CLOSED_HOWS, true, closed_setup, machine, closed_run, closed_judge},
-	{"zone-searched", "the second of these by itself: another CPU looks for an object in a magazine in use", 2, 1,
-	 true, searched_setup, machine, closed_run, closed_judge},
+	{"zone-searched", "the second of these by itself: another CPU looks for an object in a magazine in use", 2, 1, true,
+	 searched_setup, machine, closed_run, closed_judge},
 	{"zone-shelf", "one CPU frees, another allocates: magazines change hands", 2, 2, true, shelf_setup, machine,
 	 shelf_run, judge},
 	{"zone-shelf-three", "the same with two that allocate, or one that drains", 3, 3, true, shelf_setup, machine,

@@ -30,5 +30,5 @@
 	extern const unsigned name##_count;
 TABLES(DECLARE)
 
-#define ENTRY(name) {name, &name##_count},
-const struct scenario_table scenario_tables[] = {TABLES(ENTRY){NULL, NULL}};
+#define ENTRY(name) { name, &name##_count },
+const struct scenario_table scenario_tables[] = { TABLES(ENTRY){ NULL, NULL } };

@@ -117,11 +117,9 @@ enum strata_error strata_create(const struct strata_config *config, struct strat
 	m->config = *config;
 	m->bytes = round_up(config->memory, BLOCK_SIZE);
 	for (uint32_t i = 0; i < STRATA_CPUS_MAX; i++)
-		m->cpu[i] = (struct library_cpu){.machine = m,
-						 .zones = &m->zones,
-						 .id = i,
-						 .offset = (size_t)i << CPU_STRIDE_SHIFT,
-						 .barrier_all = barrier_all};
+		m->cpu[i] = (struct library_cpu){.machine = m, .zones = &m->zones, .id = i,
+						  .offset = (size_t)i << CPU_STRIDE_SHIFT,
+						  .barrier_all = barrier_all};
 	e = reserve(m);
 	if (e == STRATA_OK) {
 		library_self = &m->cpu[0];

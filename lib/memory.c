@@ -14,7 +14,7 @@
 #define BLOCK_OWNER FRAME_ANON
 
 FLAT static NOINLINE enum strata_error frame_alloc_checked(struct strata_machine *m, unsigned order, unsigned flags,
-							   uint64_t *frame)
+						     uint64_t *frame)
 {
 	enum error e;
 	pfn_t head;
@@ -32,8 +32,7 @@ FLAT enum strata_error strata_frame_alloc(struct strata_machine *m, unsigned ord
 {
 	pfn_t head;
 
-	if (UNLIKELY(!attached_to(m) || (order | flags) != 0 || !frame ||
-		     !frame_alloc_cached(&m->frames, BLOCK_OWNER, &head)))
+	if (UNLIKELY(!attached_to(m) || (order | flags) != 0 || !frame || !frame_alloc_cached(&m->frames, BLOCK_OWNER, &head)))
 		return frame_alloc_checked(m, order, flags, frame);
 	*frame = head.fn;
 	return STRATA_OK;

@@ -57,3 +57,13 @@ OPERATIONS ?= 1024
 .PHONY: conflicts-alloc
 conflicts-alloc: $(BL)/main ## Cache lines that CPUs take from each other while they allocate, by counting [CONFLICT_CPUS="8 64" LOAD=name TURN=5 OPERATIONS=1024]
 	@$(BL)/main $(call sq,$(TURN)) $(call sq,$(OPERATIONS)) $(call sq,$(LOAD)) $(or $(CONFLICT_CPUS),8 64) >$(B)/conflicts-alloc.jsonl
+
+# Plugins for QEMU's TCG.
+$(B)/plugin/%.so: tools/plugin/%.c tools/plugin/qemu_plugin.h user/lib/marker.h mk/bench.mk | setup
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(HOSTCC) -shared -fPIC -std=gnu11 -O2 -Wall -Wextra -Werror -fvisibility=hidden -o $@.$$$$ $< && mv $@.$$$$ $@
+
+.PHONY: bench-linux
+bench-linux: ## Instructions an operation, beside Debian's Linux in the same QEMU: doc/bench-linux.md [BIG=1024 KERNELS="strata linux tuned huge" TOP=0]
+	@BUILD=$(call sq,$(B)) $(if $(KERNELS),KERNELS=$(call sq,$(KERNELS))) $(if $(TOP),TOP=$(call sq,$(TOP))) tools/bench-linux $(call sq,$(BIG))

@@ -71,8 +71,7 @@ static void verify_page(struct worker *w, unsigned i)
 		panic("CPU %u depth %u page %u holds %lx, not %lx", w->cpu, w->depth, i, (unsigned long)value,
 		      (unsigned long)p->value);
 	if (load(w, own(w, i) + 8 + 8 * (i % 511), &other) != OK || other != 0)
-		panic("CPU %u depth %u page %u: word %u holds %lx", w->cpu, w->depth, i, 1 + i % 511,
-		      (unsigned long)other);
+		panic("CPU %u depth %u page %u: word %u holds %lx", w->cpu, w->depth, i, 1 + i % 511, (unsigned long)other);
 }
 
 static void store_page(struct worker *w, unsigned i)
@@ -117,7 +116,7 @@ static struct span own_span(struct worker *w)
 	}
 	if (below(w, 4))
 		b = a + (unsigned)below(w, b - a + 1) / 4;
-	return (struct span){a, b + 1, vrange(own(w, a), own(w, b + 1))};
+	return (struct span){ a, b + 1, vrange(own(w, a), own(w, b + 1)) };
 }
 
 static bool all_mapped(const struct worker *w, struct span s)
@@ -138,7 +137,7 @@ static bool any_mapped(const struct worker *w, struct span s)
 
 static uint8_t random_prot(struct worker *w)
 {
-	static const uint8_t prots[] = {PROT_R | PROT_W, PROT_R | PROT_W, PROT_R | PROT_W, PROT_R, PROT_NONE_};
+	static const uint8_t prots[] = { PROT_R | PROT_W, PROT_R | PROT_W, PROT_R | PROT_W, PROT_R, PROT_NONE_ };
 
 	return prots[below(w, ARRAY_SIZE(prots))];
 }
@@ -146,7 +145,7 @@ static uint8_t random_prot(struct worker *w)
 static void map_own(struct worker *w)
 {
 	struct span s = own_span(w);
-	struct vm_mapping what = {.prot = random_prot(w), .max = PROT_ALL, .inherit = INHERIT_COPY};
+	struct vm_mapping what = { .prot = random_prot(w), .max = PROT_ALL, .inherit = INHERIT_COPY };
 	bool replace = below(w, 2);
 	uint64_t at = s.range.start.va;
 	enum error e = vm_map_enter(now(w)->map, &at, vrange_size(s.range), &what, replace ? MAP_AT : MAP_AT_FREE);
@@ -158,8 +157,7 @@ static void map_own(struct worker *w)
 	if (e != OK)
 		return;
 	for (unsigned i = s.first; i < s.end; i++)
-		now(w)->page[i] =
-			(struct page_model){.mapped = true, .prot = (uint8_t)what.prot, .inherit = INHERIT_COPY};
+		now(w)->page[i] = (struct page_model){ .mapped = true, .prot = (uint8_t)what.prot, .inherit = INHERIT_COPY };
 }
 
 static void unmap_own(struct worker *w)
@@ -230,8 +228,7 @@ static void move_own(struct worker *w)
 	e = vm_map_remap(now(w)->map, s.range, n * PAGE_SIZE, true, true, &at);
 	if (e == ERR_FAULT) { /* not one entry; the destination may be gone already */
 		for (unsigned i = to; i < to + n; i++)
-			now(w)->page[i].mapped =
-				now(w)->page[i].mapped && test_load(now(w)->map, own(w, i), &at) != ERR_FAULT;
+			now(w)->page[i].mapped = now(w)->page[i].mapped && test_load(now(w)->map, own(w, i), &at) != ERR_FAULT;
 		return;
 	}
 	if (e == ERR_NOMEM) {
@@ -315,9 +312,8 @@ void stress_unwind(struct worker *w)
 
 static void fight(struct worker *w)
 {
-	struct vm_mapping what = {.prot = random_prot(w), .max = PROT_ALL, .inherit = INHERIT_COPY};
-	uint64_t page = below(w, FIGHT), n = 1 + below(w, FIGHT - page), va = w->root->fight + page * PAGE_SIZE, value,
-		 at = va;
+	struct vm_mapping what = { .prot = random_prot(w), .max = PROT_ALL, .inherit = INHERIT_COPY };
+	uint64_t page = below(w, FIGHT), n = 1 + below(w, FIGHT - page), va = w->root->fight + page * PAGE_SIZE, value, at = va;
 	struct vrange r = vrange(va, va + n * PAGE_SIZE);
 	struct vm_map *m = now(w)->map;
 	enum error e = OK;
@@ -353,8 +349,7 @@ static void fight(struct worker *w)
 		e = load(w, va + 8 * below(w, 4), &value);
 		CHECK(e == OK || e == ERR_FAULT || e == ERR_ACCESS);
 		if (e == OK && !tag_fits(w, FIGHTING, page, value))
-			panic("CPU %u: page %lu of the common window holds %lx", w->cpu, (unsigned long)page,
-			      (unsigned long)value);
+			panic("CPU %u: page %lu of the common window holds %lx", w->cpu, (unsigned long)page, (unsigned long)value);
 	}
 }
 
@@ -363,11 +358,8 @@ static void fight(struct worker *w)
 static void object(struct worker *w)
 {
 	bool shared = below(w, 2);
-	struct vm_mapping what = {.object = w->root->object,
-				  .shared = shared,
-				  .prot = random_prot(w),
-				  .max = PROT_ALL,
-				  .inherit = shared ? INHERIT_SHARE : INHERIT_COPY};
+	struct vm_mapping what = { .object = w->root->object, .shared = shared, .prot = random_prot(w), .max = PROT_ALL,
+				   .inherit = shared ? INHERIT_SHARE : INHERIT_COPY };
 	uint64_t page = below(w, FILE_PAGES), n = 1 + below(w, FILE_PAGES - page);
 	uint64_t va = (shared ? w->root->shared : w->root->private) + page * PAGE_SIZE, at = va, value;
 	struct vrange r = vrange(va, va + n * PAGE_SIZE);
@@ -391,8 +383,7 @@ static void object(struct worker *w)
 		CHECK(e == OK || e == ERR_NOENT || e == ERR_NOMEM);
 		break;
 	case 4:
-		CHECK(object_resize(w->root->object,
-				    (below(w, 2) ? FILE_PAGES : below(w, FILE_PAGES + 1)) * PAGE_SIZE) == OK);
+		CHECK(object_resize(w->root->object, (below(w, 2) ? FILE_PAGES : below(w, FILE_PAGES + 1)) * PAGE_SIZE) == OK);
 		break;
 	case 5:
 		e = object_read(w->root->object, page * PAGE_SIZE, &value, 8, &done);

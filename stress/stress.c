@@ -80,7 +80,7 @@ static void make_root(struct stress *s, uint32_t n)
 	r->fight = r->windows + s->threads * WINDOW * PAGE_SIZE;
 	r->shared = UINT64_C(0x200000000) - 5 * PAGE_SIZE;
 	r->private = UINT64_C(0x300000000);
-	CHECK(object_create(s->v.vm, (struct oid){0, r->number}, &pager_zero, NULL, 0, FILE_PAGES * PAGE_SIZE,
+	CHECK(object_create(s->v.vm, (struct oid){ 0, r->number }, &pager_zero, NULL, 0, FILE_PAGES * PAGE_SIZE,
 			    &r->object) == OK);
 }
 
@@ -90,8 +90,7 @@ static uint64_t number(const char *text, uint64_t low, uint64_t high)
 	unsigned long long n = strtoull(text, &end, 10);
 
 	if (*text == 0 || *end != 0 || n < low || n > high) {
-		fprintf(stderr, "stress: %s is not a number from %lu to %lu\n", text, (unsigned long)low,
-			(unsigned long)high);
+		fprintf(stderr, "stress: %s is not a number from %lu to %lu\n", text, (unsigned long)low, (unsigned long)high);
 		exit(2);
 	}
 	return n;
@@ -99,9 +98,9 @@ static uint64_t number(const char *text, uint64_t low, uint64_t high)
 
 int main(int argc, char **argv)
 {
-	static struct stress s = {.threads = 8, .seed = 1};
+	static struct stress s = { .threads = 8, .seed = 1 };
 	uint64_t seconds = 60;
-	struct host_config c = {.junk = true};
+	struct host_config c = { .junk = true };
 
 	for (int i = 1; i + 1 < argc; i += 2) {
 		if (!strcmp(argv[i], "--seconds"))
@@ -126,9 +125,8 @@ int main(int argc, char **argv)
 	c.hw_dirty = s.seed / 4 % 2;
 	c.range_tlbi = s.seed / 8 % 2;
 	printf("stress: %lu s, %u threads, seed %lu: %u-bit ASIDs, access flag by %s, dirty by %s, TLBI by %s\n",
-	       (unsigned long)seconds, s.threads, (unsigned long)s.seed, c.asid_bits,
-	       c.hw_access ? "hardware" : "software", c.hw_dirty ? "hardware" : "software",
-	       c.range_tlbi ? "range" : "page");
+	       (unsigned long)seconds, s.threads, (unsigned long)s.seed, c.asid_bits, c.hw_access ? "hardware" : "software",
+	       c.hw_dirty ? "hardware" : "software", c.range_tlbi ? "range" : "page");
 	fflush(stdout);
 	test_vm_init(&s.v, &c);
 	s.worker = calloc(s.threads, sizeof *s.worker);

@@ -15,17 +15,17 @@
 
 #include "test_vm.h"
 
-#define WINDOW 150u    /* pages of a thread's window: not a multiple of anything */
-#define FIGHT 12u      /* pages of the window of all */
-#define FILE_PAGES 24u /* pages of the shared object */
-#define DEPTH 3u       /* forks below a root */
+#define WINDOW 150u        /* pages of a thread's window: not a multiple of anything */
+#define FIGHT 12u          /* pages of the window of all */
+#define FILE_PAGES 24u     /* pages of the shared object */
+#define DEPTH 3u           /* forks below a root */
 #define ROOTS 2u
 
 /* The reference for one page of a thread's own window. */
 struct page_model {
-	bool mapped, unsure; /* unsure: value or 0, a discard ran out of memory half-way */
+	bool mapped, unsure;   /* unsure: value or 0, a discard ran out of memory half-way */
 	uint8_t prot, inherit;
-	uint64_t value; /* the page's first word; all others are 0 */
+	uint64_t value;        /* the page's first word; all others are 0 */
 };
 
 struct root {
@@ -47,7 +47,7 @@ struct worker {
 	struct root *root;
 	struct space space[DEPTH + 1];
 	unsigned depth;
-	uint64_t base; /* own window */
+	uint64_t base;         /* own window */
 	uint64_t random;
 	uint64_t operations, faults_refused, no_memory;
 };

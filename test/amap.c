@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Trees of anons: growth, sharing, copies of paths, trimming, against a flat model of who sees what. */
-#include "vm/amap.h"
 #include "test_vm.h"
+#include "vm/amap.h"
 
 static struct test_vm v;
 
@@ -33,7 +33,7 @@ static struct anon *fresh(void)
 /* Puts a in at va as a write fault does; returns what was there. */
 static struct anon *put(struct amap *m, uint64_t va, struct anon *a)
 {
-	struct amap_stock s = {.count = 0};
+	struct amap_stock s = { .count = 0 };
 	struct amap_node *leaf;
 	struct anon *old;
 	bool exclusive;
@@ -68,7 +68,7 @@ static struct anon *get(struct amap *m, uint64_t va)
 
 static void far_apart(void **state)
 {
-	static const uint64_t va[] = {0x10000, 0x4f000, 0x50000, 0x40000000, 0x7fffff000000, 0xfffffffff000};
+	static const uint64_t va[] = { 0x10000, 0x4f000, 0x50000, 0x40000000, 0x7fffff000000, 0xfffffffff000 };
 	struct amap *m = amap_new(v.vm);
 	struct anon *a[ARRAY_SIZE(va)];
 
@@ -154,8 +154,7 @@ static void moved(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 100; i++)
 		(void)put(from, base + 3 * i * PAGE_SIZE, a[i] = fresh());
-	assert_int_equal(
-		amap_copy_range(to, from, base + 3 * PAGE_SIZE, base + 150 * PAGE_SIZE, (int64_t)(there - base)), OK);
+	assert_int_equal(amap_copy_range(to, from, base + 3 * PAGE_SIZE, base + 150 * PAGE_SIZE, (int64_t)(there - base)), OK);
 	for (unsigned i = 0; i < 100; i++) {
 		assert_ptr_equal(get(to, there + 3 * i * PAGE_SIZE), i >= 1 && i < 50 ? a[i] : NULL);
 		assert_int_equal(ref_count(&a[i]->refs), i >= 1 && i < 50 ? 2 : 1);
@@ -168,7 +167,7 @@ static void moved(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {T(far_apart), T(one_path_is_copied), T(trim_shared), T(moved)};
+	const struct CMUnitTest tests[] = { T(far_apart), T(one_path_is_copied), T(trim_shared), T(moved) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

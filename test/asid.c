@@ -17,12 +17,7 @@
 #define ROUNDS 1500u
 
 static const struct host_config four_bits = {
-	.ncpus = 4,
-	.ram = 16 << 20,
-	.junk = true,
-	.seed = TEST_SEED,
-	.asid_bits = 4,
-	.break_check = 1,
+	.ncpus = 4, .ram = 16 << 20, .junk = true, .seed = TEST_SEED, .asid_bits = 4, .break_check = 1,
 };
 
 struct world {
@@ -214,8 +209,8 @@ static void test_two_running_keep_one_number(void **state)
 }
 
 /*
- * CPU 0 goes from p[0] to p[1], or to nothing. At its n-th point without a lock it is stopped, and CPU 1 runs
- * everything else, so that generations pass. Then CPU 0 goes on; what it has loaded must be its own.
+ * CPU 0 goes from p[0] to p[1], or to nothing. At its n-th point without a lock it is stopped, and CPU 1 runs everything
+ * else, so that generations pass. Then CPU 0 goes on; what it has loaded must be its own.
  */
 static struct {
 	struct world *w;
@@ -450,14 +445,10 @@ static void test_churn(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numbers),
-		cmocka_unit_test(test_activation_is_cheap),
-		cmocka_unit_test(test_running_keeps_its_number),
-		cmocka_unit_test(test_pending_flush),
-		cmocka_unit_test(test_too_few_numbers),
-		cmocka_unit_test(test_two_running_keep_one_number),
-		cmocka_unit_test(test_switch_against_rollover),
-		cmocka_unit_test(test_churn),
+		cmocka_unit_test(test_numbers),       cmocka_unit_test(test_activation_is_cheap),
+		cmocka_unit_test(test_running_keeps_its_number), cmocka_unit_test(test_pending_flush),
+		cmocka_unit_test(test_too_few_numbers), cmocka_unit_test(test_two_running_keep_one_number),
+		cmocka_unit_test(test_switch_against_rollover), cmocka_unit_test(test_churn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

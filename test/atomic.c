@@ -220,9 +220,9 @@ static void every_access_is_a_point(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(results),           cmocka_unit_test(nothing_is_lost),
-		cmocka_unit_test(release_publishes), cmocka_unit_test(seq_cst_orders_store_and_load),
-		cmocka_unit_test(references),        cmocka_unit_test(every_access_is_a_point),
+		cmocka_unit_test(results), cmocka_unit_test(nothing_is_lost), cmocka_unit_test(release_publishes),
+		cmocka_unit_test(seq_cst_orders_store_and_load), cmocka_unit_test(references),
+		cmocka_unit_test(every_access_is_a_point),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

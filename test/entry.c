@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Map entries: what a piece of one inherits, and which two may become one. */
-#include "vm/entry.h"
 #include "test_vm.h"
 #include "vm/amap.h"
+#include "vm/entry.h"
 
 #define AT UINT64_C(0x40000000)
 
@@ -10,17 +10,13 @@ static struct test_vm v;
 
 static void pieces(void **state)
 {
-	struct vm_entry model = {.range = vrange(AT, AT + 8 * PAGE_SIZE),
-				 .floor = AT - 16 * PAGE_SIZE,
-				 .prot = PROT_R,
-				 .max = PROT_ALL,
-				 .offset = 5 * PAGE_SIZE};
+	struct vm_entry model = { .range = vrange(AT, AT + 8 * PAGE_SIZE), .floor = AT - 16 * PAGE_SIZE, .prot = PROT_R,
+				  .max = PROT_ALL, .offset = 5 * PAGE_SIZE };
 	struct vm_entry *low, *high;
 
 	(void)state;
 	test_vm_init(&v, NULL);
-	assert_int_equal(object_create(v.vm, (struct oid){0, 1}, &pager_zero, NULL, 0, 16 * PAGE_SIZE, &model.object),
-			 OK);
+	assert_int_equal(object_create(v.vm, (struct oid){ 0, 1 }, &pager_zero, NULL, 0, 16 * PAGE_SIZE, &model.object), OK);
 	model.amap = amap_new(v.vm);
 	assert_non_null(model.amap);
 	low = entry_new(v.vm, &model, vrange(AT, AT + 3 * PAGE_SIZE));
@@ -54,18 +50,12 @@ static void neighbours(void **state)
 
 	(void)state;
 	test_vm_init(&v, NULL);
-	assert_int_equal(object_create(v.vm, (struct oid){0, 1}, &pager_zero, NULL, 0, 16 * PAGE_SIZE, &o), OK);
+	assert_int_equal(object_create(v.vm, (struct oid){ 0, 1 }, &pager_zero, NULL, 0, 16 * PAGE_SIZE, &o), OK);
 	mine = amap_new(v.vm);
 	other = amap_new(v.vm);
 	assert_true(mine && other);
-	a = (struct vm_entry){.range = vrange(AT, AT + 2 * PAGE_SIZE),
-			      .floor = AT,
-			      .prot = PROT_R,
-			      .max = PROT_ALL,
-			      .inherit = INHERIT_COPY,
-			      .object = o,
-			      .offset = PAGE_SIZE,
-			      .amap = mine};
+	a = (struct vm_entry){ .range = vrange(AT, AT + 2 * PAGE_SIZE), .floor = AT, .prot = PROT_R, .max = PROT_ALL,
+			       .inherit = INHERIT_COPY, .object = o, .offset = PAGE_SIZE, .amap = mine };
 	good = a;
 	good.range = vrange(AT + 2 * PAGE_SIZE, AT + 3 * PAGE_SIZE);
 	good.offset = 3 * PAGE_SIZE;
@@ -106,7 +96,7 @@ static void neighbours(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(pieces), cmocka_unit_test(neighbours)};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(pieces), cmocka_unit_test(neighbours) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The persistent treap against a flat model: every version, found, before, gap; failures of allocation in between. */
-#include "vm/entry_tree.h"
 #include "test_vm.h"
+#include "vm/entry_tree.h"
 
 #define PAGES 512u
 
@@ -47,7 +47,7 @@ static uint64_t at(unsigned page) { return (page + 16) * PAGE_SIZE; }
 
 static struct vm_entry *make(unsigned first, unsigned end)
 {
-	struct vm_entry e = {.range = vrange(at(first), at(end)), .floor = at(first), .prot = PROT_R};
+	struct vm_entry e = { .range = vrange(at(first), at(end)), .floor = at(first), .prot = PROT_R };
 
 	return entry_new(v.vm, &e, e.range);
 }
@@ -208,7 +208,7 @@ static void old_version_stays(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {T(random_steps), T(steps_that_fail), T(old_version_stays)};
+	const struct CMUnitTest tests[] = { T(random_steps), T(steps_that_fail), T(old_version_stays) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,9 +17,9 @@ static struct epoch e;
 
 struct object {
 	struct epoch_item item;
-	uint64_t value, check; /* check == ~value while alive */
+	uint64_t value, check;    /* check == ~value while alive */
 	unsigned freed;
-	struct object *again; /* retired by this one's free */
+	struct object *again;     /* retired by this one's free */
 };
 
 static void object_free(struct epoch_item *item)
@@ -63,7 +63,7 @@ static void teardown(struct test_machine *t)
 
 static void waits_for_readers(void **state)
 {
-	struct object o = {.value = 1}, early = {.value = 2};
+	struct object o = { .value = 1 }, early = { .value = 2 };
 	struct test_machine t;
 
 	(void)state;
@@ -106,7 +106,7 @@ static void waits_for_each_cpu(void **state)
 
 	(void)state;
 	for (uint32_t reader = 0; reader < 3; reader++) {
-		struct object o = {.value = 1};
+		struct object o = { .value = 1 };
 
 		setup(&t);
 		be(&t, reader);
@@ -132,7 +132,7 @@ static void any_distance(void **state)
 	(void)state;
 	for (unsigned before = 0; before < 4; before++)
 		for (unsigned between = 0; between < 4; between++) {
-			struct object o = {.value = 1};
+			struct object o = { .value = 1 };
 
 			setup(&t);
 			for (unsigned i = 0; i < before; i++)
@@ -155,7 +155,7 @@ static void any_distance(void **state)
 
 static void sections_nest(void **state)
 {
-	struct object o = {.value = 1}, other = {.value = 2};
+	struct object o = { .value = 1 }, other = { .value = 2 };
 	struct test_machine t;
 
 	(void)state;
@@ -187,7 +187,7 @@ static void sections_nest(void **state)
 /* An inner section says nothing about the outer one's age. */
 static void inner_sections_are_as_old_as_the_outer(void **state)
 {
-	struct object o = {.value = 1};
+	struct object o = { .value = 1 };
 	struct test_machine t;
 
 	(void)state;
@@ -221,7 +221,7 @@ static void inner_sections_are_as_old_as_the_outer(void **state)
 /* A CPU that has not polled for long has items of one remainder modulo 3 on one list, the new with the old. */
 static void new_items_do_not_go_with_old_ones(void **state)
 {
-	struct object old = {.value = 1}, new = {.value = 2};
+	struct object old = { .value = 1 }, new = { .value = 2 };
 	struct test_machine t;
 
 	(void)state;
@@ -246,7 +246,7 @@ static void new_items_do_not_go_with_old_ones(void **state)
 
 static void destructors_may_retire(void **state)
 {
-	struct object second = {.value = 1}, first = {.value = 2, .again = &second};
+	struct object second = { .value = 1 }, first = { .value = 2, .again = &second };
 	struct test_machine t;
 
 	(void)state;
@@ -422,16 +422,12 @@ static void nothing_is_freed_in_a_readers_hands(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(waits_for_readers),
-		cmocka_unit_test(waits_for_each_cpu),
+		cmocka_unit_test(waits_for_readers),      cmocka_unit_test(waits_for_each_cpu),
 		cmocka_unit_test(any_distance),
-		cmocka_unit_test(sections_nest),
-		cmocka_unit_test(destructors_may_retire),
-		cmocka_unit_test(says_when_to_poll),
-		cmocka_unit_test(a_section_is_over_before_reuse),
+		cmocka_unit_test(sections_nest),          cmocka_unit_test(destructors_may_retire),
+		cmocka_unit_test(says_when_to_poll),      cmocka_unit_test(a_section_is_over_before_reuse),
 		cmocka_unit_test(nothing_is_freed_in_a_readers_hands),
-		cmocka_unit_test(inner_sections_are_as_old_as_the_outer),
-		cmocka_unit_test(new_items_do_not_go_with_old_ones),
+		cmocka_unit_test(inner_sections_are_as_old_as_the_outer), cmocka_unit_test(new_items_do_not_go_with_old_ones),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

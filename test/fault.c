@@ -6,8 +6,8 @@ static struct test_vm v;
 static struct vm_map *m;
 static const struct host_config *machine;
 /* Here a page that may be written is written without a fault, so that a right given too early shows. */
-static const struct host_config hardware_dirty = {
-	.ncpus = 4, .ram = 32 << 20, .seed = TEST_SEED, .junk = true, .hw_access = true, .hw_dirty = true};
+static const struct host_config hardware_dirty = { .ncpus = 4, .ram = 32 << 20, .seed = TEST_SEED, .junk = true,
+						   .hw_access = true, .hw_dirty = true };
 
 static int setup(void **state)
 {
@@ -96,7 +96,7 @@ static void protection(void **state)
 static void unmap_middle(void **state)
 {
 	uint64_t va = test_map_anon(m, 8 * PAGE_SIZE), x, at;
-	const struct vm_mapping w = {.prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY};
+	const struct vm_mapping w = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 
 	(void)state;
 	for (unsigned i = 0; i < 8; i++)
@@ -170,15 +170,15 @@ static void fork_copies_on_write(void **state)
 static void inheritance(void **state)
 {
 	uint64_t copy = test_map_anon(m, PAGE_SIZE), zero, none, shared = 0, x;
-	const struct vm_mapping w = {.prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY};
-	struct vm_mapping s = {.prot = PROT_R | PROT_W, .max = PROT_ALL, .shared = true, .inherit = INHERIT_SHARE};
+	const struct vm_mapping w = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
+	struct vm_mapping s = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .shared = true, .inherit = INHERIT_SHARE };
 	struct vm_map *c;
 
 	(void)state;
 	zero = none = 0;
 	assert_int_equal(vm_map_enter(m, &zero, PAGE_SIZE, &w, 0), OK);
 	assert_int_equal(vm_map_enter(m, &none, PAGE_SIZE, &w, 0), OK);
-	assert_int_equal(object_create(v.vm, (struct oid){0, 1}, &pager_zero, NULL, 0, PAGE_SIZE, &s.object), OK);
+	assert_int_equal(object_create(v.vm, (struct oid){ 0, 1 }, &pager_zero, NULL, 0, PAGE_SIZE, &s.object), OK);
 	assert_int_equal(vm_map_enter(m, &shared, PAGE_SIZE, &s, 0), OK);
 	object_release(s.object);
 	store(m, copy, 1);
@@ -206,7 +206,7 @@ static void inheritance(void **state)
 /* What the child did not inherit lies in the tree that it shares with its parent: no new mapping there finds it. */
 static void a_hole_of_fork_is_zero(void **state)
 {
-	const struct vm_mapping w = {.prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY};
+	const struct vm_mapping w = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 	uint64_t va = test_map_anon(m, 4 * PAGE_SIZE), at = va + PAGE_SIZE;
 	struct vm_map *c;
 
@@ -227,8 +227,8 @@ static void a_hole_of_fork_is_zero(void **state)
 static void files(void **state)
 {
 	static unsigned char bytes[3 * PAGE_SIZE + 100];
-	struct vm_mapping p = {.prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY};
-	struct vm_mapping s = {.prot = PROT_R | PROT_W, .max = PROT_ALL, .shared = true, .inherit = INHERIT_SHARE};
+	struct vm_mapping p = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
+	struct vm_mapping s = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .shared = true, .inherit = INHERIT_SHARE };
 	struct vm_object *o;
 	uint64_t priv = 0, shared = 0, x, want;
 	size_t done;
@@ -236,8 +236,7 @@ static void files(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof bytes; i++)
 		bytes[i] = (unsigned char)(i * 7);
-	assert_int_equal(object_create(v.vm, (struct oid){0, 9}, &pager_initrd, bytes, sizeof bytes, sizeof bytes, &o),
-			 OK);
+	assert_int_equal(object_create(v.vm, (struct oid){ 0, 9 }, &pager_initrd, bytes, sizeof bytes, sizeof bytes, &o), OK);
 	p.object = s.object = o;
 	assert_int_equal(vm_map_enter(m, &priv, 5 * PAGE_SIZE, &p, 0), OK);
 	assert_int_equal(vm_map_enter(m, &shared, 5 * PAGE_SIZE, &s, 0), OK);
@@ -276,7 +275,7 @@ static void files(void **state)
 
 static void stack_grows(void **state)
 {
-	struct vm_mapping w = {.prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY, .grows_down = true};
+	struct vm_mapping w = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY, .grows_down = true };
 	uint64_t top = UINT64_C(0x7ff00000000), at = top - 4 * PAGE_SIZE, x;
 	struct vm_entry_info info;
 
@@ -304,9 +303,7 @@ static void remap(void **state)
 	for (unsigned i = 0; i < 300; i++)
 		store(m, va + i * PAGE_SIZE, i + 1);
 	to = 0;
-	assert_int_equal(
-		vm_map_remap(m, vrange(va + 100 * PAGE_SIZE, va + 200 * PAGE_SIZE), 150 * PAGE_SIZE, true, false, &to),
-		OK);
+	assert_int_equal(vm_map_remap(m, vrange(va + 100 * PAGE_SIZE, va + 200 * PAGE_SIZE), 150 * PAGE_SIZE, true, false, &to), OK);
 	for (unsigned i = 0; i < 300; i++)
 		if (i >= 100 && i < 200)
 			assert_int_equal(test_load(m, va + i * PAGE_SIZE, &x), ERR_FAULT);
@@ -336,8 +333,7 @@ static void brk(void **state)
 	m->brk_start = m->brk_end = UINT64_C(0x1000800);
 	assert_int_equal(vm_map_brk(m, 0), UINT64_C(0x1000800));
 	for (unsigned i = 1; i < 100; i++) {
-		assert_int_equal(vm_map_brk(m, UINT64_C(0x1000800) + i * PAGE_SIZE),
-				 UINT64_C(0x1000800) + i * PAGE_SIZE);
+		assert_int_equal(vm_map_brk(m, UINT64_C(0x1000800) + i * PAGE_SIZE), UINT64_C(0x1000800) + i * PAGE_SIZE);
 		store(m, UINT64_C(0x1000800) + i * PAGE_SIZE - 8, i);
 	}
 	assert_int_equal(atomic_load_relaxed(&m->tree.entries), 1); /* merged all along */
@@ -352,10 +348,9 @@ static void brk(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {
-		T(zero_fill), T(nothing_mapped),       T(protection),  T(unmap_middle),
-		T(discard),   T(fork_copies_on_write), T(inheritance), T(a_hole_of_fork_is_zero),
-		T(files),     T(stack_grows),          T(remap),       T(brk)};
+	const struct CMUnitTest tests[] = { T(zero_fill), T(nothing_mapped), T(protection), T(unmap_middle), T(discard),
+					    T(fork_copies_on_write), T(inheritance), T(a_hole_of_fork_is_zero), T(files), T(stack_grows),
+					    T(remap), T(brk) };
 
 	int failed = cmocka_run_group_tests_name("no hardware dirty state", tests, NULL, NULL);
 

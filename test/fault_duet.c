@@ -12,7 +12,7 @@
 
 static struct test_vm v;
 static struct vm_map *m;
-static const struct vm_mapping anon = {.prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY};
+static const struct vm_mapping anon = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 
 enum change { DISCARD_LEAF, DISCARD_PAGE, REMOVE, READ_ONLY, NOTHING_ALLOWED, REPLACE, FORK, CHANGES };
 enum before { UNTOUCHED, TOUCHED, SHARED, SHARED_MAPPED, BEFORES };
@@ -188,7 +188,7 @@ static void every_point(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(every_point)};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(every_point) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

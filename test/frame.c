@@ -418,8 +418,7 @@ static void interlope(void)
 
 	if (interloper.acted || interloper.acting || !interloper.m->frames.core.searching.x)
 		return;
-	for (uint32_t i = 0; i < d->held_count;
-	     i++) { /* what it is about to take is still free: the word of a gate or of a lock */
+	for (uint32_t i = 0; i < d->held_count; i++) { /* what it is about to take is still free: the word of a gate or of a lock */
 		const unsigned *word = d->held_lock[i];
 
 		if (d->held_rank[i] != RANK_FRAME_CACHE || *word)

@@ -190,8 +190,7 @@ static uint64_t tree_got(struct scene *s, uint32_t cpu, enum frame_kind kind)
 	return tree_of(&s->core, index / CHUNK_FRAMES);
 }
 
-/* Each CPU and kind has a tree of its own; a full tree is left for one used in part, then for a new one; then all mix.
- */
+/* Each CPU and kind has a tree of its own; a full tree is left for one used in part, then for a new one; then all mix. */
 static void kinds_and_cpus_apart(void **state)
 {
 	struct scene *s = scene_open(0);
@@ -216,8 +215,7 @@ static void kinds_and_cpus_apart(void **state)
 	assert_int_equal(tree_got(s, 0, FRAME_MOVABLE), tree[1][FRAME_MOVABLE]);
 	for (unsigned i = 2; i < in_tree; i++)
 		assert_int_equal(tree_got(s, 0, FRAME_MOVABLE), tree[1][FRAME_MOVABLE]);
-	assert_int_equal(tree_got(s, 0, FRAME_MOVABLE),
-			 tree[1][FRAME_FIXED]); /* nothing else is left: the other kind's */
+	assert_int_equal(tree_got(s, 0, FRAME_MOVABLE), tree[1][FRAME_FIXED]); /* nothing else is left: the other kind's */
 	for (cut = 0; frame_core_get(&s->core, 0, FRAME_MOVABLE, 0, &index); cut++)
 		expect_get(s, 0, index);
 	assert_int_equal(cut, 2 * (in_tree - 1) - 1); /* its own reservation of the other kind, too */
@@ -320,8 +318,7 @@ static void runs_of_any_length(void **state)
 	for (unsigned cpu = 0; cpu < CPUS; cpu++)
 		frame_core_settle(&s->core, cpu);
 	r = (struct frame_run){.n = 4000, .align = 1, .min = 0, .max = UINT64_MAX};
-	assert_true(
-		frame_core_get_run(&s->core, &r, &index)); /* three ends in the middle of chunks, whole ones between */
+	assert_true(frame_core_get_run(&s->core, &r, &index)); /* three ends in the middle of chunks, whole ones between */
 	assert_int_equal(index, 4000);
 	r.n = UINT64_MAX / 2;
 	assert_false(frame_core_get_run(&s->core, &r, &index));
@@ -413,16 +410,12 @@ static void crowd_never_shares_a_frame(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(agrees_with_model),
-		cmocka_unit_test(singles_to_the_last),
-		cmocka_unit_test(whole_chunks_are_kept),
-		cmocka_unit_test(double_put_panics),
-		cmocka_unit_test(crowd_never_shares_a_frame),
-		cmocka_unit_test(kinds_and_cpus_apart),
+		cmocka_unit_test(agrees_with_model),          cmocka_unit_test(singles_to_the_last),
+		cmocka_unit_test(whole_chunks_are_kept),      cmocka_unit_test(double_put_panics),
+		cmocka_unit_test(crowd_never_shares_a_frame), cmocka_unit_test(kinds_and_cpus_apart),
 		cmocka_unit_test(own_kind_first),
 		cmocka_unit_test(batches_over_chunks),
-		cmocka_unit_test(reservations_hide_nothing),
-		cmocka_unit_test(runs_of_any_length),
+		cmocka_unit_test(reservations_hide_nothing), cmocka_unit_test(runs_of_any_length),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,7 @@
 struct scene {
 	struct test_machine t;
 	struct gate gate;
-	uint64_t plain;         /* guarded by the gate alone */
+	uint64_t plain; /* guarded by the gate alone */
 	ATOMIC(uint32_t) turns; /* of the owner so far */
 	ATOMIC(uint64_t) visits;
 };

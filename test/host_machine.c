@@ -7,8 +7,8 @@
 
 static void ram_in_banks(void **state)
 {
-	struct host_config c = {
-		.ncpus = 2, .banks = 2, .seed = 9, .bank = {{0x80001000, 0x3000}, {0x90000000, 0x2000}}};
+	struct host_config c = { .ncpus = 2, .banks = 2, .seed = 9,
+				 .bank = { { 0x80001000, 0x3000 }, { 0x90000000, 0x2000 } } };
 	struct test_machine t;
 	char *first, *second;
 
@@ -34,14 +34,14 @@ static void ram_in_banks(void **state)
 static void senseless_machines(void **state)
 {
 	static const struct host_config bad[] = {
-		{.ncpus = CPU_MAX + 1},
-		{.asid_bits = 5},
-		{.ram = 4097},
-		{.tlb_entries = HOST_TLB_MAX + 1},
-		{.banks = MACHINE_BANKS + 1},
-		{.banks = 1, .bank = {{0, 0x1000}}},
-		{.banks = 2, .bank = {{0x3000, 0x2000}, {0x4000, 0x1000}}},
-		{.banks = 1, .bank = {{UINT64_MAX & ~UINT64_C(0xfff), 0x2000}}},
+		{ .ncpus = CPU_MAX + 1 },
+		{ .asid_bits = 5 },
+		{ .ram = 4097 },
+		{ .tlb_entries = HOST_TLB_MAX + 1 },
+		{ .banks = MACHINE_BANKS + 1 },
+		{ .banks = 1, .bank = { { 0, 0x1000 } } },
+		{ .banks = 2, .bank = { { 0x3000, 0x2000 }, { 0x4000, 0x1000 } } },
+		{ .banks = 1, .bank = { { UINT64_MAX & ~UINT64_C(0xfff), 0x2000 } } },
 	};
 	struct host_machine *m = NULL;
 
@@ -49,13 +49,13 @@ static void senseless_machines(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(host_machine_create(&bad[i], &m), ERR_INVAL);
 	assert_null(m);
-	assert_int_equal(host_machine_create(&(struct host_config){.ram = UINT64_C(1) << 47}, &m), ERR_NOMEM);
+	assert_int_equal(host_machine_create(&(struct host_config){ .ram = UINT64_C(1) << 47 }, &m), ERR_NOMEM);
 	assert_null(m);
 }
 
 static void several_at_once(void **state)
 {
-	struct host_config c = {.ncpus = 1, .ram = 1 << 20, .seed = 1};
+	struct host_config c = { .ncpus = 1, .ram = 1 << 20, .seed = 1 };
 	struct host_machine *a, *b;
 	uint64_t *in_a, *in_b;
 
@@ -116,7 +116,7 @@ static void note_cpu(uint32_t cpu, void *arg)
 
 static void runs_on_cpus(void **state)
 {
-	uint32_t seen[4] = {0};
+	uint32_t seen[4] = { 0 };
 	struct test_machine t;
 
 	(void)state;
@@ -130,7 +130,7 @@ static void runs_on_cpus(void **state)
 
 static void options(void **state)
 {
-	struct host_config c = {.ram = 1 << 20, .command_line = "init=/bin/sh  quiet memtest=17 x="};
+	struct host_config c = { .ram = 1 << 20, .command_line = "init=/bin/sh  quiet memtest=17 x=" };
 	struct test_machine t;
 	char v[16];
 
@@ -151,10 +151,10 @@ static void options(void **state)
 
 static void frames_time_and_chance(void **state)
 {
-	struct host_config c = {.ram = 1 << 20, .junk = true, .seed = 5};
+	struct host_config c = { .ram = 1 << 20, .junk = true, .seed = 5 };
 	struct test_machine t;
 	paddr_t a = paddr(HOST_RAM_START), b = paddr(HOST_RAM_START + PAGE_SIZE);
-	unsigned char *p, bytes[2][13] = {{0}};
+	unsigned char *p, bytes[2][13] = { { 0 } };
 	uint64_t then;
 
 	(void)state;
@@ -185,7 +185,7 @@ static void frames_time_and_chance(void **state)
 
 static void cpu_masks(void **state)
 {
-	struct cpumask m = {{0}};
+	struct cpumask m = { { 0 } };
 
 	(void)state;
 	assert_true(cpumask_empty(&m));
@@ -201,9 +201,8 @@ static void cpu_masks(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ram_in_banks),           cmocka_unit_test(senseless_machines),
-		cmocka_unit_test(several_at_once),        cmocka_unit_test(one_thread_per_cpu),
-		cmocka_unit_test(runs_on_cpus),           cmocka_unit_test(options),
+		cmocka_unit_test(ram_in_banks), cmocka_unit_test(senseless_machines), cmocka_unit_test(several_at_once),
+		cmocka_unit_test(one_thread_per_cpu), cmocka_unit_test(runs_on_cpus), cmocka_unit_test(options),
 		cmocka_unit_test(frames_time_and_chance), cmocka_unit_test(cpu_masks),
 	};
 

@@ -24,8 +24,7 @@ static bool page_in(void *context, const struct host_fault *fault)
 
 	p->last = *fault;
 	p->faults++;
-	if ((p->refuse && p->faults >= p->refuse) || fault->va < VA || i >= PAGES ||
-	    fault->kind != HOST_FAULT_TRANSLATION)
+	if ((p->refuse && p->faults >= p->refuse) || fault->va < VA || i >= PAGES || fault->kind != HOST_FAULT_TRANSLATION)
 		return false;
 	table_map(&p->t, p->root, fault->va, p->frame[i], i == PAGES - 1 ? D_DATA | D_RO : D_DATA);
 	return true;
@@ -33,8 +32,8 @@ static bool page_in(void *context, const struct host_fault *fault)
 
 static void open_pager(struct pager *p)
 {
-	struct host_config c = {
-		.ncpus = 4, .ram = 16 << 20, .seed = TEST_SEED, .ops = {.user_copy_fault = page_in, .context = p}};
+	struct host_config c = { .ncpus = 4, .ram = 16 << 20, .seed = TEST_SEED,
+				 .ops = { .user_copy_fault = page_in, .context = p } };
 
 	memset(p, 0, sizeof *p);
 	test_machine_init(&p->t, &c);
@@ -73,11 +72,10 @@ static void copies_fault_pages_in(void **state)
 
 static void bad_addresses_are_errors(void **state)
 {
-	static const uint64_t bad[] = {0,         VA - 1,       VA + PAGES * PAGE_SIZE,       USER_END - 8,
-				       USER_END,  USER_END + 8, UINT64_C(0xffff000000000000), UINT64_MAX - 7,
-				       UINT64_MAX};
+	static const uint64_t bad[] = { 0, VA - 1, VA + PAGES * PAGE_SIZE, USER_END - 8, USER_END, USER_END + 8,
+					UINT64_C(0xffff000000000000), UINT64_MAX - 7, UINT64_MAX };
 	struct pager p;
-	char bytes[16] = {0};
+	char bytes[16] = { 0 };
 	size_t length;
 	uint32_t word = 0;
 	bool swapped;
@@ -200,7 +198,7 @@ static void user_lock(uint32_t cpu, void *arg)
 static void words_are_atomic(void **state)
 {
 	struct pager p;
-	uint64_t n[2] = {0};
+	uint64_t n[2] = { 0 };
 
 	(void)state;
 	open_pager(&p);
@@ -216,12 +214,9 @@ static void words_are_atomic(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(copies_fault_pages_in),
-		cmocka_unit_test(bad_addresses_are_errors),
-		cmocka_unit_test(strings),
-		cmocka_unit_test(futex_words),
-		cmocka_unit_test(not_with_a_lock),
-		cmocka_unit_test(words_are_atomic),
+		cmocka_unit_test(copies_fault_pages_in), cmocka_unit_test(bad_addresses_are_errors),
+		cmocka_unit_test(strings),               cmocka_unit_test(futex_words),
+		cmocka_unit_test(not_with_a_lock),       cmocka_unit_test(words_are_atomic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

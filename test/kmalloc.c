@@ -187,8 +187,7 @@ static void many_cpus_little_memory(void **state)
 			zone_free(s.k.zone[i], p[i]);
 	}
 	assert_true(frame_audit(&s.m->frames, &a));
-	assert_true(a.owned[FRAME_ZONE] + a.owned[FRAME_CACHED] <
-		    a.ram / 16); /* what is kept although nothing is in use */
+	assert_true(a.owned[FRAME_ZONE] + a.owned[FRAME_CACHED] < a.ram / 16); /* what is kept although nothing is in use */
 	scene_close(&s);
 }
 

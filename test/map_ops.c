@@ -35,14 +35,14 @@ static struct vm_object *zeros(uint64_t pages)
 {
 	struct vm_object *o;
 
-	assert_int_equal(object_create(v.vm, (struct oid){0, 7}, &pager_zero, NULL, 0, pages * PAGE_SIZE, &o), OK);
+	assert_int_equal(object_create(v.vm, (struct oid){ 0, 7 }, &pager_zero, NULL, 0, pages * PAGE_SIZE, &o), OK);
 	return o;
 }
 
 static struct vm_mapping shared(struct vm_object *o)
 {
-	return (struct vm_mapping){
-		.object = o, .prot = PROT_R | PROT_W, .max = PROT_R | PROT_W, .shared = true, .inherit = INHERIT_SHARE};
+	return (struct vm_mapping){ .object = o, .prot = PROT_R | PROT_W, .max = PROT_R | PROT_W, .shared = true,
+				    .inherit = INHERIT_SHARE };
 }
 
 /* Each page of a file keeps its place in it, when a mapping is cut in pieces and when a piece moves. */
@@ -56,11 +56,9 @@ static void pages_keep_their_place(void **state)
 	assert_int_equal(vm_map_enter(m, &va, 8 * PAGE_SIZE, &what, 0), OK);
 	for (unsigned i = 0; i < 8; i++)
 		assert_int_equal(test_store(m, va + i * PAGE_SIZE, 10 + i), OK);
-	assert_int_equal(vm_map_protect(m, vrange(va + 2 * PAGE_SIZE, va + 3 * PAGE_SIZE), PROT_R | PROT_X),
-			 ERR_ACCESS);
+	assert_int_equal(vm_map_protect(m, vrange(va + 2 * PAGE_SIZE, va + 3 * PAGE_SIZE), PROT_R | PROT_X), ERR_ACCESS);
 	assert_int_equal(vm_map_protect(m, vrange(va + 2 * PAGE_SIZE, va + 3 * PAGE_SIZE), PROT_R), OK);
-	assert_int_equal(
-		vm_map_remap(m, vrange(va + 4 * PAGE_SIZE, va + 6 * PAGE_SIZE), 3 * PAGE_SIZE, true, false, &to), OK);
+	assert_int_equal(vm_map_remap(m, vrange(va + 4 * PAGE_SIZE, va + 6 * PAGE_SIZE), 3 * PAGE_SIZE, true, false, &to), OK);
 	for (unsigned i = 0; i < 8; i++)
 		if (i < 4 || i > 5)
 			assert_int_equal(load(va + i * PAGE_SIZE), 10 + i);
@@ -165,11 +163,11 @@ static enum error get_and_shorten(struct vm_object *o, uint64_t index, paddr_t f
 /* A page beyond the end that came meanwhile is nobody's. */
 static void cut_below_a_fill(void **state)
 {
-	static const struct pager_ops pager = {.name = "shortening", .get = get_and_shorten};
+	static const struct pager_ops pager = { .name = "shortening", .get = get_and_shorten };
 	struct vm_object *o;
 
 	(void)state;
-	assert_int_equal(object_create(v.vm, (struct oid){0, 8}, &pager, NULL, 4 * PAGE_SIZE, 4 * PAGE_SIZE, &o), OK);
+	assert_int_equal(object_create(v.vm, (struct oid){ 0, 8 }, &pager, NULL, 4 * PAGE_SIZE, 4 * PAGE_SIZE, &o), OK);
 	assert_int_equal(object_fill(o, 2), ERR_BUS);
 	assert_int_equal(atomic_load_relaxed(&o->pages), 0);
 	assert_int_equal(object_resize(o, 4 * PAGE_SIZE), OK);
@@ -254,14 +252,9 @@ static void late_readers_keep_tables(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {T(pages_keep_their_place),
-					   T(a_shorter_move_forgets_the_rest),
-					   T(views),
-					   T(fork_of_pieces),
-					   T(cut_at_a_page),
-					   T(cut_below_a_fill),
-					   T(discard_gives_tables_back),
-					   T(late_readers_keep_tables)};
+	const struct CMUnitTest tests[] = { T(pages_keep_their_place), T(a_shorter_move_forgets_the_rest), T(views), T(fork_of_pieces),
+					    T(cut_at_a_page), T(cut_below_a_fill), T(discard_gives_tables_back),
+					    T(late_readers_keep_tables) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

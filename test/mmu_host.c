@@ -80,7 +80,7 @@ static void walks_to_pages_and_blocks(void **state)
 	uint64_t v;
 
 	(void)state;
-	scene_open(&s, (struct host_config){0});
+	scene_open(&s, (struct host_config){ 0 });
 	expect_fault(load_fault(VA), HOST_FAULT_TRANSLATION, 0);
 	(void)table_slot(&s.t, s.root, VA, 2);
 	expect_fault(load_fault(VA), HOST_FAULT_TRANSLATION, 2);
@@ -114,7 +114,7 @@ static void bytes_cross_pages_and_stop_at_a_fault(void **state)
 	char out[PAGE_SIZE + 50], in[PAGE_SIZE + 50];
 
 	(void)state;
-	scene_open(&s, (struct host_config){0});
+	scene_open(&s, (struct host_config){ 0 });
 	table_map(&s.t, s.root, VA, test_frame(&s.t), D_DATA);
 	table_map(&s.t, s.root, VA + PAGE_SIZE, test_frame(&s.t), D_DATA);
 	for (unsigned i = 0; i < sizeof out; i++)
@@ -140,7 +140,7 @@ static void refuses_what_descriptors_forbid(void **state)
 	uint64_t link;
 
 	(void)state;
-	scene_open(&s, (struct host_config){0});
+	scene_open(&s, (struct host_config){ 0 });
 	f = test_frame(&s.t);
 	mmu_sync_icache(f);
 	table_map(&s.t, s.root, VA, f, D_DATA | D_RO);
@@ -184,7 +184,7 @@ static void access_flag(void **state)
 
 	(void)state;
 	for (int hw = 0; hw <= 1; hw++) {
-		scene_open(&s, (struct host_config){.hw_access = hw});
+		scene_open(&s, (struct host_config){ .hw_access = hw });
 		table_map(&s.t, s.root, VA, marked_frame(&s, 3), D_DATA & ~D_AF);
 		p = table_slot(&s.t, s.root, VA, 3);
 		if (hw) {
@@ -207,7 +207,7 @@ static void dirty_state(void **state)
 	struct pte *p, *above;
 
 	(void)state;
-	scene_open(&s, (struct host_config){.hw_dirty = true});
+	scene_open(&s, (struct host_config){ .hw_dirty = true });
 	table_map(&s.t, s.root, VA, test_frame(&s.t), D_DATA | D_RO | D_DBM);
 	p = table_slot(&s.t, s.root, VA, 3);
 	above = table_slot(&s.t, s.root, VA, 2);
@@ -228,7 +228,7 @@ static void dirty_state(void **state)
 	expect_fault(store_fault(VA + PAGE_SIZE), HOST_FAULT_TRANSLATION, 3);
 	scene_close(&s);
 
-	scene_open(&s, (struct host_config){.hw_dirty = false});
+	scene_open(&s, (struct host_config){ .hw_dirty = false });
 	table_map(&s.t, s.root, VA, test_frame(&s.t), D_DATA | D_RO | D_DBM);
 	expect_fault(store_fault(VA), HOST_FAULT_PERMISSION, 3);
 	scene_close(&s);
@@ -241,7 +241,7 @@ static void keeps_entries_until_told(void **state)
 
 	(void)state;
 	for (enum host_tlbi when = HOST_TLBI_NOW; when <= HOST_TLBI_LATE; when++) {
-		scene_open(&s, (struct host_config){.tlbi = when});
+		scene_open(&s, (struct host_config){ .tlbi = when });
 		table_map(&s.t, s.root, VA, marked_frame(&s, 11), D_DATA);
 		p = table_slot(&s.t, s.root, VA, 3);
 		assert_int_equal(peek(VA), 11);
@@ -260,7 +260,7 @@ static void keeps_entries_until_told(void **state)
 		scene_close(&s);
 	}
 	/* a refusal may be stale too: rights were added without a flush */
-	scene_open(&s, (struct host_config){0});
+	scene_open(&s, (struct host_config){ 0 });
 	table_map(&s.t, s.root, VA, test_frame(&s.t), D_DATA | D_RO);
 	peek(VA);
 	mmu_pte_and(table_slot(&s.t, s.root, VA, 3), ~D_RO);
@@ -276,7 +276,7 @@ static void invalidates_what_it_should(void **state)
 	struct host_machine *m;
 
 	(void)state;
-	scene_open(&s, (struct host_config){.range_tlbi = true});
+	scene_open(&s, (struct host_config){ .range_tlbi = true });
 	m = s.t.m;
 	for (unsigned i = 0; i < 40; i++) {
 		table_map(&s.t, s.root, VA + i * PAGE_SIZE, test_frame(&s.t), D_DATA);
@@ -286,11 +286,9 @@ static void invalidates_what_it_should(void **state)
 	mmu_tlbi_range(ASID, vaddr(VA + 10 * PAGE_SIZE), npages(20), true);
 	mmu_dsb_ish();
 	for (unsigned i = 0; i < 40; i++)
-		assert_int_equal(host_tlb_holds(m, 0, ASID, vaddr(VA + i * PAGE_SIZE)),
-				 !((i >= 1 && i < 4) || (i >= 10 && i < 30)));
+		assert_int_equal(host_tlb_holds(m, 0, ASID, vaddr(VA + i * PAGE_SIZE)), !((i >= 1 && i < 4) || (i >= 10 && i < 30)));
 	/* a page of a block takes the block */
-	mmu_pte_store(table_slot(&s.t, s.root, VA + 2 * BLOCK_SIZE, 2),
-		      (HOST_RAM_START + BLOCK_SIZE) | D_DATA | D_BLOCK);
+	mmu_pte_store(table_slot(&s.t, s.root, VA + 2 * BLOCK_SIZE, 2), (HOST_RAM_START + BLOCK_SIZE) | D_DATA | D_BLOCK);
 	peek(VA + 2 * BLOCK_SIZE);
 	assert_true(host_tlb_holds(m, 0, ASID, vaddr(VA + 2 * BLOCK_SIZE)));
 	mmu_tlbi_page(ASID, vaddr(round_down(VA + 2 * BLOCK_SIZE, BLOCK_SIZE)), true);
@@ -317,7 +315,7 @@ static void caches_tables_too(void **state)
 	paddr_t other;
 
 	(void)state;
-	scene_open(&s, (struct host_config){0});
+	scene_open(&s, (struct host_config){ 0 });
 	table_map(&s.t, s.root, VA, marked_frame(&s, 21), D_DATA);
 	peek(VA);
 	for (unsigned level = 0; level <= 2; level++)
@@ -325,7 +323,7 @@ static void caches_tables_too(void **state)
 	/* another leaf table takes the place of the first; a last-level flush leaves the walk where it was */
 	l2 = table_slot(&s.t, s.root, VA, 2);
 	other = test_frame(&s.t);
-	((struct pte *)phys_to_virt(other))[VA >> 12 & 511] = (struct pte){{marked_frame(&s, 22).pa | D_DATA | D_PAGE}};
+	((struct pte *)phys_to_virt(other))[VA >> 12 & 511] = (struct pte){ { marked_frame(&s, 22).pa | D_DATA | D_PAGE } };
 	mmu_pte_store(l2, 0);
 	table_flush(ASID, VA, true);
 	mmu_pte_store(l2, other.pa | D_TABLE);
@@ -344,7 +342,7 @@ static void tags_by_asid(void **state)
 	paddr_t root2;
 
 	(void)state;
-	scene_open(&s, (struct host_config){.asid_bits = 4});
+	scene_open(&s, (struct host_config){ .asid_bits = 4 });
 	assert_int_equal(mmu_features()->asid_bits, 4);
 	root2 = test_frame(&s.t);
 	table_map(&s.t, s.root, VA, marked_frame(&s, 31), D_DATA);
@@ -370,7 +368,7 @@ static void evicts_only_when_full(void **state)
 	struct host_stats before, after;
 
 	(void)state;
-	scene_open(&s, (struct host_config){.tlb_entries = 8});
+	scene_open(&s, (struct host_config){ .tlb_entries = 8 });
 	for (unsigned i = 0; i < 12; i++) {
 		table_map(&s.t, s.root, VA + i * PAGE_SIZE, test_frame(&s.t), D_DATA);
 		peek(VA + i * PAGE_SIZE);
@@ -391,8 +389,8 @@ static void evicts_only_when_full(void **state)
 
 static void prefetches_neighbours(void **state)
 {
-	static const struct host_config eager = {
-		.ncpus = 1, .ram = 16 << 20, .seed = TEST_SEED, .prefetch = 1, .hw_access = true};
+	static const struct host_config eager = { .ncpus = 1, .ram = 16 << 20, .seed = TEST_SEED, .prefetch = 1,
+						  .hw_access = true };
 	struct test_machine t;
 	paddr_t root;
 	unsigned unasked = 0;
@@ -407,8 +405,7 @@ static void prefetches_neighbours(void **state)
 		peek(VA + i * PAGE_SIZE);
 	for (unsigned i = 0; i < 64; i++)
 		if (i % 4 != 1)
-			assert_false(
-				host_tlb_holds(t.m, 0, ASID, vaddr(VA + i * PAGE_SIZE))); /* no AF by speculation */
+			assert_false(host_tlb_holds(t.m, 0, ASID, vaddr(VA + i * PAGE_SIZE))); /* no AF by speculation */
 	for (unsigned i = 64; i < 128; i++)
 		table_map(&t, root, VA + i * PAGE_SIZE, test_frame(&t), D_DATA);
 	for (unsigned i = 64; i < 128; i += 4)
@@ -422,16 +419,11 @@ static void prefetches_neighbours(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(walks_to_pages_and_blocks),
-		cmocka_unit_test(bytes_cross_pages_and_stop_at_a_fault),
-		cmocka_unit_test(refuses_what_descriptors_forbid),
-		cmocka_unit_test(access_flag),
-		cmocka_unit_test(dirty_state),
-		cmocka_unit_test(keeps_entries_until_told),
-		cmocka_unit_test(invalidates_what_it_should),
-		cmocka_unit_test(caches_tables_too),
-		cmocka_unit_test(tags_by_asid),
-		cmocka_unit_test(evicts_only_when_full),
+		cmocka_unit_test(walks_to_pages_and_blocks), cmocka_unit_test(bytes_cross_pages_and_stop_at_a_fault),
+		cmocka_unit_test(refuses_what_descriptors_forbid), cmocka_unit_test(access_flag),
+		cmocka_unit_test(dirty_state), cmocka_unit_test(keeps_entries_until_told),
+		cmocka_unit_test(invalidates_what_it_should), cmocka_unit_test(caches_tables_too),
+		cmocka_unit_test(tags_by_asid), cmocka_unit_test(evicts_only_when_full),
 		cmocka_unit_test(prefetches_neighbours),
 	};
 

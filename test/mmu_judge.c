@@ -42,12 +42,8 @@ static void report(void *context, enum host_offence what, const char *text)
 
 static void open_scene(struct test_machine *t, paddr_t *root, bool count)
 {
-	struct host_config c = {.ncpus = 4,
-				.ram = 16 << 20,
-				.seed = TEST_SEED,
-				.prefetch = UINT32_MAX,
-				.break_check = 1,
-				.ops = {.frame_free = frame_free}};
+	struct host_config c = { .ncpus = 4, .ram = 16 << 20, .seed = TEST_SEED, .prefetch = UINT32_MAX,
+				 .break_check = 1, .ops = { .frame_free = frame_free } };
 
 	if (count)
 		c.ops.report = report;
@@ -202,7 +198,7 @@ static void own_stale_block(void **state)
 	touch(VA);
 	/* split without a break; the stale block answers until it is dropped elsewhere, so ask on CPU 1 */
 	leaf = test_frame(&t);
-	((struct pte *)phys_to_virt(leaf))[0] = (struct pte){{(HOST_RAM_START + BLOCK_SIZE) | D_DATA | D_PAGE}};
+	((struct pte *)phys_to_virt(leaf))[0] = (struct pte){ { (HOST_RAM_START + BLOCK_SIZE) | D_DATA | D_PAGE } };
 	mmu_pte_store(p, leaf.pa | D_TABLE);
 	run_on_cpus(t.m, 2, touch_on_cpu_1, &root);
 	expect_offence(&t, HOST_NO_BREAK, &n);
@@ -335,7 +331,7 @@ struct unmap {
 	struct test_machine *t;
 	paddr_t root, frame[2];
 	enum step step;
-	unsigned rounds; /* at most; a slow host does fewer in its time */
+	unsigned rounds;      /* at most; a slow host does fewer in its time */
 	unsigned done;
 	ATOMIC(uint32_t) stop;
 };
@@ -402,7 +398,7 @@ static void unmap_cpu(uint32_t cpu, void *arg)
 static uint64_t unmap_offences(enum step step, unsigned rounds)
 {
 	struct test_machine t;
-	struct unmap u = {.t = &t, .step = step, .rounds = rounds};
+	struct unmap u = { .t = &t, .step = step, .rounds = rounds };
 	uint64_t n;
 
 	open_scene(&t, &u.root, true);
@@ -446,7 +442,7 @@ static void unsound_unmap_is_seen(void **state)
 	(void)state;
 	for (enum step step = NO_TLBI; step <= NO_BREAK; step++) {
 		struct test_machine t;
-		struct unmap u = {.t = &t, .step = step};
+		struct unmap u = { .t = &t, .step = step };
 		uint64_t n = 0;
 
 		/* some steps matter only at the machine's whim: a few unmaps, none of them flushed by the next */
@@ -472,16 +468,10 @@ static void unsound_unmap_is_seen(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(freed_frames),
-		cmocka_unit_test(freed_tables),
-		cmocka_unit_test(break_before_make),
-		cmocka_unit_test(own_stale_block),
-		cmocka_unit_test(shared_asids),
-		cmocka_unit_test(incoherent_code),
-		cmocka_unit_test(senseless_descriptors),
-		cmocka_unit_test(panics_when_nobody_listens),
-		cmocka_unit_test(sound_unmap_is_not_accused),
-		cmocka_unit_test(unsound_unmap_is_seen),
+		cmocka_unit_test(freed_frames), cmocka_unit_test(freed_tables), cmocka_unit_test(break_before_make),
+		cmocka_unit_test(own_stale_block), cmocka_unit_test(shared_asids), cmocka_unit_test(incoherent_code),
+		cmocka_unit_test(senseless_descriptors), cmocka_unit_test(panics_when_nobody_listens),
+		cmocka_unit_test(sound_unmap_is_not_accused), cmocka_unit_test(unsound_unmap_is_seen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,9 +10,9 @@
 
 struct shared {
 	struct mutex mutex;
-	uint64_t a, b; /* plain: equal whenever the mutex is free */
+	uint64_t a, b;           /* plain: equal whenever the mutex is free */
 	ATOMIC(uint32_t) inside;
-	uint32_t tried; /* under the mutex: taken by trylock */
+	uint32_t tried;          /* under the mutex: taken by trylock */
 };
 
 static void use(struct shared *s, unsigned i)
@@ -46,8 +46,8 @@ static void contend(uint32_t cpu, void *arg)
 
 static void excludes(void **state)
 {
-	struct shared s = {.a = 0};
-	struct host_config c = {.ncpus = CPUS, .ram = 1 << 20, .seed = TEST_SEED};
+	struct shared s = { .a = 0 };
+	struct host_config c = { .ncpus = CPUS, .ram = 1 << 20, .seed = TEST_SEED };
 	struct test_machine t;
 
 	(void)state;
@@ -86,8 +86,8 @@ static void wait_in_line(uint32_t cpu, void *arg)
 
 static void waiters_follow_each_other(void **state)
 {
-	struct shared s = {.a = 0};
-	struct host_config c = {.ncpus = CPUS, .ram = 1 << 20, .seed = TEST_SEED};
+	struct shared s = { .a = 0 };
+	struct host_config c = { .ncpus = CPUS, .ram = 1 << 20, .seed = TEST_SEED };
 	struct test_machine t;
 
 	(void)state;
@@ -129,7 +129,7 @@ static void no_yield(void) {}
 
 static void tries_again_once_it_is_queued(void **state)
 {
-	static const struct sync_ops ops = {leave_meanwhile, no_block, nobody_to_wake, no_yield};
+	static const struct sync_ops ops = { leave_meanwhile, no_block, nobody_to_wake, no_yield };
 	const struct sync_ops *saved = sync_ops;
 	struct mutex m;
 	struct test_machine t;

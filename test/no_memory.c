@@ -31,21 +31,21 @@
 #include "vm/amap.h"
 #include "vm/fail_sites.h"
 
-#define PAGES 200u    /* the window: page i begins with i + 1 */
-#define FILE_PAGES 8u /* an object, mapped shared and private: page i begins with i + 500 */
+#define PAGES 200u             /* the window: page i begins with i + 1 */
+#define FILE_PAGES 8u          /* an object, mapped shared and private: page i begins with i + 500 */
 #define DEPTHS 4u
 #define RAM (UINT64_C(6) << 20) /* little, since each audit looks at all of it */
 #define SHARED UINT64_C(0x100000)
 #define PRIVATE UINT64_C(0x200000)
 #define HEAP UINT64_C(0x10000000)
 #define HEAP_PAGES 20u
-#define PLACE UINT64_C(0x40000000) /* where things are moved to; PAGES pages, page i begins with i + 1 */
-#define EMPTY UINT64_C(0x50000000) /* 70 pages that nobody has touched */
+#define PLACE UINT64_C(0x40000000)  /* where things are moved to; PAGES pages, page i begins with i + 1 */
+#define EMPTY UINT64_C(0x50000000)  /* 70 pages that nobody has touched */
 #define STACK_TOP UINT64_C(0x7000000000)
 #define FAR UINT64_C(0x600000000000)
-#define CHECKED 4 /* after one failure in so many the whole structure is checked, and at the end */
-#define AT_ONCE 8 /* after one failure in so many the operation works at once */
-#define MOST 5000 /* more allocations than any operation makes */
+#define CHECKED 4              /* after one failure in so many the whole structure is checked, and at the end */
+#define AT_ONCE 8              /* after one failure in so many the operation works at once */
+#define MOST 5000              /* more allocations than any operation makes */
 
 static struct test_vm v;
 static struct vm_map *m, *child[DEPTHS];
@@ -76,7 +76,7 @@ static void map_at(uint64_t at, unsigned pages, const struct vm_mapping *w)
 
 static void world(unsigned depth)
 {
-	const struct vm_mapping anon = {.prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY};
+	const struct vm_mapping anon = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 	struct vm_mapping w = anon;
 	uint64_t value;
 	size_t done;
@@ -92,7 +92,7 @@ static void world(unsigned depth)
 	/* Pages 100 to 139 are many entries. */
 	for (unsigned i = 100; i < 140; i += 4)
 		assert_int_equal(vm_map_protect(m, vrange(page(i), page(i + 2)), PROT_R), OK);
-	assert_int_equal(object_create(v.vm, (struct oid){0, 1}, &pager_zero, NULL, 0, FILE_PAGES * PAGE_SIZE, &o), OK);
+	assert_int_equal(object_create(v.vm, (struct oid){ 0, 1 }, &pager_zero, NULL, 0, FILE_PAGES * PAGE_SIZE, &o), OK);
 	for (unsigned i = 0; i < FILE_PAGES / 2; i++) { /* the rest is not resident */
 		value = i + 500;
 		assert_int_equal(object_write(o, i * PAGE_SIZE, &value, sizeof value, &done), OK);
@@ -172,7 +172,7 @@ static void window_whole(void) { window(0, 0, false); }
 static void gone(uint64_t va) { assert_int_equal(test_load(m, va, &result), ERR_FAULT); }
 static struct vrange pages(unsigned first, unsigned end) { return vrange(page(first), page(end)); }
 
-static const struct vm_mapping anon = {.prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY};
+static const struct vm_mapping anon = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 
 static enum error enter(uint64_t at, unsigned n, const struct vm_mapping *w, unsigned flags)
 {
@@ -217,8 +217,7 @@ static void trimmed(const struct operation *op, unsigned depth, uint64_t n)
 	}
 }
 
-/* The operation in a world of its own, from number *n on, until it works. => it worked although something was refused
- */
+/* The operation in a world of its own, from number *n on, until it works. => it worked although something was refused */
 static bool until_it_works(const struct operation *op, unsigned depth, bool cold, uint64_t *n)
 {
 	bool refused;
@@ -279,7 +278,7 @@ static void each(void **state)
 static int begin(void **state)
 {
 	(void)state;
-	const struct host_config c = {.ram = RAM, .junk = true, .seed = TEST_SEED};
+	const struct host_config c = { .ram = RAM, .junk = true, .seed = TEST_SEED };
 
 	test_vm_init(&v, &c);
 	return 0;
@@ -384,9 +383,8 @@ int main(void)
 	int failed;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(operations); i++)
-		tests[i] = (struct CMUnitTest){.name = operations[i].name,
-					       .test_func = each,
-					       .initial_state = (void *)(uintptr_t)&operations[i]};
+		tests[i] = (struct CMUnitTest){ .name = operations[i].name, .test_func = each,
+						.initial_state = (void *)(uintptr_t)&operations[i] };
 	tests[ARRAY_SIZE(operations)] = (struct CMUnitTest)cmocka_unit_test(each_of_kernel_memory);
 	failed = cmocka_run_group_tests(tests, begin, end);
 	print_sites();

@@ -8,16 +8,13 @@
 
 struct operation {
 	const char *name;
-	void (*prepare)(void);   /* the world besides; NULL: as it is */
-	enum error (*run)(void); /* OK, or ERR_NOMEM and nothing has changed */
+	void (*prepare)(void);      /* the world besides; NULL: as it is */
+	enum error (*run)(void);    /* OK, or ERR_NOMEM and nothing has changed */
 	void (*right)(void);
 	unsigned flags;
 };
 
-enum {
-	NO_NEED = 1 /* may do without allocations */,
-	KEEPS = 2 /* an amap has pages that no entry shows: the world is so */
-};
+enum { NO_NEED = 1 /* may do without allocations */, KEEPS = 2 /* an amap has pages that no entry shows: the world is so */ };
 
 /* --- map --- */
 
@@ -37,12 +34,8 @@ static enum error map_beside(void) { return enter(EMPTY + 70 * PAGE_SIZE, 10, &a
 
 static enum error map_object(bool shared, uint64_t at, unsigned flags)
 {
-	const struct vm_mapping w = {.object = o,
-				     .offset = PAGE_SIZE,
-				     .shared = shared,
-				     .prot = PROT_R | PROT_W,
-				     .max = PROT_ALL,
-				     .inherit = shared ? INHERIT_SHARE : INHERIT_COPY};
+	const struct vm_mapping w = { .object = o, .offset = PAGE_SIZE, .shared = shared, .prot = PROT_R | PROT_W,
+				      .max = PROT_ALL, .inherit = shared ? INHERIT_SHARE : INHERIT_COPY };
 
 	return enter(at, 4, &w, flags);
 }
@@ -88,7 +81,10 @@ static void unmapped_many(void)
 	gone(page(90));
 	gone(page(150));
 }
-static enum error unmap_object(void) { return vm_map_remove(m, vrange(PRIVATE + PAGE_SIZE, PRIVATE + 3 * PAGE_SIZE)); }
+static enum error unmap_object(void)
+{
+	return vm_map_remove(m, vrange(PRIVATE + PAGE_SIZE, PRIVATE + 3 * PAGE_SIZE));
+}
 static void private_written(void)
 {
 	for (unsigned i = 0; i < FILE_PAGES; i++)
@@ -124,10 +120,7 @@ static enum error discard(void) { return vm_map_discard(m, pages(50, 90)); }
 static void discarded(void) { window(50, 90, true); }
 static enum error discard_many(void) { return vm_map_discard(m, pages(90, 151)); }
 static void discarded_many(void) { window(90, 151, true); }
-static enum error discard_object(void)
-{
-	return vm_map_discard(m, vrange(PRIVATE + PAGE_SIZE, PRIVATE + 3 * PAGE_SIZE));
-}
+static enum error discard_object(void) { return vm_map_discard(m, vrange(PRIVATE + PAGE_SIZE, PRIVATE + 3 * PAGE_SIZE)); }
 static void object_discarded(void)
 {
 	window_whole();
@@ -140,10 +133,7 @@ static void wired(void) { assert_int_equal(vm_map_wire(m, vrange(EMPTY, EMPTY + 
 static enum error unwire(void) { return vm_map_wire(m, vrange(EMPTY + PAGE_SIZE, EMPTY + 5 * PAGE_SIZE), false); }
 static enum error unwire_all(void) { return vm_map_wire_all(m, false); }
 static enum error populate(void) { return vm_map_populate(m, vrange(EMPTY, EMPTY + 70 * PAGE_SIZE), PROT_W); }
-static enum error populate_object(void)
-{
-	return vm_map_populate(m, vrange(SHARED, SHARED + FILE_PAGES * PAGE_SIZE), PROT_R);
-}
+static enum error populate_object(void) { return vm_map_populate(m, vrange(SHARED, SHARED + FILE_PAGES * PAGE_SIZE), PROT_R); }
 
 /* --- remap, brk --- */
 
@@ -394,7 +384,7 @@ static void stack_larger(void) { assert_int_equal(test_load(m, STACK_TOP - 9 * P
 static enum error create_object(void)
 {
 	struct vm_object *n;
-	enum error e = object_create(v.vm, (struct oid){0, 2}, &pager_zero, NULL, 0, PAGE_SIZE, &n);
+	enum error e = object_create(v.vm, (struct oid){ 0, 2 }, &pager_zero, NULL, 0, PAGE_SIZE, &n);
 
 	if (e == OK)
 		object_release(n);
@@ -405,8 +395,7 @@ static enum error object_bytes(uint64_t offset, bool write)
 	uint64_t value = 77;
 	size_t done;
 
-	return write ? object_write(o, offset, &value, sizeof value, &done)
-		     : object_read(o, offset, &value, sizeof value, &done);
+	return write ? object_write(o, offset, &value, sizeof value, &done) : object_read(o, offset, &value, sizeof value, &done);
 }
 static void larger(void) { assert_int_equal(object_resize(o, UINT64_C(1) << 40), OK); }
 static enum error write_absent(void) { return object_bytes(5 * PAGE_SIZE, true); }
@@ -452,68 +441,68 @@ static enum error memory_resized(void)
 }
 
 static const struct operation operations[] = {
-	{"map over", NULL, map_over, mapped_over, 0},
-	{"map over many", NULL, map_over_many, mapped_over_many, 0},
-	{"map anywhere", NULL, map_anywhere, mapped_result, 0},
-	{"map where it is free", NULL, map_free, mapped_result, 0},
-	{"map beside another", NULL, map_beside, mapped_result, 0},
-	{"map an object over", NULL, map_shared, object_mapped, 0},
-	{"map an object over, private", NULL, map_private, object_mapped, 0},
-	{"map an object anywhere", NULL, map_object_anywhere, object_mapped_result, 0},
-	{"create a space", NULL, create, NULL, 0},
-	{"unmap", NULL, unmap, unmapped, 0},
-	{"unmap many", NULL, unmap_many, unmapped_many, 0},
-	{"unmap an object", private_written, unmap_object, object_unmapped, 0},
-	{"protect", NULL, protect, protected, 0},
-	{"protect many", NULL, protect_many, protected_many, 0},
-	{"inherit", NULL, inherit, window_whole, 0},
-	{"inherit many", NULL, inherit_many, window_whole, 0},
-	{"discard", NULL, discard, discarded, 0},
-	{"discard many", NULL, discard_many, discarded_many, 0},
-	{"discard an object's", private_written, discard_object, object_discarded, 0},
-	{"wire", NULL, wire, NULL, 0},
-	{"wire all", NULL, wire_all, window_whole, 0},
-	{"unwire", wired, unwire, NULL, 0},
-	{"unwire all", wired, unwire_all, window_whole, 0},
-	{"populate", NULL, populate, NULL, 0},
-	{"populate an object", NULL, populate_object, NULL, 0},
-	{"remap, shrink", NULL, shrink, shrunk, 0},
-	{"remap, extend", NULL, extend, extended, 0},
-	{"remap, extend over old pages", inherit_part, extend_untrimmed, extended_untrimmed, KEEPS},
-	{"remap, move", NULL, move, moved, 0},
-	{"remap, move over", NULL, move_over, moved_over, 0},
-	{"remap, move within", NULL, move_within, moved_within, 0},
-	{"remap, move over many", NULL, move_many, moved_many, 0},
-	{"remap, move an object", NULL, move_object, object_moved, 0},
-	{"move pages", NULL, move_pages, pages_moved, 0},
-	{"move pages over many", NULL, move_pages_over, pages_moved_over, 0},
-	{"view", NULL, view, viewed, 0},
-	{"view over", NULL, view_over, viewed_over, 0},
-	{"brk, more", NULL, brk_more, NULL, 0},
-	{"brk, less", NULL, brk_less, heap_less, 0},
-	{"fork", NULL, fork_map, window_whole, 0},
-	{"fork, mixed", mixed_inheritance, fork_map, window_whole, 0},
-	{"touch first", NULL, touch_first, touched, 0},
-	{"read first", NULL, read_first, was_read, NO_NEED},
-	{"write what was read", was_read, touch_first, touched, 0},
-	{"touch the next node's", touched_before, touch_next, next_touched, 0},
-	{"touch across all levels", far_mapped, touch_far, far_touched, 0},
-	{"write shared", NULL, write_shared, window_whole, NO_NEED},
-	{"write shared, each", NULL, write_shared_each, window_whole, NO_NEED},
-	{"read an object's page", NULL, read_object, NULL, 0},
-	{"write an object's page", NULL, write_object, NULL, 0},
-	{"read an absent page", NULL, read_absent, NULL, 0},
-	{"write a private page", NULL, write_private, private_was_written, 0},
-	{"write an absent private page", NULL, write_private_absent, absent_was_written, 0},
-	{"grow a stack", stack_larger, grow_stack, stack_grown, 0},
-	{"create an object", NULL, create_object, NULL, 0},
-	{"write an absent page of an object", NULL, write_absent, absent_written, 0},
-	{"write an object, deep", larger, write_deep, NULL, 0},
-	{"read an object, deep", larger, read_deep, NULL, 0},
-	{"resize an object", NULL, resize, resized, NO_NEED},
-	{"memory, small", NULL, memory_small, NULL, 0},
-	{"memory, large", NULL, memory_large, NULL, 0},
-	{"memory, resized", NULL, memory_resized, NULL, 0},
+	{ "map over", NULL, map_over, mapped_over, 0 },
+	{ "map over many", NULL, map_over_many, mapped_over_many, 0 },
+	{ "map anywhere", NULL, map_anywhere, mapped_result, 0 },
+	{ "map where it is free", NULL, map_free, mapped_result, 0 },
+	{ "map beside another", NULL, map_beside, mapped_result, 0 },
+	{ "map an object over", NULL, map_shared, object_mapped, 0 },
+	{ "map an object over, private", NULL, map_private, object_mapped, 0 },
+	{ "map an object anywhere", NULL, map_object_anywhere, object_mapped_result, 0 },
+	{ "create a space", NULL, create, NULL, 0 },
+	{ "unmap", NULL, unmap, unmapped, 0 },
+	{ "unmap many", NULL, unmap_many, unmapped_many, 0 },
+	{ "unmap an object", private_written, unmap_object, object_unmapped, 0 },
+	{ "protect", NULL, protect, protected, 0 },
+	{ "protect many", NULL, protect_many, protected_many, 0 },
+	{ "inherit", NULL, inherit, window_whole, 0 },
+	{ "inherit many", NULL, inherit_many, window_whole, 0 },
+	{ "discard", NULL, discard, discarded, 0 },
+	{ "discard many", NULL, discard_many, discarded_many, 0 },
+	{ "discard an object's", private_written, discard_object, object_discarded, 0 },
+	{ "wire", NULL, wire, NULL, 0 },
+	{ "wire all", NULL, wire_all, window_whole, 0 },
+	{ "unwire", wired, unwire, NULL, 0 },
+	{ "unwire all", wired, unwire_all, window_whole, 0 },
+	{ "populate", NULL, populate, NULL, 0 },
+	{ "populate an object", NULL, populate_object, NULL, 0 },
+	{ "remap, shrink", NULL, shrink, shrunk, 0 },
+	{ "remap, extend", NULL, extend, extended, 0 },
+	{ "remap, extend over old pages", inherit_part, extend_untrimmed, extended_untrimmed, KEEPS },
+	{ "remap, move", NULL, move, moved, 0 },
+	{ "remap, move over", NULL, move_over, moved_over, 0 },
+	{ "remap, move within", NULL, move_within, moved_within, 0 },
+	{ "remap, move over many", NULL, move_many, moved_many, 0 },
+	{ "remap, move an object", NULL, move_object, object_moved, 0 },
+	{ "move pages", NULL, move_pages, pages_moved, 0 },
+	{ "move pages over many", NULL, move_pages_over, pages_moved_over, 0 },
+	{ "view", NULL, view, viewed, 0 },
+	{ "view over", NULL, view_over, viewed_over, 0 },
+	{ "brk, more", NULL, brk_more, NULL, 0 },
+	{ "brk, less", NULL, brk_less, heap_less, 0 },
+	{ "fork", NULL, fork_map, window_whole, 0 },
+	{ "fork, mixed", mixed_inheritance, fork_map, window_whole, 0 },
+	{ "touch first", NULL, touch_first, touched, 0 },
+	{ "read first", NULL, read_first, was_read, NO_NEED },
+	{ "write what was read", was_read, touch_first, touched, 0 },
+	{ "touch the next node's", touched_before, touch_next, next_touched, 0 },
+	{ "touch across all levels", far_mapped, touch_far, far_touched, 0 },
+	{ "write shared", NULL, write_shared, window_whole, NO_NEED },
+	{ "write shared, each", NULL, write_shared_each, window_whole, NO_NEED },
+	{ "read an object's page", NULL, read_object, NULL, 0 },
+	{ "write an object's page", NULL, write_object, NULL, 0 },
+	{ "read an absent page", NULL, read_absent, NULL, 0 },
+	{ "write a private page", NULL, write_private, private_was_written, 0 },
+	{ "write an absent private page", NULL, write_private_absent, absent_was_written, 0 },
+	{ "grow a stack", stack_larger, grow_stack, stack_grown, 0 },
+	{ "create an object", NULL, create_object, NULL, 0 },
+	{ "write an absent page of an object", NULL, write_absent, absent_written, 0 },
+	{ "write an object, deep", larger, write_deep, NULL, 0 },
+	{ "read an object, deep", larger, read_deep, NULL, 0 },
+	{ "resize an object", NULL, resize, resized, NO_NEED },
+	{ "memory, small", NULL, memory_small, NULL, 0 },
+	{ "memory, large", NULL, memory_large, NULL, 0 },
+	{ "memory, resized", NULL, memory_resized, NULL, 0 },
 };
 
 #endif

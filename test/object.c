@@ -21,7 +21,7 @@ static enum error count_get(struct vm_object *o, uint64_t index, paddr_t frame)
 	return OK;
 }
 
-static const struct pager_ops counting = {.name = "counting", .get = count_get};
+static const struct pager_ops counting = { .name = "counting", .get = count_get };
 
 static int setup(void **state)
 {
@@ -44,7 +44,7 @@ static struct vm_object *make(uint64_t pages)
 {
 	struct vm_object *o;
 
-	assert_int_equal(object_create(v.vm, (struct oid){0, 1000}, &counting, NULL, 0, pages * PAGE_SIZE, &o), OK);
+	assert_int_equal(object_create(v.vm, (struct oid){ 0, 1000 }, &counting, NULL, 0, pages * PAGE_SIZE, &o), OK);
 	return o;
 }
 
@@ -183,8 +183,7 @@ static void cut_and_touch(uint32_t cpu, void *arg)
 static void cut_while_mapped(void **state)
 {
 	struct vm_object *o = make(16);
-	struct vm_mapping s = {
-		.prot = PROT_R | PROT_W, .max = PROT_ALL, .shared = true, .inherit = INHERIT_SHARE, .object = o};
+	struct vm_mapping s = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .shared = true, .inherit = INHERIT_SHARE, .object = o };
 
 	(void)state;
 	assert_int_equal(vm_map_create(v.vm, &map), OK);
@@ -199,8 +198,8 @@ static void cut_while_mapped(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {T(one_read_each), T(pager_fails), T(across_pages), T(growth_is_zeros),
-					   T(cut_while_mapped)};
+	const struct CMUnitTest tests[] = { T(one_read_each), T(pager_fails), T(across_pages), T(growth_is_zeros),
+					    T(cut_while_mapped) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

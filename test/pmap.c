@@ -56,7 +56,7 @@ static void test_enter_and_dirty(void **state)
 	assert_int_equal(atomic_load_relaxed(&w.p.tables), 3);
 	pmap_check(&w.p);
 	/* no right that was not given */
-	assert_int_equal(host_user_exec(vaddr(VA), NULL, &(struct host_fault){0}), ERR_FAULT);
+	assert_int_equal(host_user_exec(vaddr(VA), NULL, &(struct host_fault){ 0 }), ERR_FAULT);
 	pm_remove(&w.m, &w.p, VA, VA + PAGE_SIZE, true);
 	assert_int_equal(load(VA, &v), HOST_FAULT_TRANSLATION);
 	assert_int_equal(pmap_resident(&w.p), 0);
@@ -70,7 +70,7 @@ static void test_enter_and_dirty(void **state)
 
 static void test_stock(void **state)
 {
-	struct pmap_stock stock = {.chunk = PFN_NONE};
+	struct pmap_stock stock = { .chunk = PFN_NONE };
 	struct pmap_leaf leaf;
 	struct world w;
 
@@ -103,12 +103,12 @@ static bool say_no(void *arg)
 
 static void test_set_errors(void **state)
 {
-	struct pmap_stock stock = {.chunk = PFN_NONE};
+	struct pmap_stock stock = { .chunk = PFN_NONE };
 	struct pmap_leaf leaf;
 	struct tlb_gather g;
 	struct world w;
 	int asked = 0;
-	const struct pmap_last_check check = {say_no, &asked};
+	const struct pmap_last_check check = { say_no, &asked };
 	pfn_t a, b;
 
 	(void)state;
@@ -325,8 +325,7 @@ static void test_protect(void **state)
 
 static void test_hardware_dirty(void **state)
 {
-	const struct host_config config = {
-		.ncpus = 2, .ram = 8 << 20, .hw_access = true, .hw_dirty = true, .range_tlbi = true};
+	const struct host_config config = { .ncpus = 2, .ram = 8 << 20, .hw_access = true, .hw_dirty = true, .range_tlbi = true };
 	struct tlb_gather g;
 	struct world w;
 	uint64_t v;
@@ -427,7 +426,7 @@ static void test_destroy(void **state)
 	assert_true(host_walk_holds(w.m.t.m, 0, asid, vaddr(VA), 2));
 	pmap_deactivate(w.m.ps);
 	{
-		struct frame_list tables = {PFN_NONE, 0};
+		struct frame_list tables = { PFN_NONE, 0 };
 
 		pmap_destroy(&w.p, &tables);
 		assert_int_equal(tables.count, 7);
@@ -462,9 +461,9 @@ static void test_misuse_panics(void **state)
 	table_live_add_locked(&leaf, -1);
 	pmap_leaf_unlock(&leaf);
 	epoch_leave(&w.m.epoch);
-	rmap_drop(w.m.ps, f, (struct rmap_entry){&w.p, VA}, PTE_AP_RO);
+	rmap_drop(w.m.ps, f, (struct rmap_entry){ &w.p, VA }, PTE_AP_RO);
 	EXPECT_PANIC("rmap_count", pmap_check(&w.p));
-	assert_int_equal(rmap_add(w.m.ps, f, (struct rmap_entry){&w.p, VA}, false, NULL, NULL), OK);
+	assert_int_equal(rmap_add(w.m.ps, f, (struct rmap_entry){ &w.p, VA }, false, NULL, NULL), OK);
 	EXPECT_PANIC("epoch_inside", assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), NULL, &leaf), OK));
 	pmap_check(&w.p);
 	pm_remove(&w.m, &w.p, 0, BIT(48), true);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test/pmap_gather.c: rights and mappings taken away in parts: gathers that meet, limits, one right at a time, many
- * mappings. */
+/* test/pmap_gather.c: rights and mappings taken away in parts: gathers that meet, limits, one right at a time, many mappings. */
 #include "pmap_user.h"
 
 static void finish(struct world *w, struct tlb_gather *g)
@@ -170,7 +169,7 @@ static void test_part_of_a_window(void **state)
 /* One right is taken at a time; no TLB keeps it. Page by page, and by the window on top of another limit. */
 static void test_one_right(void **state)
 {
-	const struct host_config dirty = {.ncpus = 2, .ram = 8 << 20, .hw_access = true, .hw_dirty = true};
+	const struct host_config dirty = { .ncpus = 2, .ram = 8 << 20, .hw_access = true, .hw_dirty = true };
 	struct host_fault fault;
 	struct tlb_gather g;
 	struct world w;
@@ -281,10 +280,14 @@ static void test_break(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_downwards),        cmocka_unit_test(test_many_ranges),
-		cmocka_unit_test(test_two_gathers),      cmocka_unit_test(test_limit_on_execution),
-		cmocka_unit_test(test_part_of_a_window), cmocka_unit_test(test_one_right),
-		cmocka_unit_test(test_many_mappings),    cmocka_unit_test(test_break),
+		cmocka_unit_test(test_downwards),
+		cmocka_unit_test(test_many_ranges),
+		cmocka_unit_test(test_two_gathers),
+		cmocka_unit_test(test_limit_on_execution),
+		cmocka_unit_test(test_part_of_a_window),
+		cmocka_unit_test(test_one_right),
+		cmocka_unit_test(test_many_mappings),
+		cmocka_unit_test(test_break),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,10 +32,10 @@ struct duet {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	pthread_barrier_t phase;
-	uint32_t turn; /* who runs */
+	uint32_t turn;       /* who runs */
 	bool done[2];
-	uint64_t budget; /* points until the baton goes over */
-	bool reached;    /* first was stopped at its n-th point */
+	uint64_t budget;     /* points until the baton goes over */
+	bool reached;        /* first was stopped at its n-th point */
 	unsigned schedules;
 };
 
@@ -128,11 +128,10 @@ static void conduct(uint32_t cpu, void *arg)
 	} while (d->reached);
 }
 
-/* All schedules of first against second, each from the state that prepare, run on both CPUs, leaves. Returns how many.
- */
+/* All schedules of first against second, each from the state that prepare, run on both CPUs, leaves. Returns how many. */
 static unsigned explore_order(struct world *w, step *prepare, step *first, step *second)
 {
-	struct duet d = {.w = w, .prepare = prepare, .step = {first, second}};
+	struct duet d = { .w = w, .prepare = prepare, .step = { first, second } };
 
 	CHECK(!pthread_mutex_init(&d.lock, NULL) && !pthread_cond_init(&d.changed, NULL));
 	CHECK(!pthread_barrier_init(&d.phase, NULL, 2));
@@ -145,17 +144,9 @@ static unsigned explore_order(struct world *w, step *prepare, step *first, step 
 
 static void explore_with(const char *name, bool hw, step *prepare, step *a, step *b)
 {
-	const struct host_config config = {.ncpus = 2,
-					   .ram = 1 << 20,
-					   .junk = true,
-					   .seed = TEST_SEED,
-					   .hw_access = hw,
-					   .hw_dirty = hw,
-					   .range_tlbi = hw,
-					   .tlbi = HOST_TLBI_LATE,
-					   .break_check = 1,
-					   .prefetch = UINT32_MAX,
-					   .tlb_entries = 64};
+	const struct host_config config = { .ncpus = 2, .ram = 1 << 20, .junk = true, .seed = TEST_SEED,
+					    .hw_access = hw, .hw_dirty = hw, .range_tlbi = hw, .tlbi = HOST_TLBI_LATE,
+					    .break_check = 1, .prefetch = UINT32_MAX, .tlb_entries = 64 };
 	struct world *w = pm_zalloc(sizeof *w);
 	unsigned n;
 
@@ -286,9 +277,7 @@ static void test_mutators(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fault),
-		cmocka_unit_test(test_write),
-		cmocka_unit_test(test_mutators),
+		cmocka_unit_test(test_fault), cmocka_unit_test(test_write), cmocka_unit_test(test_mutators),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,10 @@
 /* test/pmap_page.c: what the pmap knows by frame: reverse map, referenced, modified, and mappings outside all that. */
 #include "pmap_user.h"
 
-static unsigned page_flags(struct world *w, pfn_t f) { return atomic_load_relaxed(&pmap_page(w->m.ps, f)->flags); }
+static unsigned page_flags(struct world *w, pfn_t f)
+{
+	return atomic_load_relaxed(&pmap_page(w->m.ps, f)->flags);
+}
 
 static void test_referenced(void **state)
 {
@@ -43,8 +46,8 @@ static bool never(void *arg)
 /* Who holds the lock of a frame that was withdrawn may hold it as a table's, and wait for us: nobody queues for it. */
 static void test_withdrawn_frame_is_not_waited_for(void **state)
 {
-	const struct pmap_last_check check = {never, NULL};
-	struct pmap_stock stock = {.chunk = PFN_NONE};
+	const struct pmap_last_check check = { never, NULL };
+	struct pmap_stock stock = { .chunk = PFN_NONE };
 	struct pmap_leaf leaf;
 	struct world w;
 	pfn_t f;
@@ -164,8 +167,10 @@ static void test_executable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_referenced),  cmocka_unit_test(test_withdrawn_frame_is_not_waited_for),
-		cmocka_unit_test(test_reverse_map), cmocka_unit_test(test_untracked),
+		cmocka_unit_test(test_referenced),
+		cmocka_unit_test(test_withdrawn_frame_is_not_waited_for),
+		cmocka_unit_test(test_reverse_map),
+		cmocka_unit_test(test_untracked),
 		cmocka_unit_test(test_executable),
 	};
 

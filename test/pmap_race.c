@@ -15,7 +15,7 @@ static _Thread_local uint64_t jitter_state;
 
 static void jitter(void)
 {
-	const struct timespec nap = {0, 20000};
+	const struct timespec nap = { 0, 20000 };
 
 	jitter_state = jitter_state * 6364136223846793005u + 1442695040888963407u;
 	if (jitter_state >> 50 == 0)
@@ -76,8 +76,7 @@ static void race(const struct host_config *config, unsigned rounds)
 
 static void test_race(void **state)
 {
-	struct host_config c = {
-		.ncpus = 4, .ram = 32 << 20, .junk = true, .seed = TEST_SEED, .asid_bits = 8, .break_check = 1};
+	struct host_config c = { .ncpus = 4, .ram = 32 << 20, .junk = true, .seed = TEST_SEED, .asid_bits = 8, .break_check = 1 };
 
 	(void)state;
 	race(&c, 4000);
@@ -91,14 +90,8 @@ static void test_race(void **state)
 
 static void test_race_with_hardware_dirty(void **state)
 {
-	struct host_config c = {.ncpus = 4,
-				.ram = 32 << 20,
-				.junk = true,
-				.seed = TEST_SEED + 1,
-				.hw_access = true,
-				.hw_dirty = true,
-				.range_tlbi = true,
-				.break_check = 1};
+	struct host_config c = { .ncpus = 4, .ram = 32 << 20, .junk = true, .seed = TEST_SEED + 1, .hw_access = true,
+				 .hw_dirty = true, .range_tlbi = true, .break_check = 1 };
 
 	(void)state;
 	race(&c, 4000);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Overlapping ranges exclude each other, disjoint ones do not. */
-#include "vm/range_lock.h"
 #include "test_vm.h"
+#include "vm/range_lock.h"
 
 #define SLOTS 32u
 
@@ -78,7 +78,7 @@ static void no_exclusion(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(exclusion), cmocka_unit_test(no_exclusion)};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(exclusion), cmocka_unit_test(no_exclusion) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

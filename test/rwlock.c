@@ -7,11 +7,11 @@
 #define CPUS 6
 #define ROUNDS 2000u
 
-static const struct host_config six = {.ncpus = CPUS, .ram = 1 << 20, .seed = TEST_SEED};
+static const struct host_config six = { .ncpus = CPUS, .ram = 1 << 20, .seed = TEST_SEED };
 
 struct shared {
 	struct rwlock lock;
-	uint64_t a, b; /* plain: equal whenever the lock is free */
+	uint64_t a, b;          /* plain: equal whenever the lock is free */
 	uint64_t reads[CPUS];
 	ATOMIC(uint32_t) readers;
 };
@@ -46,7 +46,7 @@ static void read_or_write(uint32_t cpu, void *arg)
 
 static void writers_are_alone(void **state)
 {
-	struct shared s = {.a = 0};
+	struct shared s = { .a = 0 };
 	struct test_machine t;
 
 	(void)state;
@@ -78,7 +78,7 @@ static void meet_inside(uint32_t cpu, void *arg)
 
 static void readers_share(void **state)
 {
-	struct shared s = {.a = 0};
+	struct shared s = { .a = 0 };
 	struct test_machine t;
 
 	(void)state;

@@ -7,11 +7,11 @@
 #define CPUS 8
 #define ROUNDS 2000u
 
-static const struct host_config eight = {.ncpus = CPUS, .ram = 1 << 20, .seed = TEST_SEED};
+static const struct host_config eight = { .ncpus = CPUS, .ram = 1 << 20, .seed = TEST_SEED };
 
 struct shared {
 	struct spinlock lock;
-	uint64_t count; /* plain: the lock's business; ThreadSanitizer looks at it too */
+	uint64_t count;     /* plain: the lock's business; ThreadSanitizer looks at it too */
 	uint64_t twice;
 	ATOMIC(uint32_t) inside;
 	bool irq;
@@ -53,7 +53,7 @@ static void excludes(void **state)
 	(void)state;
 	test_machine_init(&t, &eight);
 	for (int irq = 0; irq <= 1; irq++) {
-		struct shared s = {.irq = irq};
+		struct shared s = { .irq = irq };
 
 		spin_init(&s.lock);
 		run_on_cpus(t.m, CPUS, increment, &s);
@@ -82,7 +82,7 @@ static void try(uint32_t cpu, void *arg)
 
 static void tries(void **state)
 {
-	struct shared s = {.count = 0};
+	struct shared s = { .count = 0 };
 	struct test_machine t;
 
 	(void)state;

@@ -35,7 +35,7 @@ static uint64_t load(uint64_t va)
 	return x;
 }
 
-static const struct vm_mapping anon = {.prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY};
+static const struct vm_mapping anon = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 
 /* --- a hook that hands the next step to another vCPU and waits for it --- */
 
@@ -341,14 +341,14 @@ static enum error get_and_cut(struct vm_object *o, uint64_t index, paddr_t frame
 
 static void cut_under_fill(void **state)
 {
-	static const struct pager_ops pager = {.name = "cutting", .get = get_and_cut};
+	static const struct pager_ops pager = { .name = "cutting", .get = get_and_cut };
 	static unsigned char bytes[PAGE_SIZE];
 	struct vm_object *o;
 	size_t done;
 
 	(void)state;
 	cuts = 0;
-	assert_int_equal(object_create(v.vm, (struct oid){0, 1}, &pager, NULL, PAGE_SIZE, PAGE_SIZE, &o), OK);
+	assert_int_equal(object_create(v.vm, (struct oid){ 0, 1 }, &pager, NULL, PAGE_SIZE, PAGE_SIZE, &o), OK);
 	assert_int_equal(object_read(o, 0, bytes, sizeof bytes, &done), OK);
 	for (unsigned i = 0; i < PAGE_SIZE; i++)
 		assert_int_equal(bytes[i], i < 100 ? 0x55 : 0);
@@ -476,14 +476,9 @@ static void overtaken_fault(void **state)
 int main(int argc, char **argv)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {T(cut_under_fill),
-					   T(break_among_threads),
-					   T(overtaken_fault),
-					   T(map_among_thieves),
-					   T(fork_among_mappers),
-					   T(fork_is_one_moment),
-					   T(owner_leaves_during_fault),
-					   T(owner_leaves_during_trim)};
+	const struct CMUnitTest tests[] = { T(cut_under_fill), T(break_among_threads), T(overtaken_fault),
+					    T(map_among_thieves), T(fork_among_mappers), T(fork_is_one_moment),
+					    T(owner_leaves_during_fault), T(owner_leaves_during_trim) };
 
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);

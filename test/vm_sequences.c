@@ -31,7 +31,7 @@ static uint64_t load(uint64_t va)
 	return x;
 }
 
-static const struct vm_mapping anon = {.prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY};
+static const struct vm_mapping anon = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 
 /* --- pages that no entry covers --- */
 
@@ -149,8 +149,8 @@ static void tables_go_with_mappings(void **state)
 int main(int argc, char **argv)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {T(growth_over_kept_pages), T(failed_move_keeps_tables), T(crafted_addresses),
-					   T(tables_go_with_mappings)};
+	const struct CMUnitTest tests[] = { T(growth_over_kept_pages), T(failed_move_keeps_tables), T(crafted_addresses),
+					    T(tables_go_with_mappings) };
 
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);

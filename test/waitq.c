@@ -40,7 +40,7 @@ static void fake_wake(void *thread)
 
 static void fake_yield(void) {}
 
-static const struct sync_ops fake_ops = {fake_current, fake_block, fake_wake, fake_yield};
+static const struct sync_ops fake_ops = { fake_current, fake_block, fake_wake, fake_yield };
 static const struct sync_ops *host_ops_saved;
 
 static int with_fake(void **state)
@@ -193,7 +193,7 @@ static void produce_and_consume(uint32_t cpu, void *arg)
 static void no_wake_up_is_lost(void **state)
 {
 	struct test_machine t;
-	struct host_config c = {.ncpus = CPUS, .ram = 1 << 20, .seed = TEST_SEED};
+	struct host_config c = { .ncpus = CPUS, .ram = 1 << 20, .seed = TEST_SEED };
 
 	(void)state;
 	test_machine_init(&t, &c);

@@ -54,8 +54,8 @@ static void every_size(void **state)
 }
 
 /*
- * A size that fits badly into one frame gets larger slabs, of any number of frames: at most a 25th is lost to the tail,
- * and at most 3 % are words of bits.
+ * A size that fits badly into one frame gets larger slabs, of any number of frames: at most a 25th is lost to the tail, and
+ * at most 3 % are words of bits.
  */
 static void slabs_waste_little(void **state)
 {
@@ -180,8 +180,7 @@ static uint32_t on_shelf(struct zone *z, uint32_t cpu, bool empty)
 	return n;
 }
 
-/* What a CPU frees goes to its magazine, its depot, its shelf, and the rest to the slabs; other CPUs get at the shelf.
- */
+/* What a CPU frees goes to its magazine, its depot, its shelf, and the rest to the slabs; other CPUs get at the shelf. */
 static void magazines_depot_and_shelf(void **state)
 {
 	struct test_memory *m = memory_open(2, 64 * MIB);
@@ -206,8 +205,7 @@ static void magazines_depot_and_shelf(void **state)
 	assert_true(s.slabs * z->slabs.shape.objects < n); /* slabs that became empty went back to the frames */
 	assert_int_equal(s.capacity, s.slabs * z->slabs.shape.objects);
 	assert_int_equal(s.waste, (s.frames << PAGE_SHIFT) - s.capacity * 128);
-	/* what CPU 0 put on its shelf serves CPU 1 without slabs; empty magazines lie there instead, but for the first
-	 */
+	/* what CPU 0 put on its shelf serves CPU 1 without slabs; empty magazines lie there instead, but for the first */
 	become_cpu(m, 1);
 	for (unsigned i = 0; i < z->shelf * z->rounds; i++)
 		assert_non_null(out[i] = zone_alloc(z));
@@ -737,8 +735,7 @@ static void live_on_quota(uint32_t cpu, void *arg)
 
 		if (count < pair->quota && r % 256) {
 			held[count] = zone_alloc(pair->zone);
-			/* the slack covers what a busy neighbour moves while we look: a magazine each way and one in
-			 * its hand
+			/* the slack covers what a busy neighbour moves while we look: a magazine each way and one in its hand
 			 */
 			CHECK(held[count] != NULL);
 			count++;

@@ -21,25 +21,11 @@
 	struct { \
 		type x; \
 	}
-#define ATOMIC_INIT(value) \
-	{ \
-		value \
-	}
+#define ATOMIC_INIT(value) { value }
 
 /* Operands first: what they load in turn is over before the point, so that an explorer can come between. */
-#define ATOMIC_OP_(a, op) \
-	({ \
-		__auto_type a_ = (a); \
-		cpu_point(); \
-		op; \
-	})
-#define ATOMIC_OPV_(a, v, op) \
-	({ \
-		__auto_type a_ = (a); \
-		__auto_type v_ = (v); \
-		cpu_point(); \
-		op; \
-	})
+#define ATOMIC_OP_(a, op) ({ __auto_type a_ = (a); cpu_point(); op; })
+#define ATOMIC_OPV_(a, v, op) ({ __auto_type a_ = (a); __auto_type v_ = (v); cpu_point(); op; })
 
 #define atomic_load_relaxed(a) ATOMIC_OP_(a, __atomic_load_n(&a_->x, __ATOMIC_RELAXED))
 #define atomic_load_acquire(a) ATOMIC_OP_(a, __atomic_load_n(&a_->x, __ATOMIC_ACQUIRE))
@@ -50,17 +36,14 @@
 
 /*
  * The cheap side of an asymmetric store-load pair: a word that one CPU, its owner, stores all the time before it loads
- * what a rare visitor has written; the visitor writes, calls cpu_barrier_all (base/cpu.h), and then loads the owner's
- * word. One of the two sees the other. As release and acquire they order like any other; what a machine needs beyond
- * that for the store to be before the load is in CPU_OWNER_STORE and CPU_OWNER_LOAD, or in the visitor's barrier. The
- * signal fence is the compiler's: without it a release store might move behind a later load. No instruction, and
- * nothing that ThreadSanitizer would have to see.
+ * what a rare visitor has written; the visitor writes, calls cpu_barrier_all (base/cpu.h), and then loads the owner's word.
+ * One of the two sees the other. As release and acquire they order like any other; what a machine needs beyond that for
+ * the store to be before the load is in CPU_OWNER_STORE and CPU_OWNER_LOAD, or in the visitor's barrier. The signal fence
+ * is the compiler's: without it a release store might move behind a later load. No instruction, and nothing that
+ * ThreadSanitizer would have to see.
  */
 #define atomic_store_owner(a, v) \
-	ATOMIC_OPV_(a, v, ({ \
-			    __atomic_store_n(&a_->x, v_, CPU_OWNER_STORE); \
-			    __atomic_signal_fence(__ATOMIC_SEQ_CST); \
-		    }))
+	ATOMIC_OPV_(a, v, ({ __atomic_store_n(&a_->x, v_, CPU_OWNER_STORE); __atomic_signal_fence(__ATOMIC_SEQ_CST); }))
 #define atomic_load_owner(a) ATOMIC_OP_(a, __atomic_load_n(&a_->x, CPU_OWNER_LOAD))
 
 #define atomic_swap_acquire(a, v) ATOMIC_OPV_(a, v, __atomic_exchange_n(&a_->x, v_, __ATOMIC_ACQUIRE))

@@ -13,6 +13,6 @@
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define CACHE_LINE 64
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define CONTAINER_OF(p, type, member) ((type *)((char *)(p) - __builtin_offsetof(type, member)))
+#define CONTAINER_OF(p, type, member) ((type *)((char *)(p)-__builtin_offsetof(type, member)))
 
 #endif

@@ -21,23 +21,15 @@
 #define BLOCK_SIZE (UINT64_C(1) << BLOCK_SHIFT)
 #define BLOCK_ORDER (BLOCK_SHIFT - PAGE_SHIFT)
 
-typedef struct paddr {
-	uint64_t pa;
-} paddr_t; /* physical address, bytes */
-typedef struct vaddr {
-	uint64_t va;
-} vaddr_t; /* virtual address, bytes */
-typedef struct pfn {
-	uint64_t fn;
-} pfn_t; /* frame number: physical address / PAGE_SIZE */
-typedef struct npages {
-	uint64_t np;
-} npages_t; /* count of pages */
+typedef struct paddr { uint64_t pa; } paddr_t;    /* physical address, bytes */
+typedef struct vaddr { uint64_t va; } vaddr_t;    /* virtual address, bytes */
+typedef struct pfn { uint64_t fn; } pfn_t;        /* frame number: physical address / PAGE_SIZE */
+typedef struct npages { uint64_t np; } npages_t;  /* count of pages */
 
-static inline paddr_t paddr(uint64_t a) { return (paddr_t){a}; }
-static inline vaddr_t vaddr(uint64_t a) { return (vaddr_t){a}; }
-static inline pfn_t pfn(uint64_t n) { return (pfn_t){n}; }
-static inline npages_t npages(uint64_t n) { return (npages_t){n}; }
+static inline paddr_t paddr(uint64_t a) { return (paddr_t){ a }; }
+static inline vaddr_t vaddr(uint64_t a) { return (vaddr_t){ a }; }
+static inline pfn_t pfn(uint64_t n) { return (pfn_t){ n }; }
+static inline npages_t npages(uint64_t n) { return (npages_t){ n }; }
 
 static inline paddr_t pfn_to_paddr(pfn_t f) { return paddr(f.fn << PAGE_SHIFT); }
 static inline pfn_t paddr_to_pfn(paddr_t p) { return pfn(p.pa >> PAGE_SHIFT); }
@@ -51,7 +43,10 @@ struct vrange {
 	vaddr_t start, end;
 };
 
-static inline struct vrange vrange(uint64_t start, uint64_t end) { return (struct vrange){vaddr(start), vaddr(end)}; }
+static inline struct vrange vrange(uint64_t start, uint64_t end)
+{
+	return (struct vrange){ vaddr(start), vaddr(end) };
+}
 static inline uint64_t vrange_size(struct vrange r) { return r.end.va - r.start.va; }
 static inline bool vrange_overlaps(struct vrange a, struct vrange b)
 {
@@ -60,7 +55,7 @@ static inline bool vrange_overlaps(struct vrange a, struct vrange b)
 static inline bool vrange_has(struct vrange r, uint64_t va) { return r.start.va <= va && va < r.end.va; }
 
 /* "No frame": an impossible frame number. */
-#define PFN_NONE ((pfn_t){UINT64_MAX})
+#define PFN_NONE ((pfn_t){ UINT64_MAX })
 static inline bool pfn_is_none(pfn_t f) { return f.fn == UINT64_MAX; }
 
 /* Memory access rights, for entries, page-table entries and faults. */

@@ -16,8 +16,8 @@
 struct trap_frame {
 	uint64_t x[31];
 	uint64_t sp, pc, pstate;
-	uint64_t syscall; /* x8 at entry of a system call, else UINT64_MAX */
-	uint64_t orig_x0; /* x0 at entry, for restarts */
+	uint64_t syscall;  /* x8 at entry of a system call, else UINT64_MAX */
+	uint64_t orig_x0;  /* x0 at entry, for restarts */
 };
 _Static_assert(sizeof(struct trap_frame) == 36 * 8, "vectors.S");
 
@@ -50,7 +50,10 @@ void context_switch(struct context *from, struct context *to);
 void context_init(struct context *c, void *top, void (*entry)(void *), void *arg);
 
 /* The frame at the top of a kernel stack. */
-static inline struct trap_frame *trap_frame_of(void *stack_top) { return (struct trap_frame *)stack_top - 1; }
+static inline struct trap_frame *trap_frame_of(void *stack_top)
+{
+	return (struct trap_frame *)stack_top - 1;
+}
 
 /*
  * Leaves to EL0 with that frame (at the top of the current kernel stack), by way
@@ -61,7 +64,7 @@ void context_return_to_user(struct trap_frame *tf) __attribute__((noreturn));
 
 void context_fp_save(struct fp_state *fp);
 void context_fp_load(const struct fp_state *fp);
-uint64_t context_tls_get(void); /* TPIDR_EL0 */
+uint64_t context_tls_get(void);    /* TPIDR_EL0 */
 void context_tls_set(uint64_t v);
 
 /* Top of the kernel stack that the next entry from EL0 on this CPU will use. */
@@ -73,20 +76,20 @@ void context_set_current(void *thread);
 
 /* Why EL0 (or a user copy) stopped. */
 enum trap_kind {
-	TRAP_SYSCALL,    /* svc #0: number in frame->syscall, arguments in x[0..5] */
-	TRAP_PAGE,       /* data or instruction abort of a user address: address, access, present */
-	TRAP_ALIGNMENT,  /* SIGBUS/BUS_ADRALN */
-	TRAP_UNDEFINED,  /* SIGILL/ILL_ILLOPC */
-	TRAP_BREAKPOINT, /* SIGTRAP/TRAP_BRKPT */
-	TRAP_FP,         /* SIGFPE */
-	TRAP_BUS,        /* external abort and anything else odd */
+	TRAP_SYSCALL,     /* svc #0: number in frame->syscall, arguments in x[0..5] */
+	TRAP_PAGE,        /* data or instruction abort of a user address: address, access, present */
+	TRAP_ALIGNMENT,   /* SIGBUS/BUS_ADRALN */
+	TRAP_UNDEFINED,   /* SIGILL/ILL_ILLOPC */
+	TRAP_BREAKPOINT,  /* SIGTRAP/TRAP_BRKPT */
+	TRAP_FP,          /* SIGFPE */
+	TRAP_BUS,         /* external abort and anything else odd */
 };
 
 struct trap {
 	enum trap_kind kind;
-	uint64_t address; /* FAR_EL1, top byte removed; for PAGE and ALIGNMENT */
-	unsigned access;  /* PAGE: enum prot bit: PROT_R, PROT_W or PROT_X */
-	bool from_user;   /* false: the kernel's own user copy */
+	uint64_t address;   /* FAR_EL1, top byte removed; for PAGE and ALIGNMENT */
+	unsigned access;    /* PAGE: enum prot bit: PROT_R, PROT_W or PROT_X */
+	bool from_user;     /* false: the kernel's own user copy */
 	uint64_t esr;
 };
 
@@ -108,8 +111,8 @@ struct trap_place {
 struct trap_ops {
 	/*
 	 * The kernel itself loaded from or stored to an address of its window (hal/mmu.h) that is not mapped.
-	 * may_wait: interrupts were not masked, and are enabled now. => true: it is mapped now, try again. false: a
-	 * bug; *place says what is there, for the panic.
+	 * may_wait: interrupts were not masked, and are enabled now. => true: it is mapped now, try again. false: a bug;
+	 * *place says what is there, for the panic.
 	 */
 	bool (*kernel_fault)(const struct trap *t, bool may_wait, struct trap_place *place);
 	void (*trap)(struct trap_frame *tf, const struct trap *t);

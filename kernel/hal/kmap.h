@@ -26,9 +26,9 @@
 
 /* c: constant after kmap_init · x: atomic */
 struct kmap {
-	pfn_t root;              /* c: table of level 1 */
-	bool range_tlbi;         /* c */
-	ATOMIC(uint64_t) tables; /* x: frames of tables, the root included: a statistic */
+	pfn_t root;               /* c: table of level 1 */
+	bool range_tlbi;          /* c */
+	ATOMIC(uint64_t) tables;  /* x: frames of tables, the root included: a statistic */
 };
 
 /* What one descriptor says. */
@@ -60,8 +60,7 @@ enum error kmap_link(struct kmap *k, vaddr_t va, pfn_t *spare) MUST_CHECK;
 
 /* The following need the tables of va linked, but for kmap_get. Any thread or boot context; spinlocks may be held. */
 
-/* Marks a free page. state: GUARD or ABSENT; owner: a string that stays; pages: for the owner, at most KMAP_MARK_PAGES.
- */
+/* Marks a free page. state: GUARD or ABSENT; owner: a string that stays; pages: for the owner, at most KMAP_MARK_PAGES. */
 void kmap_mark(struct kmap *k, vaddr_t va, enum kmap_state state, const char *owner, uint32_t pages);
 
 /* Maps a free page. prot: PROT_R, or PROT_R and PROT_W; never executable. Others may use it after kmap_sync. */
@@ -76,12 +75,10 @@ bool kmap_fill(struct kmap *k, vaddr_t va, pfn_t f) MUST_CHECK;
 /* What was set has reached the walkers of all CPUs (DSB ISHST, ISB). */
 void kmap_sync(void);
 
-/* Empties the page, whatever it holds. => what that was. Nobody uses it any more, but TLBs may still lead to the frame.
- */
+/* Empties the page, whatever it holds. => what that was. Nobody uses it any more, but TLBs may still lead to the frame. */
 struct kmap_page kmap_clear(struct kmap *k, vaddr_t va);
 
-/* Invalidates r, which was cleared, on all CPUs and waits: then its frames may be freed and its pages set. No spinlock
- * held. */
+/* Invalidates r, which was cleared, on all CPUs and waits: then its frames may be freed and its pages set. No spinlock held. */
 void kmap_flush(struct kmap *k, struct vrange r);
 
 /* What is there now: a snapshot, for panics and checks. Any address, any context. */

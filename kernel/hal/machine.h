@@ -17,12 +17,11 @@ struct machine_range {
 	paddr_t start, end;
 };
 struct machine_info {
-	uint32_t ncpus; /* CPUs that are running */
-	uint32_t banks; /* banks of RAM: page aligned, sorted, apart */
+	uint32_t ncpus;                  /* CPUs that are running */
+	uint32_t banks;                  /* banks of RAM: page aligned, sorted, apart */
 	struct machine_range bank[MACHINE_BANKS];
-	uint32_t reserved; /* parts of RAM that are taken: kernel image, device tree, initrd, /memreserve/ */
-	struct machine_range
-		reserve[MACHINE_BANKS];   /* page aligned, sorted, apart, each inside one bank or across several */
+	uint32_t reserved;               /* parts of RAM that are taken: kernel image, device tree, initrd, /memreserve/ */
+	struct machine_range reserve[MACHINE_BANKS]; /* page aligned, sorted, apart, each inside one bank or across several */
 	paddr_t initrd_start, initrd_end; /* both 0: none */
 	char command_line[2048];
 };
@@ -34,14 +33,13 @@ bool machine_option(const char *key, char *value, size_t size);
 /* Nanoseconds since boot, the same on every CPU; counter frequency in Hz. Any context. */
 uint64_t machine_now(void);
 
-/* Arms this CPU's timer for that moment (ns since boot), 20 us from now at the earliest; UINT64_MAX disarms. Interrupts
- * masked. */
+/* Arms this CPU's timer for that moment (ns since boot), 20 us from now at the earliest; UINT64_MAX disarms. Interrupts masked. */
 void machine_timer_set(uint64_t when);
 
 /* What the upper floors want to be told; registered once before interrupts are on. All run with interrupts masked. */
 struct machine_ops {
-	void (*timer)(void);                 /* this CPU's timer has come */
-	void (*ipi)(void);                   /* another CPU wants this one to reschedule */
+	void (*timer)(void);          /* this CPU's timer has come */
+	void (*ipi)(void);            /* another CPU wants this one to reschedule */
 	void (*console_input)(uint8_t byte); /* a byte came on the console */
 	/* What else a panic should print. Every other CPU is stopped wherever it was: no lock may be taken. */
 	void (*panic_info)(void);
@@ -51,8 +49,7 @@ extern const struct machine_ops *machine_ops;
 /* Asks a CPU to run ops->ipi soon. Any context. */
 void machine_ipi(uint32_t cpu);
 
-/* Waits for an interrupt; enters with interrupts masked, returns with them masked and the pending ones not taken yet.
- */
+/* Waits for an interrupt; enters with interrupts masked, returns with them masked and the pending ones not taken yet. */
 void machine_wait_for_interrupt(void);
 
 /* Programs' console: raw bytes. Any context but interrupt; spinlock RANK_CONSOLE inside. */
@@ -94,6 +91,7 @@ void machine_copy_frame(paddr_t to, paddr_t from);
  */
 void machine_copy_shared(void *to, const void *from, size_t n);
 void machine_zero_shared(void *to, size_t n);
+
 
 /*
  * Where the machine's boot code goes on: boot CPU, boot stack, interrupts masked, machine_info complete, kprintf

@@ -21,28 +21,27 @@ _Static_assert(sizeof(struct pte) == 8, "architecture");
 
 /* What this machine's CPUs have in common; filled at boot. */
 struct mmu_features {
-	uint32_t asid_bits; /* 8 or 16; 4 in simulated machines */
-	bool hw_access;     /* hardware sets the access flag */
-	bool hw_dirty;      /* hardware clears AP[2] of a DBM descriptor on a write */
-	bool range_tlbi;    /* TLBI by range */
+	uint32_t asid_bits;    /* 8 or 16; 4 in simulated machines */
+	bool hw_access;        /* hardware sets the access flag */
+	bool hw_dirty;         /* hardware clears AP[2] of a DBM descriptor on a write */
+	bool range_tlbi;       /* TLBI by range */
 };
 const struct mmu_features *mmu_features(void);
 
-uint64_t mmu_pte_load(const struct pte *p); /* acquire: pairs with mmu_pte_store */
+uint64_t mmu_pte_load(const struct pte *p);          /* acquire: pairs with mmu_pte_store */
 uint64_t mmu_pte_load_seq_cst(const struct pte *p);
-void mmu_pte_store(struct pte *p, uint64_t v); /* release: a page's content is before its mapping */
+void mmu_pte_store(struct pte *p, uint64_t v);       /* release: a page's content is before its mapping */
 void mmu_pte_store_seq_cst(struct pte *p, uint64_t v);
 bool mmu_pte_cas(struct pte *p, uint64_t *expected, uint64_t v); /* seq_cst */
-uint64_t mmu_pte_swap(struct pte *p, uint64_t v);   /* seq_cst; returns the old value: keeps a hardware dirty bit */
-uint64_t mmu_pte_and(struct pte *p, uint64_t mask); /* seq_cst; returns the old value */
-uint64_t mmu_pte_or(struct pte *p, uint64_t mask);  /* seq_cst; returns the old value */
+uint64_t mmu_pte_swap(struct pte *p, uint64_t v);    /* seq_cst; returns the old value: keeps a hardware dirty bit */
+uint64_t mmu_pte_and(struct pte *p, uint64_t mask);  /* seq_cst; returns the old value */
+uint64_t mmu_pte_or(struct pte *p, uint64_t mask);   /* seq_cst; returns the old value */
 
 void mmu_dsb_ishst(void); /* stores to tables have reached the walkers */
 void mmu_dsb_ish(void);   /* and TLB invalidations are complete on all CPUs */
 void mmu_isb(void);
 
-/* Broadcast to the inner-shareable domain; complete only after mmu_dsb_ish. last_level: table entries may stay cached.
- */
+/* Broadcast to the inner-shareable domain; complete only after mmu_dsb_ish. last_level: table entries may stay cached. */
 void mmu_tlbi_page(uint32_t asid, vaddr_t va, bool last_level);
 void mmu_tlbi_range(uint32_t asid, vaddr_t va, npages_t n, bool last_level); /* only with range_tlbi */
 void mmu_tlbi_asid(uint32_t asid);
@@ -58,8 +57,8 @@ void mmu_clear_user(void);
 void mmu_sync_icache(paddr_t frame);
 
 /*
- * A window of kernel addresses, the same on all CPUs, whose pages are mapped one by one (hal/kmap.h). On the simulated
- * machine these are no addresses of the host: what the kernel does through them goes by host_kernel_* and is judged.
+ * A window of kernel addresses, the same on all CPUs, whose pages are mapped one by one (hal/kmap.h). On the simulated machine
+ * these are no addresses of the host: what the kernel does through them goes by host_kernel_* and is judged.
  */
 #define MMU_KERNEL_START UINT64_C(0xffffd00000000000)
 #define MMU_KERNEL_SIZE (UINT64_C(1) << 39)
@@ -67,8 +66,7 @@ void mmu_sync_icache(paddr_t frame);
 /* From now on the window is translated by that table of level 1, zeroed. Boot, one CPU. */
 void mmu_kernel_window(paddr_t table);
 
-/* As mmu_tlbi_*, for global mappings; last level only, since no table of the window ever goes. all: every address
- * space's too. */
+/* As mmu_tlbi_*, for global mappings; last level only, since no table of the window ever goes. all: every address space's too. */
 void mmu_tlbi_kernel_page(vaddr_t va);
 void mmu_tlbi_kernel_range(vaddr_t va, npages_t n); /* only with range_tlbi */
 void mmu_tlbi_kernel_all(void);

@@ -52,15 +52,15 @@ struct pmap_system;
 #define PMAP_PAGE_MODIFIED 16  /* d: flags: likewise a write */
 struct pmap_page {
 	struct spinlock lock;
-	ATOMIC(uint16_t) live;  /* t: PTEs that are not 0 (BUSY ones count) */
-	ATOMIC(uint16_t) flags; /* PMAP_PAGE_* */
+	ATOMIC(uint16_t) live;    /* t: PTEs that are not 0 (BUSY ones count) */
+	ATOMIC(uint16_t) flags;   /* PMAP_PAGE_* */
 	union {
 		struct pmap *rmap_pmap; /* d: who maps it; NULL: nobody, or see the chunk */
 		struct pte *parent;     /* t: the descriptor that leads to the table, until its unlinking was flushed */
 	};
 	union {
-		uint64_t rmap_word; /* d: at which address, or the chunk with all mappings */
-		pfn_t next;         /* free or withdrawn: next in a frame list */
+		uint64_t rmap_word;   /* d: at which address, or the chunk with all mappings */
+		pfn_t next;           /* free or withdrawn: next in a frame list */
 	};
 };
 _Static_assert(sizeof(struct pmap_page) == 32, "half a vm_page");
@@ -86,16 +86,16 @@ struct pmap_asids;
 struct pmap {
 	struct pmap_system *sys;
 	pfn_t root;
-	ATOMIC(uint64_t) asid;   /* generation and ASID; see armv8/asid.c */
-	ATOMIC(uint64_t) tables; /* table frames below the root: relaxed add; not written in steady state */
+	ATOMIC(uint64_t) asid;          /* generation and ASID; see armv8/asid.c */
+	ATOMIC(uint64_t) tables;        /* table frames below the root: relaxed add; not written in steady state */
 };
 
 /* One machine's pmap state. */
 struct pmap_config {
-	void *pages;        /* array of structs that begin with a pmap_page */
-	size_t page_stride; /* bytes from one to the next */
-	pfn_t first;        /* frame of pages[0] */
-	uint64_t count;     /* frames in the array */
+	void *pages;            /* array of structs that begin with a pmap_page */
+	size_t page_stride;     /* bytes from one to the next */
+	pfn_t first;            /* frame of pages[0] */
+	uint64_t count;         /* frames in the array */
 	uint32_t ncpus;
 	struct epoch *epoch;
 };
@@ -107,8 +107,7 @@ struct pmap_page *pmap_page(struct pmap_system *ps, pfn_t f);
 /* root: a zeroed frame that now belongs to the pmap until pmap_destroy gives it back. Any thread context. */
 void pmap_init(struct pmap_system *ps, struct pmap *pm, pfn_t root);
 
-/* PTEs that are not empty, summed over the leaf tables (so that no fault writes a shared counter); a snapshot. Any
- * thread context. */
+/* PTEs that are not empty, summed over the leaf tables (so that no fault writes a shared counter); a snapshot. Any thread context. */
 uint64_t pmap_resident(struct pmap *pm);
 
 /*
@@ -127,8 +126,8 @@ void pmap_deactivate(struct pmap_system *ps);
 
 struct pmap_leaf {
 	struct pmap *pm;
-	struct pte *table;      /* 512 descriptors */
-	struct pmap_page *page; /* the table's own: its lock is held */
+	struct pte *table;          /* 512 descriptors */
+	struct pmap_page *page;     /* the table's own: its lock is held */
 	pfn_t frame;
 };
 
@@ -147,16 +146,16 @@ void pmap_leaf_unlock(struct pmap_leaf *leaf);
 enum pmap_pte_state { PMAP_EMPTY, PMAP_BUSY, PMAP_VALID };
 struct pmap_pte {
 	enum pmap_pte_state state;
-	pfn_t frame;    /* VALID */
-	enum prot prot; /* VALID: what it allows now; W also while it is clean and the first write will be noted */
-	bool dirty;     /* VALID: written through this PTE */
+	pfn_t frame;       /* VALID */
+	enum prot prot;    /* VALID: what it allows now; W also while it is clean and the first write will be noted */
+	bool dirty;        /* VALID: written through this PTE */
 };
 struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va);
 
-#define PMAP_WRITTEN 1   /* the access that faulted is a write: dirty from the start */
-#define PMAP_UNTRACKED 2 /* no reverse map: the shared zero page, device memory */
-#define PMAP_DEVICE 4    /* Device-nGnRE memory */
-#define PMAP_OWN_BUSY 8  /* the PTE is BUSY by the caller's own pmap_leaf_break */
+#define PMAP_WRITTEN 1    /* the access that faulted is a write: dirty from the start */
+#define PMAP_UNTRACKED 2  /* no reverse map: the shared zero page, device memory */
+#define PMAP_DEVICE 4     /* Device-nGnRE memory */
+#define PMAP_OWN_BUSY 8   /* the PTE is BUSY by the caller's own pmap_leaf_break */
 
 /*
  * Maps va to frame f. prot is not empty; what is mapped can be read. Without
@@ -185,8 +184,8 @@ struct tlb_gather {
 	struct pmap *pm;
 	struct vrange range[GATHER_RANGES]; /* to invalidate */
 	uint32_t ranges;
-	bool whole;  /* too many: the whole ASID */
-	bool tables; /* a table was unlinked or restricted: not last-level only */
+	bool whole;                /* too many: the whole ASID */
+	bool tables;               /* a table was unlinked or restricted: not last-level only */
 	/*
 	 * Set by the caller after gather_init: nobody can install anything in the
 	 * ranges that pmap_remove gets until gather_flush has returned (munmap,
@@ -212,8 +211,8 @@ void gather_init(struct tlb_gather *g, struct pmap *pm);
  */
 void gather_flush(struct tlb_gather *g);
 
-/* Break before make: makes a VALID PTE BUSY, drops its reverse map, gathers it. The caller flushes with no spinlock
- * held, then comes back with pmap_leaf_lock and either pmap_leaf_set(PMAP_OWN_BUSY) or pmap_leaf_abandon. */
+/* Break before make: makes a VALID PTE BUSY, drops its reverse map, gathers it. The caller flushes with no spinlock held,
+ * then comes back with pmap_leaf_lock and either pmap_leaf_set(PMAP_OWN_BUSY) or pmap_leaf_abandon. */
 void pmap_leaf_break(struct pmap_leaf *leaf, vaddr_t va, struct tlb_gather *g);
 void pmap_leaf_abandon(struct pmap_leaf *leaf, vaddr_t va);
 

@@ -13,8 +13,8 @@
 
 #define USER_END (UINT64_C(1) << 48) /* first address that is not user's */
 
-enum error copy_in(void *to, vaddr_t from, size_t n) MUST_CHECK;        /* user -> kernel */
-enum error copy_out(vaddr_t to, const void *from, size_t n) MUST_CHECK; /* kernel -> user */
+enum error copy_in(void *to, vaddr_t from, size_t n) MUST_CHECK;         /* user -> kernel */
+enum error copy_out(vaddr_t to, const void *from, size_t n) MUST_CHECK;  /* kernel -> user */
 enum error user_zero(vaddr_t to, size_t n) MUST_CHECK;
 
 /* A string of at most size-1 bytes and its NUL. *length without the NUL. ERR_LIMIT: no NUL within size. */

@@ -144,8 +144,7 @@ struct file {
 long file_create(struct vm *vm, struct fs *fs, struct vnode *v, const struct file_ops *ops, void *data, uint32_t flags,
 		 struct file **out) MUST_CHECK;
 
-/* The two halves of it: memory for a file (kfree while it is none, NULL: no memory), and its fields, which cannot fail.
- */
+/* The two halves of it: memory for a file (kfree while it is none, NULL: no memory), and its fields, which cannot fail. */
 struct file *file_alloc(struct vm *vm);
 void file_init(struct file *f, struct vm *vm, struct fs *fs, struct vnode *v, const struct file_ops *ops, void *data,
 	       uint32_t flags);

@@ -97,8 +97,8 @@ static struct vnode *remove_locked(struct fs *fs, struct dirent *d)
 		/* relaxed: under the lock */
 		for (unsigned i = 0; i < FS_NAME_BUCKETS && atomic_load_relaxed(&node->links) > 0 && !node->where; i++)
 			LIST_FOR(it, &fs->names[i])
-				if (CONTAINER_OF(it, struct dirent, hash)->node == node)
-					node->where = CONTAINER_OF(it, struct dirent, hash);
+		if (CONTAINER_OF(it, struct dirent, hash)->node == node)
+			node->where = CONTAINER_OF(it, struct dirent, hash);
 	}
 	atomic_store_relaxed(&d->dir->mtime, fs_now(fs)); /* an attribute of its own */
 	return node;

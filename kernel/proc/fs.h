@@ -128,8 +128,7 @@ long fs_open(struct fs *fs, struct vnode *dir, const char *path, uint32_t flags,
 /* An open file on a vnode that is known already (takes a reference of its own). */
 long vnode_open(struct vnode *v, uint32_t flags, struct file **out) MUST_CHECK;
 
-/* The same in memory from file_alloc, which stays the caller's on error: a file of the tree then needs no memory more.
- */
+/* The same in memory from file_alloc, which stays the caller's on error: a file of the tree then needs no memory more. */
 long vnode_open_into(struct vnode *v, uint32_t flags, struct file *file) MUST_CHECK;
 
 /*

@@ -34,7 +34,8 @@ struct list *fs_names(struct fs *fs, const struct vnode *dir, const char *name, 
 
 struct dirent *fs_find_locked(struct fs *fs, const struct vnode *dir, const char *name, size_t length)
 {
-	LIST_FOR(it, fs_names(fs, dir, name, length)) {
+	LIST_FOR(it, fs_names(fs, dir, name, length))
+	{
 		struct dirent *d = CONTAINER_OF(it, struct dirent, hash);
 
 		if (d->dir == dir && d->length == length && memcmp(d->name, name, length) == 0)
@@ -230,7 +231,8 @@ long fs_readdir(struct vnode *dir, uint64_t *pos, file_emit_fn *emit, void *arg)
 	struct fs *fs = dir->fs;
 
 	mutex_lock(&fs->lock);
-	LIST_FOR(it, &dir->entries) {
+	LIST_FOR(it, &dir->entries)
+	{
 		const struct dirent *d = CONTAINER_OF(it, struct dirent, link);
 
 		if (d->cookie < *pos)

@@ -59,7 +59,7 @@ struct proc_system {
 	struct fail_sites *fail_sites; /* set once, under fail_lock, before the first failure: vm/fail_sites.h */
 
 	struct zone *thread_zone, *process_zone, *siginfo_zone; /* c */
-	struct kmem_pool stacks;                                /* kernel stacks, mapped */
+	struct kmem_pool stacks;        /* kernel stacks, mapped */
 	void (*bury)(struct thread *t); /* c: what becomes of a thread once its stack is left; exit.c */
 	struct thread *worker;          /* c: runs posted work in thread context; work.c */
 	struct spinlock work_lock;      /* RANK_WORK, interrupts masked */

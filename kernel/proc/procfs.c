@@ -353,8 +353,7 @@ static long pid_lookup(struct vnode *dir, const char *name, size_t length, struc
 	const struct procfs_file *file = find_file(procfs_process_files, name, length);
 
 	if (file)
-		return node(dir, name, length, VNODE_FILE, file->ops ? file->ops : &file_vnode_ops, file, dir->data2,
-			    out);
+		return node(dir, name, length, VNODE_FILE, file->ops ? file->ops : &file_vnode_ops, file, dir->data2, out);
 	if (length == 2 && memcmp(name, "fd", 2) == 0)
 		return node(dir, name, length, VNODE_DIRECTORY, &fd_dir_ops, NULL, dir->data2, out);
 	for (uintptr_t i = 0; i < LINKS; i++)

@@ -29,8 +29,8 @@ static uint64_t cached_pages(struct fs *fs)
 	mutex_lock(&fs->lock);
 	for (unsigned i = 0; i < FS_VNODE_BUCKETS; i++)
 		LIST_FOR(it, &fs->vnodes[i])
-			/* relaxed: a figure */
-			pages += atomic_load_relaxed(&CONTAINER_OF(it, struct vnode, all)->object->pages);
+	/* relaxed: a figure */
+	pages += atomic_load_relaxed(&CONTAINER_OF(it, struct vnode, all)->object->pages);
 	mutex_unlock(&fs->lock);
 	return pages;
 }
@@ -111,10 +111,10 @@ static void show_kva(struct text *t, struct proc_system *ps, struct process *p)
 	kmem_stats(&ps->vm->kmem, &s);
 	text_printf(t, "# kernel map, in pages; ranges, calls\n");
 	text_printf(t, "pages %llu\nused %llu\ncached %llu\nlargest_free %llu\nmapped %llu\ntables %llu\n",
-		    (ull)s.kva.pages, (ull)s.kva.used, (ull)s.kva.cached, (ull)s.kva.largest, (ull)s.pages,
-		    (ull)s.tables);
-	text_printf(t, "pooled %llu\nsegments %llu\nhits %llu\nallocs %llu\nfailures %llu\nwaits %llu\n", (ull)s.pooled,
-		    (ull)s.kva.segments, (ull)s.kva.hits, (ull)s.kva.allocs, (ull)s.kva.failures, (ull)s.kva.waits);
+		    (ull)s.kva.pages, (ull)s.kva.used, (ull)s.kva.cached, (ull)s.kva.largest, (ull)s.pages, (ull)s.tables);
+	text_printf(t, "pooled %llu\nsegments %llu\nhits %llu\nallocs %llu\nfailures %llu\nwaits %llu\n",
+		    (ull)s.pooled, (ull)s.kva.segments, (ull)s.kva.hits, (ull)s.kva.allocs, (ull)s.kva.failures,
+		    (ull)s.kva.waits);
 }
 
 static void show_counters(struct text *t, struct proc_system *ps, struct process *p)

@@ -80,8 +80,7 @@ static bool any_locked(struct vm_map *m, struct vrange r)
 {
 	struct vm_entry_info info;
 
-	for (uint64_t va = r.start.va; vm_map_lookup(m, va, &info) && info.range.start.va < r.end.va;
-	     va = info.range.end.va)
+	for (uint64_t va = r.start.va; vm_map_lookup(m, va, &info) && info.range.start.va < r.end.va; va = info.range.end.va)
 		if (info.wired)
 			return true;
 	return false;
@@ -96,8 +95,7 @@ static bool forks_alike(struct vm_map *m, struct vrange r, struct vm_entry_info 
 	if (!piece_at(m, r.start.va, r.end.va, info, &piece))
 		return false;
 	for (uint64_t va = piece.end.va; va < r.end.va; va = piece.end.va)
-		if (!piece_at(m, va, r.end.va, &next, &piece) || next.inherit != info->inherit ||
-		    next.shared != info->shared)
+		if (!piece_at(m, va, r.end.va, &next, &piece) || next.inherit != info->inherit || next.shared != info->shared)
 			return false;
 	return true;
 }

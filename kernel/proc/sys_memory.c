@@ -260,10 +260,8 @@ long sys_mprotect(struct thread *t, const uint64_t *a)
 
 enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2, MREMAP_DONTUNMAP = 4 };
 
-/* It is at addr now. What locked memory has grown by is filled as far as can be; nobody is told when it cannot
- * (mremap(2)). */
-static long moved(struct vm_map *m, const struct vm_entry_info *was, uint64_t addr, uint64_t old_size,
-		  uint64_t new_size)
+/* It is at addr now. What locked memory has grown by is filled as far as can be; nobody is told when it cannot (mremap(2)). */
+static long moved(struct vm_map *m, const struct vm_entry_info *was, uint64_t addr, uint64_t old_size, uint64_t new_size)
 {
 	if (was->wired && new_size > old_size)
 		(void)!vm_map_populate(m, vrange(addr + old_size, addr + new_size), PROT_R);

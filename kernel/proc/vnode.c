@@ -112,7 +112,8 @@ struct vnode *fs_by_ino(struct fs *fs, uint64_t ino)
 	struct vnode *found = NULL;
 
 	mutex_lock(&fs->lock);
-	LIST_FOR(it, bucket_of(fs, ino)) {
+	LIST_FOR(it, bucket_of(fs, ino))
+	{
 		struct vnode *v = CONTAINER_OF(it, struct vnode, all);
 
 		if (v->ino == ino && ref_get_unless_zero(&v->refs)) {

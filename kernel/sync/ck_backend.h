@@ -30,7 +30,10 @@
 #define ck_pr_store_ptr(dst, v) __atomic_store_n((void **)(void *)(dst), (void *)(v), __ATOMIC_RELEASE)
 #define ck_pr_store_ptr_unsafe(dst, v) ck_pr_store_ptr(dst, v)
 
-static inline void *ck_pr_fas_ptr(void *dst, void *v) { return __atomic_exchange_n((void **)dst, v, __ATOMIC_ACQ_REL); }
+static inline void *ck_pr_fas_ptr(void *dst, void *v)
+{
+	return __atomic_exchange_n((void **)dst, v, __ATOMIC_ACQ_REL);
+}
 static inline bool ck_pr_cas_ptr(void *dst, void *old, void *v)
 {
 	return __atomic_compare_exchange_n((void **)dst, &old, v, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
@@ -52,10 +55,7 @@ static inline bool ck_pr_cas_ptr_value(void *dst, void *old, void *v, void *seen
 	static inline void ck_pr_sub_##S(T *p, T v) { (void)__atomic_fetch_sub(p, v, __ATOMIC_ACQ_REL); } \
 	static inline void ck_pr_inc_##S(T *p) { (void)__atomic_fetch_add(p, (T)1, __ATOMIC_ACQ_REL); } \
 	static inline void ck_pr_dec_##S(T *p) { (void)__atomic_fetch_sub(p, (T)1, __ATOMIC_ACQ_REL); } \
-	static inline bool ck_pr_dec_is_zero_##S(T *p) \
-	{ \
-		return __atomic_fetch_sub(p, (T)1, __ATOMIC_ACQ_REL) == (T)1; \
-	} \
+	static inline bool ck_pr_dec_is_zero_##S(T *p) { return __atomic_fetch_sub(p, (T)1, __ATOMIC_ACQ_REL) == (T)1; } \
 	static inline void ck_pr_dec_##S##_zero(T *p, bool *z) { *z = ck_pr_dec_is_zero_##S(p); } \
 	static inline void ck_pr_and_##S(T *p, T v) { (void)__atomic_fetch_and(p, v, __ATOMIC_ACQ_REL); } \
 	static inline void ck_pr_or_##S(T *p, T v) { (void)__atomic_fetch_or(p, v, __ATOMIC_ACQ_REL); } \
@@ -78,15 +78,11 @@ static inline void ck_pr_stall(void) { cpu_relax(); }
 #define CK_PR_FENCE_NONE_(name) \
 	static inline void ck_pr_fence_##name(void) { __asm__ __volatile__("" ::: "memory"); } \
 	static inline void ck_pr_fence_strict_##name(void) { __asm__ __volatile__("" ::: "memory"); }
-CK_PR_FENCE_NONE_(load)
-CK_PR_FENCE_NONE_(store) CK_PR_FENCE_NONE_(load_store) CK_PR_FENCE_NONE_(atomic) CK_PR_FENCE_NONE_(atomic_store)
-	CK_PR_FENCE_NONE_(atomic_load) CK_PR_FENCE_NONE_(store_atomic) CK_PR_FENCE_NONE_(load_atomic)
-		CK_PR_FENCE_NONE_(load_depends) CK_PR_FENCE_NONE_(acquire) CK_PR_FENCE_NONE_(release)
-			CK_PR_FENCE_NONE_(acqrel) CK_PR_FENCE_NONE_(lock)
-				CK_PR_FENCE_NONE_(unlock) static inline void ck_pr_fence_store_load(void)
-{
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
+CK_PR_FENCE_NONE_(load) CK_PR_FENCE_NONE_(store) CK_PR_FENCE_NONE_(load_store) CK_PR_FENCE_NONE_(atomic)
+CK_PR_FENCE_NONE_(atomic_store) CK_PR_FENCE_NONE_(atomic_load) CK_PR_FENCE_NONE_(store_atomic)
+CK_PR_FENCE_NONE_(load_atomic) CK_PR_FENCE_NONE_(load_depends) CK_PR_FENCE_NONE_(acquire)
+CK_PR_FENCE_NONE_(release) CK_PR_FENCE_NONE_(acqrel) CK_PR_FENCE_NONE_(lock) CK_PR_FENCE_NONE_(unlock)
+static inline void ck_pr_fence_store_load(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 static inline void ck_pr_fence_strict_store_load(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 static inline void ck_pr_fence_memory(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 static inline void ck_pr_fence_strict_memory(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }

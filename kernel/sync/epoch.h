@@ -26,10 +26,10 @@ struct epoch_item {
 
 /* o: own CPU only; x: written by its own CPU, read by others */
 struct epoch_cpu {
-	ATOMIC(uint64_t) active;              /* x: epoch this CPU reads in, 0 when in none */
-	uint32_t depth;                       /* o: nesting */
-	uint32_t since_advance;               /* o: retirements since the last try to advance */
-	ATOMIC(uint64_t) pending;             /* x: items on the lists below */
+	ATOMIC(uint64_t) active;   /* x: epoch this CPU reads in, 0 when in none */
+	uint32_t depth;            /* o: nesting */
+	uint32_t since_advance;    /* o: retirements since the last try to advance */
+	ATOMIC(uint64_t) pending;  /* x: items on the lists below */
 	struct epoch_item *list[EPOCH_LISTS]; /* o: by epoch of retirement modulo 3 */
 	uint64_t list_epoch[EPOCH_LISTS];     /* o: that epoch */
 } ALIGNED(CACHE_LINE);

@@ -6,7 +6,7 @@
 #include "sync/waitq.h"
 
 struct mutex {
-	ATOMIC(uint32_t) held; /* cas acquire to take, release to drop */
+	ATOMIC(uint32_t) held;   /* cas acquire to take, release to drop */
 	struct waitq queue;
 };
 

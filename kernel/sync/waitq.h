@@ -24,15 +24,15 @@ struct wait_flag {
 };
 
 struct waiter {
-	struct list link;       /* q: queue lock */
-	struct wait_flag woken; /* set once, by the waker */
-	struct wait_flag *flag; /* which flag the waker sets: &woken, or one that several waiters of a thread share */
-	void *thread;           /* who waits: sync_ops.current's */
+	struct list link;            /* q: queue lock */
+	struct wait_flag woken;      /* set once, by the waker */
+	struct wait_flag *flag;      /* which flag the waker sets: &woken, or one that several waiters of a thread share */
+	void *thread;              /* who waits: sync_ops.current's */
 };
 
 struct waitq {
-	struct spinlock lock; /* RANK_WAITQ */
-	struct list waiters;  /* q: guarded by lock */
+	struct spinlock lock;      /* RANK_WAITQ */
+	struct list waiters;       /* q: guarded by lock */
 };
 
 /* How to stop and start threads; registered once by the scheduler. */

@@ -56,8 +56,7 @@
 
 /* --- nodes --- */
 
-/* The lock of a node is initialised here although a late reader may hold the memory: nodes are freed by epoch, so none
- * does. */
+/* The lock of a node is initialised here although a late reader may hold the memory: nodes are freed by epoch, so none does. */
 struct amap_node *amap_node_alloc(struct vm *vm)
 {
 	struct amap_node *n = zone_alloc(vm->node_zone);
@@ -220,7 +219,7 @@ void amap_relink_locked(struct amap *a, struct amap_node *parent, unsigned i, st
  * it puts into from must be either in the copy or refused (invariant 3).
  */
 void amap_replace_locked(struct amap *a, struct amap_node *parent, unsigned i, struct amap_node *from,
-			 struct amap_node *to)
+			   struct amap_node *to)
 {
 	if (from->level == 0)
 		spin_lock(&from->lock, RANK_NODE);
@@ -355,7 +354,7 @@ uint64_t amap_next(const struct amap *a, uint64_t va, uint64_t end)
 
 enum error amap_copy_range(struct amap *to, struct amap *from, uint64_t start, uint64_t end, int64_t delta)
 {
-	struct amap_stock stock = {.count = 0};
+	struct amap_stock stock = { .count = 0 };
 	enum error e = OK;
 
 	for (uint64_t va = start; e == OK; va += PAGE_SIZE) {

@@ -16,10 +16,10 @@
 
 /* n: guarded by lock in leaf nodes, by the amap's lock above them; readers without a lock check again under it */
 struct amap_node {
-	struct refcount refs;             /* nodes and amaps that lead here */
-	struct spinlock lock;             /* RANK_NODE: a leaf's slots */
-	uint32_t level;                   /* constant; 0: slots hold anons */
-	uint64_t base;                    /* constant; first address, aligned to the node's span */
+	struct refcount refs;          /* nodes and amaps that lead here */
+	struct spinlock lock;          /* RANK_NODE: a leaf's slots */
+	uint32_t level;                /* constant; 0: slots hold anons */
+	uint64_t base;                 /* constant; first address, aligned to the node's span */
 	ATOMIC(void *) slot[AMAP_FANOUT]; /* n: struct amap_node * or struct anon *; release stores, acquire loads */
 	struct vm *vm;
 	struct epoch_item retire;
@@ -28,11 +28,11 @@ struct amap_node {
 /* a: guarded by lock */
 struct amap {
 	struct vm *vm;
-	struct refcount refs;            /* entries of one map that use it */
-	struct spinlock lock;            /* RANK_AMAP: root and the shape of exclusive nodes above the leaves */
+	struct refcount refs;          /* entries of one map that use it */
+	struct spinlock lock;          /* RANK_AMAP: root and the shape of exclusive nodes above the leaves */
 	ATOMIC(struct amap_node *) root; /* a: release, acquire by readers; NULL: nothing touched yet */
-	ATOMIC(uint32_t) untrimmed;      /* set once: holds anons that no entry covers; never merged with others */
-	struct amap *forked;             /* only while fork holds the whole map: the child's copy */
+	ATOMIC(uint32_t) untrimmed;    /* set once: holds anons that no entry covers; never merged with others */
+	struct amap *forked;           /* only while fork holds the whole map: the child's copy */
 	struct epoch_item retire;
 };
 

@@ -14,8 +14,7 @@
 #include "base/assert.h"
 #include "vm/amap_private.h"
 
-/* How many stock nodes trimming [start, end) below n takes: a copy of each shared boundary node, a trash node for each.
- */
+/* How many stock nodes trimming [start, end) below n takes: a copy of each shared boundary node, a trash node for each. */
 static uint32_t trim_need(const struct amap_node *n, bool shared, uint64_t start, uint64_t end)
 {
 	uint32_t need = 0;
@@ -126,7 +125,7 @@ enum error amap_reserve_trim(struct amap *a, uint64_t start, uint64_t end, struc
 
 enum error amap_trim(struct amap *a, uint64_t start, uint64_t end, struct amap_trash *trash)
 {
-	struct amap_reserve none = {.first = NULL};
+	struct amap_reserve none = { .first = NULL };
 	enum error e = amap_trim_reserved(a, start, end, &none, trash);
 
 	amap_reserve_drop(a->vm, &none);
@@ -136,7 +135,7 @@ enum error amap_trim(struct amap *a, uint64_t start, uint64_t end, struct amap_t
 enum error amap_trim_reserved(struct amap *a, uint64_t start, uint64_t end, struct amap_reserve *r,
 			      struct amap_trash *trash)
 {
-	struct trim t = {.amap = a, .start = start, .end = end, .trash = trash};
+	struct trim t = { .amap = a, .start = start, .end = end, .trash = trash };
 	struct amap_node *root;
 	enum error e = OK;
 

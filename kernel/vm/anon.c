@@ -36,8 +36,7 @@ void anon_put(struct anon *a)
 
 	if (!ref_put(&a->refs))
 		return;
-	/* Nobody can gain a reference any more; late epoch readers see BUSY and start over. acq_rel: after all users.
-	 */
+	/* Nobody can gain a reference any more; late epoch readers see BUSY and start over. acq_rel: after all users. */
 	w = atomic_swap_acq_rel(&a->word, ANON_BUSY);
 	ASSERT_CHECKED(!(w & ANON_BUSY));
 	frame_free(&a->vm->frames, pfn(w >> 1), 0);

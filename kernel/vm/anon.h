@@ -12,23 +12,21 @@
 #include "vm/vm.h"
 
 struct anon {
-	struct refcount refs;  /* leaf slots that hold it, and copiers under way */
-	ATOMIC(uint64_t) word; /* frame number << 1 | busy; release at creation, acquire by readers */
+	struct refcount refs;       /* leaf slots that hold it, and copiers under way */
+	ATOMIC(uint64_t) word;      /* frame number << 1 | busy; release at creation, acquire by readers */
 	struct vm *vm;
 	struct epoch_item retire;
 };
 
 #define ANON_BUSY UINT64_C(1)
 
-/* A new anon that owns frame f (FRAME_ANON), one reference. NULL: no memory, f stays the caller's. Any thread context.
- */
+/* A new anon that owns frame f (FRAME_ANON), one reference. NULL: no memory, f stays the caller's. Any thread context. */
 struct anon *anon_new(struct vm *vm, pfn_t f);
 
 /* The frame, or PFN_NONE while it is busy. */
 pfn_t anon_frame(const struct anon *a);
 
-/* Drops a reference. The last frees the frame at once: no TLB may lead to it any more. The anon itself goes by epoch.
- */
+/* Drops a reference. The last frees the frame at once: no TLB may lead to it any more. The anon itself goes by epoch. */
 void anon_put(struct anon *a);
 
 enum error anon_module_init(struct vm *vm) MUST_CHECK;

@@ -37,7 +37,7 @@ enum counter {
 #define X(symbol, unit, meaning) COUNTER_##symbol,
 	COUNTERS(X)
 #undef X
-		COUNTER_COUNT
+	COUNTER_COUNT
 };
 
 /* x: written by its own CPU, read by others */

@@ -78,8 +78,7 @@ bool entry_mergeable(const struct vm_entry *a, const struct vm_entry *b)
 	if (a->amap != b->amap && a->amap && b->amap)
 		return false;
 	/* An amap that still holds anons of ranges given back must not come to cover them again. */
-	if ((a->amap && atomic_load_relaxed(&a->amap->untrimmed)) ||
-	    (b->amap && atomic_load_relaxed(&b->amap->untrimmed)))
+	if ((a->amap && atomic_load_relaxed(&a->amap->untrimmed)) || (b->amap && atomic_load_relaxed(&b->amap->untrimmed)))
 		return false; /* relaxed: set under a range lock over the amap's neighbours */
 	return true;
 }

@@ -23,17 +23,17 @@ enum inherit { INHERIT_COPY, INHERIT_SHARE, INHERIT_NONE, INHERIT_ZERO, INHERIT_
 
 /* c: constant once published; x: any CPU, as said */
 struct vm_entry {
-	struct vrange range;      /* c */
-	uint64_t floor;           /* c: addresses from here to range.start are kept free for growth; else range.start */
-	enum prot prot, max;      /* c */
-	uint8_t inherit;          /* c */
-	bool shared, grows_down;  /* c */
-	bool wired;               /* c */
-	struct vm_object *object; /* c: a reference, or NULL */
-	uint64_t offset;          /* c: of range.start in the object, bytes */
-	struct amap *amap;        /* c: private contents, a reference; NULL for shared entries */
-	const char *name;         /* c */
-	ATOMIC(uint32_t) dead;    /* x: seq_cst store by the mutator, seq_cst load in the last check (DESIGN 5.4) */
+	struct vrange range;        /* c */
+	uint64_t floor;             /* c: addresses from here to range.start are kept free for growth; else range.start */
+	enum prot prot, max;        /* c */
+	uint8_t inherit;            /* c */
+	bool shared, grows_down;    /* c */
+	bool wired;                 /* c */
+	struct vm_object *object;   /* c: a reference, or NULL */
+	uint64_t offset;            /* c: of range.start in the object, bytes */
+	struct amap *amap;          /* c: private contents, a reference; NULL for shared entries */
+	const char *name;           /* c */
+	ATOMIC(uint32_t) dead;      /* x: seq_cst store by the mutator, seq_cst load in the last check (DESIGN 5.4) */
 	struct vm_entry *edit_next; /* on an edit's list: whoever holds the range lock over it */
 	struct vm *home;            /* for its end by epoch */
 	struct epoch_item retire;

@@ -51,17 +51,16 @@ struct tree_node {
 	struct vm_entry *entry;
 	struct tree_node *left, *right;
 	uint64_t prio;
-	uint64_t low, high, gap; /* invariant 3 */
-	struct tree_txn *maker;  /* the transaction that may still change it; NULL once published */
-	struct tree_node *link;  /* made or replaced list of a transaction */
+	uint64_t low, high, gap;      /* invariant 3 */
+	struct tree_txn *maker;       /* the transaction that may still change it; NULL once published */
+	struct tree_node *link;       /* made or replaced list of a transaction */
 	struct epoch_item retire;
 	struct zone *zone;
 };
 
 static uint64_t prio_of(const struct vm *vm, uint64_t start)
 {
-	uint64_t z = (start >> PAGE_SHIFT) +
-		     vm->tree_secret; /* then splitmix64's mixing steps, the secret once more between */
+	uint64_t z = (start >> PAGE_SHIFT) + vm->tree_secret; /* then splitmix64's mixing steps, the secret once more between */
 
 	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
 	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
@@ -100,11 +99,8 @@ static struct tree_node *node_new(struct tree_txn *x, struct vm_entry *e)
 		x->failed = true;
 		return NULL;
 	}
-	*n = (struct tree_node){.entry = e,
-				.prio = prio_of(x->tree->vm, e->range.start.va),
-				.maker = x,
-				.link = x->made,
-				.zone = x->tree->vm->tree_node_zone};
+	*n = (struct tree_node){ .entry = e, .prio = prio_of(x->tree->vm, e->range.start.va), .maker = x, .link = x->made,
+				 .zone = x->tree->vm->tree_node_zone };
 	x->made = n;
 	update(n);
 	return n;
@@ -183,7 +179,7 @@ void entry_tree_init(struct entry_tree *t, struct vm *vm)
 
 void entry_tree_begin(struct tree_txn *x, struct entry_tree *t, bool lock)
 {
-	*x = (struct tree_txn){.tree = t, .locked = lock};
+	*x = (struct tree_txn){ .tree = t, .locked = lock };
 	if (lock)
 		spin_lock(&t->lock, RANK_TREE);
 	x->root = atomic_load_acquire(&t->root); /* pairs with commit */
@@ -374,8 +370,7 @@ static uint64_t check_node(const struct vm *vm, const struct tree_node *n, uint6
 
 void entry_tree_check(const struct entry_tree *t)
 {
-	uint64_t end = 0,
-		 count = check_node(t->vm, atomic_load_acquire(&t->root), &end); /* acquire: pairs with commit */
+	uint64_t end = 0, count = check_node(t->vm, atomic_load_acquire(&t->root), &end); /* acquire: pairs with commit */
 
 	ASSERT(count == atomic_load_relaxed(&t->entries)); /* quiet point: nobody writes */
 }

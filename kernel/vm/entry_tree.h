@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vm/entry_tree.h: the ordered tree of a map's entries. Persistent: readers see one version whole. Theory:
- * entry_tree.c. */
+/* vm/entry_tree.h: the ordered tree of a map's entries. Persistent: readers see one version whole. Theory: entry_tree.c. */
 #ifndef VM_ENTRY_TREE_H
 #define VM_ENTRY_TREE_H
 
@@ -36,10 +35,10 @@ bool entry_tree_gap(const struct entry_tree *t, struct vrange bounds, uint64_t s
  */
 struct tree_txn {
 	struct entry_tree *tree;
-	struct tree_node *root;     /* the version in the making */
-	struct tree_node *made;     /* nodes of this transaction, by link */
-	struct tree_node *replaced; /* published nodes that it does without, by link */
-	int64_t entries;            /* change of their number */
+	struct tree_node *root;      /* the version in the making */
+	struct tree_node *made;      /* nodes of this transaction, by link */
+	struct tree_node *replaced;  /* published nodes that it does without, by link */
+	int64_t entries;             /* change of their number */
 	bool locked, failed;
 };
 

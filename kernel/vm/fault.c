@@ -57,20 +57,20 @@
 struct fault {
 	struct vm *vm;
 	struct vm_map *map;
-	uint64_t va; /* page aligned */
+	uint64_t va;                  /* page aligned */
 	enum prot access;
-	struct pmap_stock tables; /* prepared for pmap */
-	struct amap_stock nodes;  /* prepared for the amap */
-	struct anon *spare;       /* a new anon with its frame, not in any slot yet */
-	bool spare_zero;          /* its frame is all zeros */
+	struct pmap_stock tables;     /* prepared for pmap */
+	struct amap_stock nodes;      /* prepared for the amap */
+	struct anon *spare;           /* a new anon with its frame, not in any slot yet */
+	bool spare_zero;              /* its frame is all zeros */
 	struct range_hold hold;
-	bool held; /* the range lock is ours */
+	bool held;                    /* the range lock is ours */
 
 	struct vm_entry *entry;
-	struct amap_node *leaf; /* NULL: the amap has none here */
+	struct amap_node *leaf;       /* NULL: the amap has none here */
 	bool exclusive;
-	struct anon *anon;        /* in the slot, or NULL */
-	struct vm_object *wanted; /* out: has to bring in a page; a reference is held */
+	struct anon *anon;            /* in the slot, or NULL */
+	struct vm_object *wanted;     /* out: has to bring in a page; a reference is held */
 	uint64_t index;
 };
 
@@ -141,8 +141,8 @@ static enum error find_page(struct fault *f, struct vm_page **page)
 
 struct last_look {
 	const struct fault *f;
-	const struct anon *anon;    /* the slot must hold it; NULL: must be empty */
-	const struct vm_page *page; /* the object must hold it, unless NULL */
+	const struct anon *anon;     /* the slot must hold it; NULL: must be empty */
+	const struct vm_page *page;  /* the object must hold it, unless NULL */
 };
 
 /* Entry live; amap still leads to the node and the slot is as expected; object still has the page. */
@@ -197,8 +197,8 @@ static void unlock_both(struct fault *f, struct pmap_leaf *leaf)
 /* Maps what is there already: an anon, an object's page, or the zero page (neither). */
 static enum error map_existing(struct fault *f, pfn_t frame, struct vm_page *page, enum prot prot, unsigned flags)
 {
-	struct last_look look = {.f = f, .anon = f->anon, .page = page};
-	const struct pmap_last_check check = {still, &look};
+	struct last_look look = { .f = f, .anon = f->anon, .page = page };
+	const struct pmap_last_check check = { still, &look };
 	struct pmap_leaf leaf;
 	struct pmap_pte pte;
 	enum error e = lock_both(f, &leaf);
@@ -260,13 +260,12 @@ static enum error break_old(struct fault *f, const struct last_look *look, pfn_t
 	return e;
 }
 
-/* Puts the spare in the slot in place of look's anon and maps it. => OK: the spare is used, the old reference is the
- * caller's. */
+/* Puts the spare in the slot in place of look's anon and maps it. => OK: the spare is used, the old reference is the caller's. */
 static enum error install_spare(struct fault *f, const struct last_look *look, bool broken)
 {
 	struct anon *made = f->spare;
-	struct last_look after = {.f = f, .anon = made};
-	const struct pmap_last_check check = {still, &after};
+	struct last_look after = { .f = f, .anon = made };
+	const struct pmap_last_check check = { still, &after };
 	struct pmap_leaf leaf;
 	struct pmap_pte pte;
 	enum error e = lock_both(f, &leaf);
@@ -302,7 +301,7 @@ static enum error make_private(struct fault *f, struct vm_page *page)
 {
 	struct vm *vm = f->vm;
 	struct anon *old = f->anon;
-	struct last_look look = {.f = f, .anon = old, .page = page};
+	struct last_look look = { .f = f, .anon = old, .page = page };
 	pfn_t source = old ? anon_frame(old) : page ? frame_of(&vm->frames, page) : vm->zero_page;
 	bool broken;
 	enum error e;
@@ -426,8 +425,8 @@ static void give_back(struct fault *f)
 }
 
 /*
- * The object has no such page. That counts only while the mapping is there: another turn under the range lock, which
- * keeps out whoever could have taken it away before the object became shorter.
+ * The object has no such page. That counts only while the mapping is there: another turn under the range lock, which keeps
+ * out whoever could have taken it away before the object became shorter.
  */
 static enum error no_page(struct fault *f, enum error e)
 {
@@ -451,8 +450,7 @@ static enum error between(struct fault *f, enum error e, unsigned *stale)
 			f->held = true;
 		}
 		return OK;
-	case ERR_BUSY: /* a flush under way on another CPU, or a mutator between publish and remove: it ends by itself
-			*/
+	case ERR_BUSY: /* a flush under way on another CPU, or a mutator between publish and remove: it ends by itself */
 		counter_add(&f->vm->counters, COUNTER_faults_busy, 1);
 		sync_ops->yield();
 		return OK;
@@ -479,12 +477,8 @@ static enum error between(struct fault *f, enum error e, unsigned *stale)
 
 enum error vm_fault(struct vm_map *m, vaddr_t va, enum prot access)
 {
-	struct fault f = {.vm = m->vm,
-			  .map = m,
-			  .va = round_down(va.va, PAGE_SIZE),
-			  .access = access,
-			  .tables = {.tables = 0, .chunk = PFN_NONE},
-			  .nodes = {.count = 0}};
+	struct fault f = { .vm = m->vm, .map = m, .va = round_down(va.va, PAGE_SIZE), .access = access,
+			   .tables = { .tables = 0, .chunk = PFN_NONE }, .nodes = { .count = 0 } };
 	unsigned stale = 0;
 	enum error e;
 

@@ -32,9 +32,9 @@
 
 struct forking {
 	struct vm_map *parent, *child;
-	struct map_edit edit; /* of the parent: old and new private entries */
+	struct map_edit edit;        /* of the parent: old and new private entries */
 	struct map_edit child_edit;
-	struct range_hold hold; /* the child's own range lock needs none: nobody knows it */
+	struct range_hold hold;      /* the child's own range lock needs none: nobody knows it */
 };
 
 /* The child's amap for a, the same for all entries that share a. NULL: no memory. */
@@ -92,7 +92,7 @@ static void settle_amaps(struct forking *f, bool share)
 	for (struct vm_entry *e = f->edit.old; e; e = e->edit_next)
 		if (e->amap && e->amap->forked &&
 		    (e->inherit != INHERIT_COPY || atomic_load_relaxed(&e->amap->untrimmed))) /* range lock held */
-			atomic_store_relaxed(&e->amap->forked->untrimmed, 1u);                /* not published yet */
+			atomic_store_relaxed(&e->amap->forked->untrimmed, 1u); /* not published yet */
 	for (struct vm_entry *e = f->edit.old; e; e = e->edit_next) {
 		if (!e->amap || !e->amap->forked)
 			continue;
@@ -129,7 +129,7 @@ static enum error build(struct forking *f, struct tree_txn *x)
 
 enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
 {
-	struct forking f = {.parent = parent};
+	struct forking f = { .parent = parent };
 	struct tree_txn x;
 	enum error e = vm_map_create(parent->vm, &f.child);
 

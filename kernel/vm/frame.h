@@ -32,8 +32,7 @@
 enum { FRAME_ZEROED = FRAME_KINDS, FRAME_WHOLE, FRAME_STACKS };
 _Static_assert(2 * FRAME_ZERO_BATCH <= FRAME_STACK, "two batches of zeroed frames fit");
 
-/* Frames by index (frame number - frames.first). low, high: one or both closed against the fast path, see
- * frame_cache.c. */
+/* Frames by index (frame number - frames.first). low, high: one or both closed against the fast path, see frame_cache.c. */
 struct frame_stack {
 	ATOMIC(uint32_t *) low;  /* c: the first place; FRAME_CLOSED_LOW */
 	ATOMIC(uint32_t *) high; /* c: behind the last place; FRAME_CLOSED_HIGH */
@@ -42,8 +41,8 @@ struct frame_stack {
 };
 
 /*
- * One CPU's cache. c: under the lock; g: in the gate of its own CPU, or under the lock with the cache closed or by its
- * own CPU; x: also read by anyone for statistics.
+ * One CPU's cache. c: under the lock; g: in the gate of its own CPU, or under the lock with the cache closed or by its own
+ * CPU; x: also read by anyone for statistics.
  */
 struct frame_cache {
 	ATOMIC(uint32_t) inside; /* 1: the CPU is on the fast path; written by it alone */
@@ -71,8 +70,7 @@ struct frame_zeros {
 };
 _Static_assert(FRAME_ZERO_BATCH * sizeof(uint32_t) == CACHE_LINE, "a line a batch");
 
-/* Asked before an allocation; true: it fails, as if there were no memory. In the allocation's context: any lock may be
- * held. */
+/* Asked before an allocation; true: it fails, as if there were no memory. In the allocation's context: any lock may be held. */
 typedef bool frames_fail_fn(void *arg);
 
 /* One machine's RAM. The first group is fixed after frames_init but for what is said. */
@@ -80,13 +78,12 @@ struct frames {
 	/* first: so that an allocation reads it without computing an address */
 	ATOMIC(frames_fail_fn *) fail; /* x: frames_fail_by; NULL normally. Then all caches are closed */
 	void *fail_arg;                /* what fail is given; written before it */
-	void (*fail_told)(
-		void *arg); /* called when fail has changed, by whoever allocates without looking at it; or NULL */
+	void (*fail_told)(void *arg);  /* called when fail has changed, by whoever allocates without looking at it; or NULL */
 	void *fail_told_arg;
-	struct vm_page *pages;   /* one a frame from first on, holes between banks included */
-	pfn_t first;             /* frame of pages[0]; 2 MiB aligned */
-	uint64_t count;          /* of pages */
-	uint64_t ram;            /* frames of RAM: all but the holes */
+	struct vm_page *pages; /* one a frame from first on, holes between banks included */
+	pfn_t first;           /* frame of pages[0]; 2 MiB aligned */
+	uint64_t count;        /* of pages */
+	uint64_t ram;          /* frames of RAM: all but the holes */
 	uint64_t min, low, high; /* watermarks, in frames: frames_below_min, frames_low, frames_above_high */
 	uint32_t ncpus;
 	uint32_t cache_max;   /* single frames of a kind that a CPU keeps */
@@ -139,9 +136,8 @@ enum error frame_alloc_below(struct frames *f, unsigned order, paddr_t limit, un
 
 /*
  * n >= 1 frames in a row, the first at a multiple of align bytes (a power of two, PAGE_SIZE or more), all within
- * [min, max) (bytes). => OK: *out is the first; each is a single frame of its own with that owner, as after
- * frame_split: they may be freed one by one, or by frame_free_range. ERR_INVAL: align is none, or n is 0. ERR_NOMEM: as
- * frame_alloc. Cost as frame_alloc_below.
+ * [min, max) (bytes). => OK: *out is the first; each is a single frame of its own with that owner, as after frame_split: they may be freed
+ * one by one, or by frame_free_range. ERR_INVAL: align is none, or n is 0. ERR_NOMEM: as frame_alloc. Cost as frame_alloc_below.
  */
 struct frame_range {
 	uint64_t n, align;
@@ -196,8 +192,8 @@ void frames_release(struct frames *f, paddr_t start, paddr_t end);
 
 /*
  * From now on asked is called before every allocation of frames and of zone objects; NULL: none. arg stays the
- * same from the first call on, unless nobody allocates at the moment of the change. No spinlock held; other CPUs notice
- * at their next allocation. It closes the CPUs' caches: switched off it costs an allocation nothing.
+ * same from the first call on, unless nobody allocates at the moment of the change. No spinlock held; other CPUs notice at
+ * their next allocation. It closes the CPUs' caches: switched off it costs an allocation nothing.
  */
 void frames_fail_by(struct frames *f, frames_fail_fn *asked, void *arg);
 
@@ -221,8 +217,7 @@ void frames_drain(struct frames *f);
 /*
  * For an idle CPU: zeroes a few frames for the stock, which FRAME_ZERO allocations of single movable frames are
  * served from. Bounded: FRAME_ZERO_STEP frames. => more are wanted. false: the stock is full or off, or less than
- * the high watermark is free. Thread context, nothing held. Off: zeros.batch 0, by `zero-stock=off` on the command
- * line.
+ * the high watermark is free. Thread context, nothing held. Off: zeros.batch 0, by `zero-stock=off` on the command line.
  */
 #define FRAME_ZERO_STEP 4u
 bool frames_zero_idle(struct frames *f);

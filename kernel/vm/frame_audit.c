@@ -73,8 +73,7 @@ static uint64_t look_at_idle(struct frames *f, const uint32_t *index, uint32_t n
 		struct frame_chunk bits;
 
 		(void)frame_core_look(&f->core, index[i] / CHUNK_FRAMES, &bits);
-		if (page_owner(&f->pages[index[i]]) != FRAME_FREE ||
-		    bits.word[index[i] % CHUNK_FRAMES / 64] >> (index[i] % 64) & 1)
+		if (page_owner(&f->pages[index[i]]) != FRAME_FREE || bits.word[index[i] % CHUNK_FRAMES / 64] >> (index[i] % 64) & 1)
 			blame(a, pfn(f->first.fn + index[i]), "lies in a cache, but is somebody's or the core's too");
 	}
 	return (uint64_t)n << order;
@@ -86,8 +85,7 @@ static uint64_t look_at_cache(struct frames *f, struct frame_cache *c, struct fr
 
 	frame_cache_visit(c);
 	for (unsigned i = 0; i < FRAME_STACKS; i++)
-		n += look_at_idle(f, c->stack[i].base, frame_stack_count(&c->stack[i]),
-				  i == FRAME_WHOLE ? CHUNK_ORDER : 0, a);
+		n += look_at_idle(f, c->stack[i].base, frame_stack_count(&c->stack[i]), i == FRAME_WHOLE ? CHUNK_ORDER : 0, a);
 	frame_cache_visit_end(f, c);
 	return n;
 }

@@ -20,36 +20,36 @@
  *
  * The stock of zeroed frames (frame_zero.c) is filled by idle CPUs and taken by the batch.
  *
- * Gate. The fast path (frame_take, frame_give) is a gate's owner side (gate.h) in which "am I alone" and "is there
- *anything" are one comparison, as in a zone's cache (zone_cache.c, Gate):
+ * Gate. The fast path (frame_take, frame_give) is a gate's owner side (gate.h) in which "am I alone" and "is there anything" are
+ * one comparison, as in a zone's cache (zone_cache.c, Gate):
  *
  *	take: inside = 1, low, top;   top <= low: slow      give: inside = 1, high, top;   top >= high: slow
  *
- * Whoever closes a cache makes low the highest address and high the lowest. A visitor does so under the cache's lock,
- *then calls cpu_barrier_all and waits for inside == 0; then all of the cache is his. The slow path is not in the gate
- *but under the lock, which visitors hold from before they close until they are done; being on that CPU it needs no
- *barrier. A search, failures that are to be injected, a machine without cpu_barrier_all keep caches closed
- *(frame_cache_settle), and cost the fast path nothing.
+ * Whoever closes a cache makes low the highest address and high the lowest. A visitor does so under the cache's lock, then
+ * calls cpu_barrier_all and waits for inside == 0; then all of the cache is his. The slow path is not in the gate but under
+ * the lock, which visitors hold from before they close until they are done; being on that CPU it needs no barrier.
+ * A search, failures that are to be injected, a machine without cpu_barrier_all keep caches closed (frame_cache_settle), and
+ * cost the fast path nothing.
  *
  * Locking. A cache's lock (RANK_FRAME_CACHE). Everything that a CPU does with the
  * core it does under its own cache's lock, since a CPU's number is used by one at a time. Nobody holds two of them.
  *
  * Completeness. An allocation fails only if at one moment of its
- * duration no such block was free. The searcher announces itself in core.searching and visits all caches; he empties
- *each and settles the CPU's reservations. From his visit on the cache stays closed. So a CPU that gives a frame back
- *goes the slow way, sees the search, and gives it to the core; one that takes sees the search, and takes the one frame
- *that it uses at once. When all have been visited, the stock is emptied, which nobody fills any more; then all free
- *frames are in the core, and stay there: the core's own argument (frame_core.c, Completeness) says that its last look
- *misses nothing.
+ * duration no such block was free. The searcher announces itself in core.searching and visits all caches; he empties each
+ * and settles the CPU's reservations. From his visit on the cache stays closed. So a CPU that gives a frame back goes
+ * the slow way, sees the search, and gives it to the core; one that takes
+ * sees the search, and takes the one frame that it uses at once. When all have been visited, the stock is emptied, which
+ * nobody fills any more; then all free frames are in the core, and stay there: the core's own argument
+ * (frame_core.c, Completeness) says that its last look misses nothing.
  *
- * Nobody misses the sign: either a CPU is in its gate or its slow path when the visitor comes; then he waits and finds
- *what it put. Or it comes later; then it finds the cache closed, takes the lock after him, and sees the sign. Who
+ * Nobody misses the sign: either a CPU is in its gate or its slow path when the visitor comes; then he waits and finds what it
+ * put. Or it comes later; then it finds the cache closed, takes the lock after him, and sees the sign. Who
  * empties a cache holds its lock until the frames are in the core, so that a second searcher does not pass them.
  * Whoever finds no search under the lock opens the cache again: the search is over, or not yet there, and will come by.
  *
- * Memory order. The lock; low and high: release where they are opened, the owner's load reads them; inside: as in
- *gate.c. A page's owner and order are relaxed: the frame passes from hand to hand by gate, by lock or by its bit in the
- *core, and audits run at quiet points. searching: seq_cst, in the core.
+ * Memory order. The lock; low and high: release where they are opened, the owner's load reads them; inside: as in gate.c.
+ * A page's owner and order are relaxed: the frame passes from hand to hand by gate, by lock or
+ * by its bit in the core, and audits run at quiet points. searching: seq_cst, in the core.
  *
  * Failure. "None". Giving back cannot fail.
  *
@@ -270,8 +270,7 @@ static bool last_look(struct frames *f, const struct frame_want *want, uint32_t 
 			return true;
 		if (frame_core_at_rest(&f->core, unrest))
 			return false;
-		cpu_relax(); /* somebody gave something back meanwhile, or is about to: that is progress, and perhaps
-				ours */
+		cpu_relax(); /* somebody gave something back meanwhile, or is about to: that is progress, and perhaps ours */
 	}
 }
 

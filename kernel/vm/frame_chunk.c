@@ -130,7 +130,7 @@ static bool word_has(const struct frame_bits *b, unsigned word, unsigned order)
 
 	if (n == 1)
 		return run_starts(atomic_load_relaxed(&b->word[word]), order) != 0; /* a hint */
-	while (n > 0 && atomic_load_relaxed(&b->word[word + n - 1]) == ALL_FREE)    /* a hint */
+	while (n > 0 && atomic_load_relaxed(&b->word[word + n - 1]) == ALL_FREE) /* a hint */
 		n--;
 	return n == 0;
 }
@@ -233,8 +233,7 @@ void frame_bits_put(struct frame_bits *b, uint32_t at, uint32_t n, uint32_t base
 void frame_bits_put_whole(struct frame_bits *b, uint32_t base)
 {
 	for (unsigned i = 0; i < CHUNK_WORDS; i++) {
-		/* relaxed, both: all frames are the caller's, so nobody has a claim here until frame_count_put, whose
-		 * release side publishes this */
+		/* relaxed, both: all frames are the caller's, so nobody has a claim here until frame_count_put, whose release side publishes this */
 		uint64_t twice = atomic_load_relaxed(&b->word[i]);
 
 		if (UNLIKELY(twice))

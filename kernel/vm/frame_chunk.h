@@ -40,8 +40,7 @@ struct frame_chunk {
  */
 uint32_t frame_count_take(struct frame_count *c, uint32_t least, uint32_t most);
 
-/* n bits were set before, or were claimed and not taken: they may be claimed. Panics when there are more than frames.
- */
+/* n bits were set before, or were claimed and not taken: they may be claimed. Panics when there are more than frames. */
 void frame_count_put(struct frame_count *c, uint32_t n);
 
 /* How many may be claimed now: a hint. */
@@ -65,8 +64,7 @@ bool frame_bits_run(struct frame_bits *b, uint32_t at, uint32_t n);
 /* Takes all frames of a chunk, all claimed before: nobody else comes near the bits. */
 void frame_bits_whole(struct frame_bits *b);
 
-/* The n frames from at on become free, to be counted next. Panics when one is free already. base: the chunk's first
- * frame. */
+/* The n frames from at on become free, to be counted next. Panics when one is free already. base: the chunk's first frame. */
 void frame_bits_put_mask(struct frame_bits *b, unsigned word, uint64_t mask, uint32_t base);
 void frame_bits_put(struct frame_bits *b, uint32_t at, uint32_t n, uint32_t base);
 void frame_bits_put_whole(struct frame_bits *b, uint32_t base); /* all of a chunk's; nobody else comes near them */

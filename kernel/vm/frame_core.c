@@ -31,22 +31,20 @@
  *
  * Completeness: a search says "no block of this order" only if at one moment there was none.
  *	1. `searching` is raised. Whoever uses a CPU's number does so under that CPU's lock (frame_cache.c), and looks
- *	   at `searching` under it. The searcher takes every lock after it has raised it. So whoever did not see the
- *search is done when the visit begins, and whoever comes later sees it.
+ *	   at `searching` under it. The searcher takes every lock after it has raised it. So whoever did not see the search
+ *	   is done when the visit begins, and whoever comes later sees it.
  *	2. Who sees a search makes, refills and fills no reservation. In its visit the searcher
- *	   settles the reservations of that CPU. So after the last visit all credits are in trees' words, and stay
- *there.
- *	3. Who sees a search notes in `unrest`, before and after, each step that may make a word, a count or a bit
- *larger: a put; a block's attempt, which may give back what it took; a settling.
- *	4. The last look goes over all trees. If unrest is the same before and after it, and nothing was under way, then
- *in between all words, counts and bits only sank. So what was found missing at some place stayed missing until the end
- *of the look: that is the moment. All these accesses are seq_cst or acq_rel read-modify-writes whose effect is seen by
- *whoever sees what followed from it: who misses a put sees its note.
+ *	   settles the reservations of that CPU. So after the last visit all credits are in trees' words, and stay there.
+ *	3. Who sees a search notes in `unrest`, before and after, each step that may make a word, a count or a bit larger: a
+ *	   put; a block's attempt, which may give back what it took; a settling.
+ *	4. The last look goes over all trees. If unrest is the same before and after it, and nothing was under way, then in
+ *	   between all words, counts and bits only sank. So what was found missing at some place stayed missing
+ *	   until the end of the look: that is the moment. All these accesses are seq_cst or acq_rel read-modify-writes
+ *	   whose effect is seen by whoever sees what followed from it: who misses a put sees its note.
  *	5. Else the look is repeated. Each repetition is owed to a step of another CPU that gave something
  *	   back, or got a block: the system as a whole goes on. A look that finds nothing notes nothing itself, so two
  *	   searchers do not keep each other awake; a raise under way waits for nobody, so who waits for it waits for
- *	   bounded work. Two attempts that meet take frames in ascending order: the one that is further up fails only
- *because of a third.
+ *	   bounded work. Two attempts that meet take frames in ascending order: the one that is further up fails only because of a third.
  *	6. A claim that has its credits is an allocation already, though its bits are still set: of what is left
  *	   the counts say it. So "missing" is what credits, counts and bits say together, each in its turn.
  *
@@ -184,8 +182,8 @@ static uint64_t chunk_for(const struct frame_core *c, uint64_t t, uint64_t hint,
 }
 
 /* A block in chunk i, by credits as take_credits says. false: too few of them. */
-static bool take_in_chunk(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind, uint64_t i,
-			  unsigned order, bool *found, uint32_t *out)
+static bool take_in_chunk(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind, uint64_t i, unsigned order,
+			  bool *found, uint32_t *out)
 {
 	uint32_t n = 1u << order;
 	uint64_t t = tree_of(c, i);
@@ -219,8 +217,7 @@ static bool take_block(struct frame_core *c, struct frame_reserve *r, enum frame
 
 /* --- single frames --- */
 
-static unsigned singles_reserved(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind, unsigned n,
-				 uint64_t *t)
+static unsigned singles_reserved(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind, unsigned n, uint64_t *t)
 {
 	uint32_t got = reserve_take(r, kind, 1, n, t);
 
@@ -272,8 +269,7 @@ unsigned frame_core_get_singles(struct frame_core *c, uint32_t cpu, enum frame_k
 
 /* --- blocks --- */
 
-static bool block_reserved(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind, unsigned order,
-			   uint32_t *out)
+static bool block_reserved(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind, unsigned order, uint32_t *out)
 {
 	uint64_t t, *hint = &r->chunk[kind];
 

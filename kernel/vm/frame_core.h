@@ -32,7 +32,7 @@ _Static_assert(TREE_CHUNKS_MAX *CHUNK_FRAMES <= TREE_FREE, "the credits of a tre
 struct frame_reserve {
 	ATOMIC(uint64_t) tree[FRAME_KINDS]; /* x: (tree + 1) << 32 | credits; 0: none */
 	uint64_t chunk[FRAME_KINDS];        /* own CPU's: where it found something last; a hint */
-	uint64_t whole; /* own CPU's: a chunk that it gave back, or one beside the last it took; a hint */
+	uint64_t whole;                     /* own CPU's: a chunk that it gave back, or one beside the last it took; a hint */
 } ALIGNED(CACHE_LINE);
 
 /* Fixed after frame_core_init but for what is said. */
@@ -81,9 +81,8 @@ void frame_core_settle(struct frame_core *c, uint32_t cpu);
 
 /*
  * A search: the caller wants to be sure that there is nothing. From begin to end no CPU that looks at `searching`
- * reserves a tree, and every step that may make a counter larger is noted. When all reservations have been settled
- * since begin, and a get fails, and nothing was noted from before it until after it, then there was a moment without a
- * block.
+ * reserves a tree, and every step that may make a counter larger is noted. When all reservations have been settled since
+ * begin, and a get fails, and nothing was noted from before it until after it, then there was a moment without a block.
  */
 void frame_core_search_begin(struct frame_core *c);
 void frame_core_search_end(struct frame_core *c);

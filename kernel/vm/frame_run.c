@@ -4,8 +4,8 @@
  * what a device wants whole, aligned, below an address. Part of the frame core.
  *
  * A run is looked for in the bits, from the lowest place on, then claimed chunk by
- * chunk in ascending order, each by credit, count and bits; where somebody was faster, all before goes back and the
- *look goes on behind that place. So it is all or nothing, and of two that meet the one that is further up gets on.
+ * chunk in ascending order, each by credit, count and bits; where somebody was faster, all before goes back and the look goes on
+ * behind that place. So it is all or nothing, and of two that meet the one that is further up gets on.
  *
  *	chunk      i-1          i            i+1          i+2
  *	   [......##########][############][############][#####.......]
@@ -46,8 +46,7 @@ static bool claim_part(struct frame_core *c, uint64_t i, uint32_t n)
 	return false;
 }
 
-/* All frames of [start, start + n), or none; then *stopped is the last frame of those in the chunk that was not to be
- * had. */
+/* All frames of [start, start + n), or none; then *stopped is the last frame of those in the chunk that was not to be had. */
 static bool claim_run(struct frame_core *c, uint64_t start, uint64_t n, uint64_t *stopped)
 {
 	bool noted = frame_raise_begin(c);

@@ -37,8 +37,9 @@
  *	   being made or settled.
  *
  * Locking. None. A reservation is made, refilled and spent by its CPU, spent by
- * others too, settled by whoever keeps its CPU away (who holds its cache's lock), or itself. So the tree that it names
- *does not change under reserve_refill; all the same each step is a cas that compares the tree too.
+ * others too, settled by whoever keeps its CPU away (who holds its cache's lock), or itself. So the tree that it names does
+ * not change under reserve_refill; all the same each step is a cas that
+ * compares the tree too.
  *
  * Memory order. All read-modify-writes of words seq_cst: the claim that nothing
  * was free (frame_core.c, Completeness) needs one order of them and of `unrest`; on

@@ -29,8 +29,7 @@ static inline uint64_t tree_end(const struct frame_core *c, uint64_t t)
 	return (t + 1) << c->tree_shift < c->chunks ? (t + 1) << c->tree_shift : c->chunks;
 }
 
-/* Takes between least and most credits out of a tree's own word, or of what a reservation holds; returns how many, or
- * 0. */
+/* Takes between least and most credits out of a tree's own word, or of what a reservation holds; returns how many, or 0. */
 uint32_t tree_take(struct frame_core *c, uint64_t t, uint32_t least, uint32_t most);
 uint32_t reserve_take(struct frame_reserve *r, enum frame_kind kind, uint32_t least, uint32_t most, uint64_t *t);
 
@@ -43,12 +42,10 @@ void reserve_put(struct frame_core *c, struct frame_reserve *r, uint64_t t, uint
 /* The tree that a reservation names; false: none. A snapshot. */
 bool reserve_tree(const struct frame_reserve *r, enum frame_kind kind, uint64_t *t);
 
-/* What others have put into the tree that is reserved becomes the reservation's. false: nothing. Not during a search.
- */
+/* What others have put into the tree that is reserved becomes the reservation's. false: nothing. Not during a search. */
 bool reserve_refill(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind);
 
-/* Tree t, with at least least credits and free for this kind in that pass, becomes the reservation; the one before is
- * settled. Not during a search. */
+/* Tree t, with at least least credits and free for this kind in that pass, becomes the reservation; the one before is settled. Not during a search. */
 bool reserve_move(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind, uint64_t t, enum tree_pass pass,
 		  uint32_t least);
 

@@ -18,8 +18,8 @@
  * the drain, all under their own cache's lock. So a searcher, who has visited all caches, finds every batch full or
  * empty, and nobody fills one during a search: frames in the stock are not overlooked.
  *
- * Memory order. full: set by or (release side) after the batch is written, cleared by cas (acquire side) before it is
- *read. empty: set after it was read, cleared before it is written, likewise.
+ * Memory order. full: set by or (release side) after the batch is written, cleared by cas (acquire side) before it is read.
+ * empty: set after it was read, cleared before it is written, likewise.
  *
  * Frames come from movable trees, and go to movable owners.
  */

@@ -49,8 +49,7 @@ static inline void gate_enter(struct gate *g, enum lock_rank rank)
 #else
 	(void)rank;
 #endif
-	/* owner, both: the visitor's barrier is between them, or one sees the other. The load pairs with gate_visit_end
-	 */
+	/* owner, both: the visitor's barrier is between them, or one sees the other. The load pairs with gate_visit_end */
 	atomic_store_owner(&g->inside, 1u);
 	if (UNLIKELY(atomic_load_owner(&g->visited)))
 		gate_enter_slow(g);

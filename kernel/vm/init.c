@@ -23,12 +23,9 @@ void vm_init(struct vm *vm, const struct machine_info *info, struct pmap_system 
 	need(frames_init(&vm->frames, info, info->ncpus, &vm->epoch), "page frames");
 	zones_init(&vm->zones, &vm->frames);
 	need(kmalloc_init(&vm->kmalloc, &vm->zones), "kmalloc");
-	pc = (struct pmap_config){.pages = vm->frames.pages,
-				  .page_stride = sizeof(struct vm_page),
-				  .first = vm->frames.first,
-				  .count = vm->frames.count,
-				  .ncpus = info->ncpus,
-				  .epoch = &vm->epoch};
+	pc = (struct pmap_config){ .pages = vm->frames.pages, .page_stride = sizeof(struct vm_page),
+				   .first = vm->frames.first, .count = vm->frames.count, .ncpus = info->ncpus,
+				   .epoch = &vm->epoch };
 	vm->pmaps = pmaps;
 	pmap_system_init(pmaps, &pc);
 	need(kmem_init(&vm->kmem, &vm->kmalloc), "kernel memory");

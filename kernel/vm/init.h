@@ -11,8 +11,7 @@
  */
 void vm_init(struct vm *vm, const struct machine_info *info, struct pmap_system *pmaps);
 
-/* Gives back what caches hold: epochs, zones, frames. Thread context, nothing held. Other CPUs' retirements follow as
- * they poll. */
+/* Gives back what caches hold: epochs, zones, frames. Thread context, nothing held. Other CPUs' retirements follow as they poll. */
 void vm_drain(struct vm *vm);
 
 #endif

@@ -13,9 +13,9 @@
  * Classes that are a multiple of 32 or 64 bytes are aligned to that, which serves kmalloc_aligned.
  *
  * An address says by itself what it is: its frame's page leads to the zone (page_slab.home is set in all frames
- * of a slab), or, if it is the head of a wired block, to a zone without objects of its own, kmalloc.blocks. So there is
- *no header before the memory, and blocks are page aligned. The direct map is linear, so the page is a shift, a
- *multiplication by its size and one addition away from the address: kmalloc.pages.
+ * of a slab), or, if it is the head of a wired block, to a zone without objects of its own, kmalloc.blocks. So there is no
+ * header before the memory, and blocks are page aligned. The direct map is linear, so the page is a shift,
+ * a multiplication by its size and one addition away from the address: kmalloc.pages.
  */
 #include "vm/kmalloc.h"
 
@@ -91,7 +91,8 @@ enum error kmalloc_init(struct kmalloc *k, struct zones *zs)
 		   ((uintptr_t)frame_bytes(zs->frames->first) >> PAGE_SHIFT) * sizeof(struct vm_page);
 	for (unsigned i = 0; i < KMALLOC_CLASSES; i++) {
 		class_name(k->name[i], class_size(i));
-		k->zone[i] = zone_create(zs, k->name[i], class_size(i), class_align(class_size(i)), NULL, NULL, 0);
+		k->zone[i] = zone_create(zs, k->name[i], class_size(i), class_align(class_size(i)),
+					 NULL, NULL, 0);
 		if (k->zone[i])
 			continue;
 		kmalloc_destroy_first(k, i);
@@ -149,8 +150,7 @@ void *kmalloc_aligned(struct kmalloc *k, size_t size, size_t align)
 		return block_alloc(k, size > align ? size : align);
 	/* Every multiple of 64 is a class of its own or below one that is: class_size. */
 	size = round_up(size ? size : 1, align);
-	return size <= KMALLOC_SMALL ? zone_alloc_by(k->small[(size + 15) / 16], CALLER)
-				     : kmalloc_large(k, size, CALLER);
+	return size <= KMALLOC_SMALL ? zone_alloc_by(k->small[(size + 15) / 16], CALLER) : kmalloc_large(k, size, CALLER);
 }
 
 void *kmalloc_zero(struct kmalloc *k, size_t size)

@@ -21,12 +21,12 @@
 
 /* Fixed after kmalloc_init. */
 struct kmalloc {
-	uintptr_t pages;                            /* where the page of kernel address 0 would be, see kmalloc.c */
+	uintptr_t pages;                           /* where the page of kernel address 0 would be, see kmalloc.c */
 	struct zone *small[KMALLOC_SMALL / 16 + 1]; /* by size, rounded up */
 	struct frames *frames;
 	struct zones *zones;
 	struct zone *zone[KMALLOC_CLASSES];
-	struct zone *blocks;            /* of those beyond KMALLOC_ZONE_MAX: no objects of its own */
+	struct zone *blocks;                       /* of those beyond KMALLOC_ZONE_MAX: no objects of its own */
 	char name[KMALLOC_CLASSES][16]; /* "kmalloc-<size>" */
 };
 

@@ -67,9 +67,8 @@ static enum error link_tables(struct kmem *km, vaddr_t base, uint64_t pages)
 }
 
 /*
- * Leaf tables that are there from the start: for a 16th of RAM mapped with as much guard, and what all CPUs' caches of
- * kernel stacks' size span. So the usual use of the window never needs one, and frames by owner are after a load what
- * they were before.
+ * Leaf tables that are there from the start: for a 16th of RAM mapped with as much guard, and what all CPUs' caches of kernel
+ * stacks' size span. So the usual use of the window never needs one, and frames by owner are after a load what they were before.
  */
 static uint64_t tables_at_boot(const struct kmem *km)
 {

@@ -13,10 +13,10 @@
  *	bucket     *        |                *       *        |
  *	free[n]             4: 16 .. 31                       1: 2 .. 3
  *
- * Instant fit: the segment of about that size that was freed last, or one of the first list that holds nothing too
- *small, in constant time whatever the arena looks like. Only when there is none, or for KVA_BEST_FIT, the lists from
- *the first possible one on are searched for the smallest that fits, so that an allocation never fails while there is
- *room.
+ * Instant fit: the segment of about that size that was freed last, or one of the first list that holds nothing too small, in
+ * constant time whatever the arena looks like. Only when there is none, or for
+ * KVA_BEST_FIT, the lists from the first possible one on are searched for the smallest that fits,
+ * so that an allocation never fails while there is room.
  *
  * Invariants.
  *  1. The segments cover the arena, in order, without gap or overlap.

@@ -18,8 +18,7 @@ void arena_fini(struct kva *a);
 unsigned arena_take(struct kva *a, uint64_t pages, uint64_t align, unsigned flags, bool want_wake, uint64_t *out,
 		    unsigned n, enum error *why);
 
-/* Gives n ranges of so many pages back. Returns true if somebody waits for room: waitq_wake_all then, outside the gate.
- */
+/* Gives n ranges of so many pages back. Returns true if somebody waits for room: waitq_wake_all then, outside the gate. */
 bool arena_give(struct kva *a, const uint64_t *page, unsigned n, uint64_t pages);
 
 /* Panics unless that range is in use as it is. */

@@ -187,8 +187,7 @@ void map_edit_begin(struct map_edit *ed, struct vm_map *m, struct vrange r, bool
 	gather_init(&ed->gather, &m->pmap);
 	if (!outer)
 		lock_extent(ed);
-	/* Entries that overlap stay valid by the range lock; the one behind them is looked at inside the section only.
-	 */
+	/* Entries that overlap stay valid by the range lock; the one behind them is looked at inside the section only. */
 	epoch_enter(&m->vm->epoch);
 	for (e = entry_tree_find(&m->tree, r.start.va); e && e->range.start.va < r.end.va;
 	     e = entry_tree_find(&m->tree, e->range.end.va)) {
@@ -216,14 +215,14 @@ enum error map_edit_keep_left(struct map_edit *ed, const struct vm_entry *e)
 {
 	if (e->range.start.va >= ed->range.start.va)
 		return OK;
-	return map_edit_add(ed, e, (struct vrange){e->range.start, ed->range.start}, NULL);
+	return map_edit_add(ed, e, (struct vrange){ e->range.start, ed->range.start }, NULL);
 }
 
 enum error map_edit_keep_right(struct map_edit *ed, const struct vm_entry *e)
 {
 	if (e->range.end.va <= ed->range.end.va)
 		return OK;
-	return map_edit_add(ed, e, (struct vrange){ed->range.end, e->range.end}, NULL);
+	return map_edit_add(ed, e, (struct vrange){ ed->range.end, e->range.end }, NULL);
 }
 
 /* b, unpublished, goes into a, unpublished, which ends where b starts. */
@@ -422,17 +421,11 @@ bool vm_map_lookup(struct vm_map *m, uint64_t addr, struct vm_entry_info *info)
 	epoch_enter(&m->vm->epoch);
 	e = entry_tree_find(&m->tree, addr);
 	if (e)
-		*info = (struct vm_entry_info){.range = e->range,
-					       .prot = e->prot,
-					       .max = e->max,
-					       .shared = e->shared,
-					       .grows_down = e->grows_down,
-					       .wired = e->wired,
-					       .inherit = e->inherit,
-					       .offset = e->object ? e->offset : 0,
-					       .oid = e->object ? e->object->oid : (struct oid){0, 0},
-					       .object = e->object,
-					       .name = e->name};
+		*info = (struct vm_entry_info){ .range = e->range, .prot = e->prot, .max = e->max, .shared = e->shared,
+						.grows_down = e->grows_down, .wired = e->wired, .inherit = e->inherit,
+						.offset = e->object ? e->offset : 0,
+						.oid = e->object ? e->object->oid : (struct oid){ 0, 0 },
+						.object = e->object, .name = e->name };
 	epoch_leave(&m->vm->epoch);
 	return e != NULL;
 }

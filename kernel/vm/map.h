@@ -19,14 +19,14 @@ struct vm_map {
 	struct vm *vm;
 	struct pmap pmap;
 	struct refcount refs;
-	struct vrange bounds;     /* user addresses that may be mapped; fixed */
-	struct range_lock ranges; /* who changes what right now */
+	struct vrange bounds;            /* user addresses that may be mapped; fixed */
+	struct range_lock ranges;        /* who changes what right now */
 	struct entry_tree tree;
 	struct mutex brk_lock;
-	uint64_t brk_start, brk_end; /* b: heap, set by exec; brk_end is the break, not page aligned */
-	uint64_t stack_limit;        /* lowest address that a growing stack entry may reach; set by exec */
-	ATOMIC(uint64_t) grow_low;   /* no entry above it grows below it now: vm_map_limit_stack; relaxed, a limit */
-	ATOMIC(uint64_t) size;       /* bytes mapped; relaxed, changed under the range lock */
+	uint64_t brk_start, brk_end;     /* b: heap, set by exec; brk_end is the break, not page aligned */
+	uint64_t stack_limit;            /* lowest address that a growing stack entry may reach; set by exec */
+	ATOMIC(uint64_t) grow_low;       /* no entry above it grows below it now: vm_map_limit_stack; relaxed, a limit */
+	ATOMIC(uint64_t) size;           /* bytes mapped; relaxed, changed under the range lock */
 	struct epoch_item retire;
 };
 
@@ -36,18 +36,18 @@ void vm_map_reference(struct vm_map *m);
 /* The last reference unmaps everything. No CPU has its pmap active then. Thread context, may take long. */
 void vm_map_release(struct vm_map *m);
 
-#define MAP_AT 1      /* exactly at *addr, replacing what is there */
-#define MAP_AT_FREE 2 /* exactly at *addr; ERR_EXISTS if anything is there */
+#define MAP_AT 1          /* exactly at *addr, replacing what is there */
+#define MAP_AT_FREE 2     /* exactly at *addr; ERR_EXISTS if anything is there */
 
 struct vm_mapping {
-	struct vm_object *object; /* NULL: private anonymous memory. A reference is taken. */
-	uint64_t offset;          /* into the object, page aligned */
-	bool shared;              /* writes go to the object; else they are private copies. Needs an object. */
+	struct vm_object *object;  /* NULL: private anonymous memory. A reference is taken. */
+	uint64_t offset;           /* into the object, page aligned */
+	bool shared;               /* writes go to the object; else they are private copies. Needs an object. */
 	bool grows_down;
-	enum prot prot, max; /* current, and what vm_map_protect may give at most */
-	unsigned inherit;    /* enum inherit */
-	const char *name; /* for /proc/self/maps: "[stack]", a path; kept by reference, must live for ever, or NULL */
-	uint32_t wired;   /* mlock: filled at once and kept */
+	enum prot prot, max;       /* current, and what vm_map_protect may give at most */
+	unsigned inherit;          /* enum inherit */
+	const char *name;          /* for /proc/self/maps: "[stack]", a path; kept by reference, must live for ever, or NULL */
+	uint32_t wired;            /* mlock: filled at once and kept */
 };
 
 /*
@@ -67,8 +67,7 @@ enum error vm_map_remove(struct vm_map *m, struct vrange r) MUST_CHECK;
 enum error vm_map_protect(struct vm_map *m, struct vrange r, enum prot prot) MUST_CHECK;
 enum error vm_map_inherit(struct vm_map *m, struct vrange r, unsigned inherit) MUST_CHECK;
 enum error vm_map_wire(struct vm_map *m, struct vrange r, bool wire) MUST_CHECK;
-/* mlockall(2), munlockall(2): all that is mapped; what allows no access is left as it is when wiring. ERR_NOMEM:
- * nothing changed. */
+/* mlockall(2), munlockall(2): all that is mapped; what allows no access is left as it is when wiring. ERR_NOMEM: nothing changed. */
 enum error vm_map_wire_all(struct vm_map *m, bool wire) MUST_CHECK;
 
 /*
@@ -103,8 +102,7 @@ enum error vm_map_view(struct vm_map *m, uint64_t old, uint64_t size, bool fixed
 /* brk(2): moves the break to addr if it can; => the break as it is now. */
 uint64_t vm_map_brk(struct vm_map *m, uint64_t addr);
 
-/* RLIMIT_STACK has changed: the stack at the top of the space grows to that many bytes, never below stack_limit. Any
- * thread context. */
+/* RLIMIT_STACK has changed: the stack at the top of the space grows to that many bytes, never below stack_limit. Any thread context. */
 void vm_map_limit_stack(struct vm_map *m, uint64_t bytes);
 
 /* fork(2): a copy by entries. => ERR_NOMEM, nothing left behind. */
@@ -120,7 +118,7 @@ struct vm_entry_info {
 	bool shared, grows_down, wired;
 	unsigned inherit;
 	uint64_t offset;
-	struct oid oid;                 /* 0,0: anonymous */
+	struct oid oid;        /* 0,0: anonymous */
 	const struct vm_object *object; /* which, for comparing only: no reference comes with it; NULL: anonymous */
 	const char *name;
 };

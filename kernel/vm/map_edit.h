@@ -12,10 +12,10 @@
 /* One change under way; on the mutator's stack. */
 struct map_edit {
 	struct vm_map *map;
-	struct vrange range;    /* what the change is about */
-	struct range_hold hold; /* covers range and all of every entry that touches it */
-	struct vm_entry *old;   /* entries that overlap range, ascending, by edit_next */
-	struct vm_entry *new;   /* what comes in their place, ascending */
+	struct vrange range;         /* what the change is about */
+	struct range_hold hold;      /* covers range and all of every entry that touches it */
+	struct vm_entry *old;        /* entries that overlap range, ascending, by edit_next */
+	struct vm_entry *new;        /* what comes in their place, ascending */
 	struct vm_entry **new_tail;
 	struct tlb_gather gather;
 	struct amap_reserve reserve; /* what taking private pages of old away may need */
@@ -26,8 +26,7 @@ struct map_edit {
 void map_edit_begin(struct map_edit *ed, struct vm_map *m, struct vrange r, bool outer);
 
 /* Appends a copy of model cut to r to new; *out (may be NULL) for changes before publish. ERR_NOMEM. */
-enum error map_edit_add(struct map_edit *ed, const struct vm_entry *model, struct vrange r,
-			struct vm_entry **out) MUST_CHECK;
+enum error map_edit_add(struct map_edit *ed, const struct vm_entry *model, struct vrange r, struct vm_entry **out) MUST_CHECK;
 
 /* Keeps the parts of e, an old entry, that lie left / right of range. */
 enum error map_edit_keep_left(struct map_edit *ed, const struct vm_entry *e) MUST_CHECK;
@@ -42,8 +41,7 @@ enum error map_edit_complete(struct map_edit *ed) MUST_CHECK;
 /* Memory for map_edit_empty to take private pages out of amaps that go on being used. After the last add. ERR_NOMEM. */
 enum error map_edit_reserve(struct map_edit *ed, struct vrange r) MUST_CHECK;
 
-/* Takes the pages of o, an old entry, in r out of an amap that others of the map go on using; PTEs are gone and
- * flushed. */
+/* Takes the pages of o, an old entry, in r out of an amap that others of the map go on using; PTEs are gone and flushed. */
 void map_edit_trim(struct map_edit *ed, struct vm_entry *o, struct vrange r);
 
 /* Swaps new for old in the tree and kills old. ERR_NOMEM: nothing changed. */

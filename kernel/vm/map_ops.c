@@ -25,22 +25,13 @@ static enum error check_mapping(const struct vm_mapping *w)
 static enum error enter_locked(struct map_edit *ed, const struct vm_mapping *w)
 {
 	struct vm_map *m = ed->map;
-	struct vm_entry model = {.range = ed->range,
-				 .floor = ed->range.start.va,
-				 .prot = w->prot,
-				 .max = w->max,
-				 .inherit = (uint8_t)w->inherit,
-				 .shared = w->shared,
-				 .grows_down = w->grows_down,
-				 .wired = w->wired != 0,
-				 .object = w->object,
-				 .offset = w->offset,
-				 .name = w->name};
+	struct vm_entry model = { .range = ed->range, .floor = ed->range.start.va, .prot = w->prot, .max = w->max,
+				  .inherit = (uint8_t)w->inherit, .shared = w->shared, .grows_down = w->grows_down,
+				  .wired = w->wired != 0, .object = w->object, .offset = w->offset, .name = w->name };
 	enum error e = OK;
 
 	if (w->grows_down) {
-		uint64_t low =
-			m->stack_limit && m->stack_limit < ed->range.start.va ? m->stack_limit : ed->range.start.va;
+		uint64_t low = m->stack_limit && m->stack_limit < ed->range.start.va ? m->stack_limit : ed->range.start.va;
 
 		model.floor = low > m->bounds.start.va + ENTRY_GUARD ? low - ENTRY_GUARD : m->bounds.start.va;
 	}
@@ -97,8 +88,7 @@ static bool pick(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr)
 }
 
 /* Wherever there is room, hint first; => *at. */
-static enum error enter_anywhere(struct vm_map *m, uint64_t hint, uint64_t size, const struct vm_mapping *w,
-				 uint64_t *at)
+static enum error enter_anywhere(struct vm_map *m, uint64_t hint, uint64_t size, const struct vm_mapping *w, uint64_t *at)
 {
 	struct range_hold all;
 	enum error e;
@@ -235,7 +225,7 @@ static void protect_apply(struct vm_entry *e, unsigned prot) { e->prot = (enum p
 
 enum error vm_map_protect(struct vm_map *m, struct vrange r, enum prot prot)
 {
-	const struct change c = {protect_allowed, protect_apply, prot, false};
+	const struct change c = { protect_allowed, protect_apply, prot, false };
 	struct map_edit ed;
 	enum error e = change_begin(&ed, m, r, &c);
 
@@ -265,7 +255,7 @@ static void inherit_apply(struct vm_entry *e, unsigned inherit) { e->inherit = (
 
 enum error vm_map_inherit(struct vm_map *m, struct vrange r, unsigned inherit)
 {
-	const struct change c = {inherit_allowed, inherit_apply, inherit, false};
+	const struct change c = { inherit_allowed, inherit_apply, inherit, false };
 	struct map_edit ed;
 	enum error e = change_begin(&ed, m, r, &c);
 
@@ -289,7 +279,7 @@ static void wire_apply(struct vm_entry *e, unsigned wire) { e->wired = wire != 0
  */
 enum error vm_map_wire(struct vm_map *m, struct vrange r, bool wire)
 {
-	const struct change c = {any_allowed, wire_apply, wire, false};
+	const struct change c = { any_allowed, wire_apply, wire, false };
 	struct map_edit ed;
 	enum error e = wire ? vm_map_populate(m, r, PROT_R) : OK;
 
@@ -308,7 +298,7 @@ static void wire_accessible(struct vm_entry *e, unsigned wire)
 
 enum error vm_map_wire_all(struct vm_map *m, bool wire)
 {
-	const struct change c = {any_allowed, wire_accessible, wire, true};
+	const struct change c = { any_allowed, wire_accessible, wire, true };
 	struct vm_entry_info info;
 	struct map_edit ed;
 	enum error e;
@@ -369,7 +359,7 @@ enum error vm_map_discard(struct vm_map *m, struct vrange r)
 	map_edit_begin(&ed, m, r, false);
 	e = reserve_discard(&ed);
 	for (const struct vm_entry *o = ed.old; o && e == OK; o = o->edit_next) {
-		struct amap_trash trash = {.count = 0};
+		struct amap_trash trash = { .count = 0 };
 		struct vrange part = clipped(o, r);
 
 		if (o->range.start.va > at)
@@ -393,8 +383,8 @@ enum error vm_map_discard(struct vm_map *m, struct vrange r)
 
 uint64_t vm_map_brk(struct vm_map *m, uint64_t addr)
 {
-	const struct vm_mapping heap = {
-		.prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY, .name = "[heap]"};
+	const struct vm_mapping heap = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY,
+					 .name = "[heap]" };
 	uint64_t old_end, new_end, at, result;
 	enum error e = OK;
 

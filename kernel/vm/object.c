@@ -48,8 +48,8 @@
 
 struct object_node {
 	struct vm *vm;
-	uint32_t level;              /* constant; 0: slots hold pages */
-	uint64_t base;               /* constant; first index */
+	uint32_t level;             /* constant; 0: slots hold pages */
+	uint64_t base;              /* constant; first index */
 	ATOMIC(void *) slot[FANOUT]; /* release stores under the object's lock, acquire loads */
 	struct epoch_item retire;
 };
@@ -134,8 +134,7 @@ static struct object_node *node_new(struct vm *vm, uint32_t level, uint64_t inde
 	return n;
 }
 
-/* The leaf for index, made if need be; NULL: no memory (what was made stays, empty). Zones may be used under the lock.
- */
+/* The leaf for index, made if need be; NULL: no memory (what was made stays, empty). Zones may be used under the lock. */
 static struct object_node *make_leaf_locked(struct vm_object *o, uint64_t index)
 {
 	struct object_node *n = atomic_load_relaxed(&o->root), *c; /* under the lock */
@@ -169,8 +168,7 @@ static struct object_node *make_leaf_locked(struct vm_object *o, uint64_t index)
 	return n;
 }
 
-/* The pager may have filled frame f before the object was cut: bytes from the cut on are zeros, also if it has grown
- * again since. */
+/* The pager may have filled frame f before the object was cut: bytes from the cut on are zeros, also if it has grown again since. */
 static void wipe_cut_locked(struct vm_object *o, uint64_t index, pfn_t f)
 {
 	uint64_t start = index << PAGE_SHIFT, cut = atomic_load_relaxed(&o->pager_size); /* under the lock */
@@ -231,7 +229,7 @@ enum error object_fill(struct vm_object *o, uint64_t index)
 		p = leaf ? atomic_load_relaxed(&leaf->slot[slot_of(leaf, index)]) : NULL; /* under the lock */
 		if (leaf && !p)
 			atomic_store_release(&leaf->slot[slot_of(leaf, index)], IN_TRANSIT); /* pairs with slot_page */
-		had = atomic_load_relaxed(&o->pager_size);                                   /* likewise */
+		had = atomic_load_relaxed(&o->pager_size); /* likewise */
 		unlock(o);
 		if (p == IN_TRANSIT) {
 			if (wait_block(&o->busy_wait, &w, false) != OK)
@@ -289,9 +287,7 @@ static enum error transfer(struct vm_object *o, uint64_t offset, void *bytes, si
 				if (filled != OK)
 					return filled;
 			}
-		} while (
-			e ==
-			ERR_NOENT); /* withdrawn again meanwhile: only a resize does that, and then fill says ERR_BUS */
+		} while (e == ERR_NOENT); /* withdrawn again meanwhile: only a resize does that, and then fill says ERR_BUS */
 		*done += part;
 	}
 	return OK;
@@ -357,8 +353,7 @@ static struct vm_page *withdraw_below(struct object_node *n, uint64_t *index)
 				return found;
 			continue;
 		}
-		/* seq_cst: before the look at the reverse map; pairs with the fault's look at the slot after entering
-		 * it */
+		/* seq_cst: before the look at the reverse map; pairs with the fault's look at the slot after entering it */
 		atomic_store_seq_cst(&n->slot[i], NULL);
 		return p;
 	}
@@ -442,7 +437,7 @@ void object_release(struct vm_object *o)
 		return;
 	free_pages_from(o, 0, false);
 	root = atomic_load_relaxed(&o->root); /* last reference */
-	atomic_store_release(&o->root, NULL); /* late readers find nothing */
+	atomic_store_release(&o->root, NULL);  /* late readers find nothing */
 	if (root)
 		retire_nodes(root);
 	if (o->pager->detach)

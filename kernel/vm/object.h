@@ -25,8 +25,7 @@ struct oid {
 /* Where an object's pages come from. All may wait; called with no lock and in no epoch section. */
 struct pager_ops {
 	const char *name;
-	/* Fills frame, which nobody else sees yet, with page index. => OK or ERR_IO, ERR_BUS; the frame stays the
-	 * caller's. */
+	/* Fills frame, which nobody else sees yet, with page index. => OK or ERR_IO, ERR_BUS; the frame stays the caller's. */
 	enum error (*get)(struct vm_object *o, uint64_t index, paddr_t frame);
 	/* The object is gone; drop what the pager holds for it. */
 	void (*detach)(struct vm_object *o);
@@ -39,14 +38,13 @@ struct vm_object {
 	struct refcount refs;
 	struct oid oid;
 	const struct pager_ops *pager;
-	const void *pager_data; /* pager's own, e.g. the file's bytes in the initrd */
-	ATOMIC(uint64_t)
-	pager_size; /* bytes that the pager has; beyond: zeros; only falls, under lock; pagers read it relaxed */
-	ATOMIC(uint64_t) size;             /* bytes; pages from round_up(size) on do not exist; written under lock */
-	struct spinlock lock;              /* RANK_OBJECT: tree's shape and slots, pages, size */
+	const void *pager_data;        /* pager's own, e.g. the file's bytes in the initrd */
+	ATOMIC(uint64_t) pager_size;   /* bytes that the pager has; beyond: zeros; only falls, under lock; pagers read it relaxed */
+	ATOMIC(uint64_t) size;         /* bytes; pages from round_up(size) on do not exist; written under lock */
+	struct spinlock lock;          /* RANK_OBJECT: tree's shape and slots, pages, size */
 	ATOMIC(struct object_node *) root; /* release under lock, acquire by epoch readers */
-	ATOMIC(uint64_t) pages;            /* resident; under lock */
-	struct waitq busy_wait;            /* who waits for a page in transit */
+	ATOMIC(uint64_t) pages;        /* resident; under lock */
+	struct waitq busy_wait;        /* who waits for a page in transit */
 	struct epoch_item retire;
 };
 
@@ -82,13 +80,12 @@ enum error object_fill(struct vm_object *o, uint64_t index) MUST_CHECK;
 enum error object_read(struct vm_object *o, uint64_t offset, void *to, size_t n, size_t *done) MUST_CHECK;
 enum error object_write(struct vm_object *o, uint64_t offset, const void *from, size_t n, size_t *done) MUST_CHECK;
 
-/* Copies the resident page at index to a frame nobody else sees. ERR_NOENT: not resident. No spinlock of RANK_OBJECT or
- * above held. */
+/* Copies the resident page at index to a frame nobody else sees. ERR_NOENT: not resident. No spinlock of RANK_OBJECT or above held. */
 enum error object_copy_page(struct vm_object *o, uint64_t index, paddr_t to) MUST_CHECK;
 
 /*
- * Sets the size. Pages beyond it are withdrawn from every address space and freed; the last one's tail becomes zero,
- * and so does what comes into the object when it grows. The size changes at once, the pages go one by one after it: an
+ * Sets the size. Pages beyond it are withdrawn from every address space and freed; the last one's tail becomes zero, and
+ * so does what comes into the object when it grows. The size changes at once, the pages go one by one after it: an
  * object that grows again meanwhile may lose what was written to it there. Who needs a cut to be one step keeps writes
  * and other resizes out until it returns, as files do (a mutex a vnode).
  */

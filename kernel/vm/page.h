@@ -21,8 +21,7 @@
  */
 #define FRAME_OWNERS(X) \
 	X(FREE, "free", "in the frame core") \
-	X(CACHED, "cached", \
-	  "in a CPU's frame cache, or in the stock of zeroed frames; said by audits alone: its page reads FREE") \
+	X(CACHED, "cached", "in a CPU's frame cache, or in the stock of zeroed frames; said by audits alone: its page reads FREE") \
 	X(ANON, "anon", "content of an anon") \
 	X(ZONE, "zone", "slab of a zone") \
 	X(OBJECT, "object", "page of a memory object") \
@@ -34,13 +33,12 @@ enum frame_owner {
 #define X(symbol, name, meaning) FRAME_##symbol,
 	FRAME_OWNERS(X)
 #undef X
-		FRAME_OWNER_COUNT
+	FRAME_OWNER_COUNT
 };
 
 /*
- * Whose content may lie elsewhere tomorrow (unmapped, copied, thrown away) and whose may not: the even owners and the
- * odd ones, so that an allocation knows by one instruction. Frames of the two kinds come from different places:
- * frame_tree.c.
+ * Whose content may lie elsewhere tomorrow (unmapped, copied, thrown away) and whose may not: the even owners and the odd
+ * ones, so that an allocation knows by one instruction. Frames of the two kinds come from different places: frame_tree.c.
  */
 static inline enum frame_kind frame_kind_of(enum frame_owner owner) { return (enum frame_kind)(owner & 1); }
 _Static_assert(!(FRAME_ANON & 1) && !(FRAME_OBJECT & 1) && (FRAME_ZONE & 1) && (FRAME_TABLE & 1) && (FRAME_WIRED & 1),

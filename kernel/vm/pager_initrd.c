@@ -18,4 +18,4 @@ static enum error get(struct vm_object *o, uint64_t index, paddr_t frame)
 	return OK;
 }
 
-const struct pager_ops pager_initrd = {.name = "initrd", .get = get};
+const struct pager_ops pager_initrd = { .name = "initrd", .get = get };

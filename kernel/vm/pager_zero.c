@@ -10,4 +10,4 @@ static enum error get(struct vm_object *o, uint64_t index, paddr_t frame)
 	return OK;
 }
 
-const struct pager_ops pager_zero = {.name = "zero", .get = get};
+const struct pager_ops pager_zero = { .name = "zero", .get = get };

@@ -13,9 +13,9 @@
 #include "sync/waitq.h"
 
 struct range_lock {
-	struct spinlock lock; /* RANK_RANGE: held */
-	struct list held;     /* struct range_hold, who holds or waits, in order of arrival */
-	struct waitq queue;   /* who waits for any of them to end */
+	struct spinlock lock;  /* RANK_RANGE: held */
+	struct list held;      /* struct range_hold, who holds or waits, in order of arrival */
+	struct waitq queue;    /* who waits for any of them to end */
 };
 
 /* One holder's range; on its stack. */

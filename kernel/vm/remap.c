@@ -38,13 +38,13 @@ static struct vm_entry *whole(const struct map_edit *ed)
 static enum error extend(struct vm_map *m, struct vrange old, uint64_t new_end)
 {
 	struct map_edit ed;
-	struct amap_trash trash = {.count = 0};
+	struct amap_trash trash = { .count = 0 };
 	struct vm_entry *e, *n;
 	uint64_t at;
 	bool free;
 	enum error err;
 
-	map_edit_begin(&ed, m, (struct vrange){old.start, vaddr(new_end)}, false);
+	map_edit_begin(&ed, m, (struct vrange){ old.start, vaddr(new_end) }, false);
 	e = ed.old;
 	if (!e || e->range.start.va > old.start.va || e->range.end.va < old.end.va) {
 		map_edit_abort(&ed);
@@ -52,14 +52,13 @@ static enum error extend(struct vm_map *m, struct vrange old, uint64_t new_end)
 	}
 	epoch_enter(&m->vm->epoch);
 	free = e->range.end.va == old.end.va && !e->edit_next &&
-	       entry_tree_gap(&m->tree, (struct vrange){old.end, vaddr(new_end)}, new_end - old.end.va, &at);
+	       entry_tree_gap(&m->tree, (struct vrange){ old.end, vaddr(new_end) }, new_end - old.end.va, &at);
 	epoch_leave(&m->vm->epoch);
 	if (!free) {
 		map_edit_abort(&ed);
 		return ERR_NOSPACE;
 	}
-	/* Pages that the amap still holds there (a fork's that no entry covers, or that a trim had no memory for) do
-	 * not come back. */
+	/* Pages that the amap still holds there (a fork's that no entry covers, or that a trim had no memory for) do not come back. */
 	err = e->amap && atomic_load_relaxed(&e->amap->untrimmed) /* set under a range lock over its neighbours */
 		      ? amap_trim(e->amap, old.end.va, new_end, &trash)
 		      : OK;
@@ -121,7 +120,7 @@ static void add_occupants(struct map_edit *ed, struct vrange to, const struct vm
 static enum error keep_rest(struct map_edit *ed, const struct vm_entry *o, struct vrange a, struct vrange b)
 {
 	struct vrange low = a.start.va < b.start.va ? a : b, high = a.start.va < b.start.va ? b : a;
-	const struct vrange rest[3] = {{o->range.start, low.start}, {low.end, high.start}, {high.end, o->range.end}};
+	const struct vrange rest[3] = { { o->range.start, low.start }, { low.end, high.start }, { high.end, o->range.end } };
 	enum error e = OK;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(rest) && e == OK; i++) {
@@ -230,8 +229,7 @@ static enum error move(struct vm_map *m, struct vrange old, uint64_t size, bool 
 	return e;
 }
 
-enum error vm_map_remap(struct vm_map *m, struct vrange old, uint64_t new_size, bool may_move, bool fixed,
-			uint64_t *addr)
+enum error vm_map_remap(struct vm_map *m, struct vrange old, uint64_t new_size, bool may_move, bool fixed, uint64_t *addr)
 {
 	uint64_t old_size = vrange_size(old), to = *addr;
 	struct vm_entry_info info;
@@ -243,14 +241,13 @@ enum error vm_map_remap(struct vm_map *m, struct vrange old, uint64_t new_size, 
 	if (fixed && (!may_move || to & PAGE_MASK || map_check_range(m, vrange(to, to + new_size)) != OK ||
 		      vrange_overlaps(old, vrange(to, to + new_size))))
 		return ERR_INVAL;
-	if (!vm_map_lookup(m, old.start.va, &info) || info.range.start.va > old.start.va ||
-	    info.range.end.va < old.end.va)
+	if (!vm_map_lookup(m, old.start.va, &info) || info.range.start.va > old.start.va || info.range.end.va < old.end.va)
 		return ERR_FAULT;
 	if (!fixed && new_size <= old_size) {
 		*addr = old.start.va;
 		return new_size == old_size
 			       ? OK
-			       : vm_map_remove(m, (struct vrange){vaddr(old.start.va + new_size), old.end});
+			       : vm_map_remove(m, (struct vrange){ vaddr(old.start.va + new_size), old.end });
 	}
 	if (!fixed) {
 		if (old.start.va + new_size <= m->bounds.end.va) {
@@ -275,8 +272,7 @@ enum error vm_map_move_pages(struct vm_map *m, struct vrange old, bool fixed, ui
 	if (e != OK || (fixed && (to & PAGE_MASK || map_check_range(m, vrange(to, to + size)) != OK ||
 				  vrange_overlaps(old, vrange(to, to + size)))))
 		return ERR_INVAL;
-	if (!vm_map_lookup(m, old.start.va, &info) || info.range.start.va > old.start.va ||
-	    info.range.end.va < old.end.va)
+	if (!vm_map_lookup(m, old.start.va, &info) || info.range.start.va > old.start.va || info.range.end.va < old.end.va)
 		return ERR_FAULT;
 	if (info.object)
 		return ERR_INVAL;
@@ -285,21 +281,16 @@ enum error vm_map_move_pages(struct vm_map *m, struct vrange old, bool fixed, ui
 
 enum error vm_map_view(struct vm_map *m, uint64_t old, uint64_t size, bool fixed, uint64_t *addr)
 {
-	struct vm_mapping what = {.object = NULL};
+	struct vm_mapping what = { .object = NULL };
 	const struct vm_entry *e;
 	enum error err = ERR_FAULT;
 
 	epoch_enter(&m->vm->epoch);
 	e = entry_tree_find(&m->tree, old);
 	if (e && e->range.start.va <= old) {
-		what = (struct vm_mapping){.object = e->object,
-					   .offset = e->offset + (old - e->range.start.va),
-					   .shared = true,
-					   .prot = e->prot,
-					   .max = e->max,
-					   .inherit = e->inherit,
-					   .wired = e->wired,
-					   .name = e->name};
+		what = (struct vm_mapping){ .object = e->object, .offset = e->offset + (old - e->range.start.va),
+					    .shared = true, .prot = e->prot, .max = e->max, .inherit = e->inherit,
+					    .wired = e->wired, .name = e->name };
 		/* The object may be on its way out together with the entry. */
 		err = !e->shared ? ERR_INVAL : ref_get_unless_zero(&e->object->refs) ? OK : ERR_FAULT;
 	}

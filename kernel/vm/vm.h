@@ -23,11 +23,11 @@ struct vm {
 	struct kmem kmem;
 	struct counters counters;
 	struct pmap_system *pmaps;
-	pfn_t zero_page; /* read by whoever touches private memory first by reading */
+	pfn_t zero_page;            /* read by whoever touches private memory first by reading */
 	/* set by the modules' own init */
 	struct zone *anon_zone, *amap_zone, *node_zone, *object_zone, *object_node_zone;
 	struct zone *entry_zone, *tree_node_zone, *map_zone;
-	uint64_t tree_secret; /* what entry trees' priorities are made with */
+	uint64_t tree_secret;       /* what entry trees' priorities are made with */
 };
 
 #endif

@@ -98,8 +98,7 @@ static void print_zone(const struct zone *z)
 		return;
 	kprintf("zone %s: size %u, in use or cached %lu, slabs %lu, frames %lu, waste %lu, failures %lu\n", s->name,
 		s->shape.size, (ul)out, (ul)slabs, (ul)frames,
-		(ul)((frames << PAGE_SHIFT) - slabs * s->shape.objects * s->shape.size),
-		(ul)atomic_load_relaxed(&z->failures));
+		(ul)((frames << PAGE_SHIFT) - slabs * s->shape.objects * s->shape.size), (ul)atomic_load_relaxed(&z->failures));
 }
 
 void vm_stat_print(const struct frames *f, const struct zones *zs)

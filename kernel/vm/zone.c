@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vm/zone.c: zones: what their users call. Objects come from per-CPU magazines (zone_cache.c), those from slabs
- * (zone_slab.c).
+ * vm/zone.c: zones: what their users call. Objects come from per-CPU magazines (zone_cache.c), those from slabs (zone_slab.c).
  *
- * Waiting. zone_alloc_wait counts itself in z->waiters, then has every cache closed: from then on who frees an object
- * goes the slow way, under the cache's lock or the slabs', sees the count and wakes. An object that was freed before is
- * found by the attempt that follows, since it looks into all caches, under the same locks. So no wake-up is lost.
- * Frames come back without a look at the count: who gives them back says so through the queue's lock (zone_wake), on
- * which the waiter was before his attempt.
+ * Waiting. zone_alloc_wait counts itself in z->waiters, then has every cache closed: from then on who frees an object goes the
+ * slow way, under the cache's lock or the slabs', sees the count and wakes. An object that was freed before is
+ * found by the attempt that follows, since it looks into all caches, under the same locks. So no wake-up is lost. Frames
+ * come back without a look at the count: who gives them back says so through the queue's lock (zone_wake), on which the waiter
+ * was before his attempt.
  *
  * Limit. It is kept where objects leave the slabs: what is in magazines counts as out, and is searched before an
  * allocation fails. So exactly as many can be had as the limit says.
@@ -126,8 +125,7 @@ uint64_t zones_drain(struct zones *zs)
 	LIST_FOR(it, &zs->all)
 		n += zone_reclaim(CONTAINER_OF(it, struct zone, link));
 	spin_unlock(&zs->lock);
-	n += slabs_shrink(&zs->magazines, 0) + slabs_shrink(&zs->small_magazines, 0) +
-	     slabs_shrink(&zs->descriptors, 0);
+	n += slabs_shrink(&zs->magazines, 0) + slabs_shrink(&zs->small_magazines, 0) + slabs_shrink(&zs->descriptors, 0);
 	zones_wake(zs);
 	return n;
 }

@@ -39,10 +39,10 @@ typedef slab_object_fn zone_object_fn;
 
 /* Objects on their way round. Whoever holds a magazine has all of it to itself. */
 struct magazine {
-	struct magazine *next; /* on its CPU's list */
-	uint32_t count;        /* objects; outdated while it is loaded */
-	uint32_t depth;        /* on a list: magazines from here to its end */
-	void *round[];         /* MAGAZINE_SMALL or MAGAZINE_MAX; zone.rounds of them are used */
+	struct magazine *next;     /* on its CPU's list */
+	uint32_t count;            /* objects; outdated while it is loaded */
+	uint32_t depth;            /* on a list: magazines from here to its end */
+	void *round[];             /* MAGAZINE_SMALL or MAGAZINE_MAX; zone.rounds of them are used */
 };
 _Static_assert(sizeof(struct magazine) + MAGAZINE_SMALL * sizeof(void *) == 128, "no waste in their slabs");
 _Static_assert(sizeof(struct magazine) + MAGAZINE_MAX * sizeof(void *) == 512, "likewise");
@@ -58,39 +58,36 @@ _Static_assert(sizeof(struct magazine) + MAGAZINE_MAX * sizeof(void *) == 512, "
 struct zone_cache {
 	ATOMIC(uint32_t) inside;    /* o: 1: on the fast path */
 	ATOMIC(uint32_t) exchanges; /* l, x: magazines that it has changed; a statistic */
-	ATOMIC(void **) low;     /* l: the loaded magazine's first round; CACHE_CLOSED_LOW: closed, or none is loaded */
-	ATOMIC(void **) high;    /* l: behind its last; CACHE_CLOSED_HIGH likewise */
-	ATOMIC(void **) top;     /* g, x: where the next object is put; NULL: no magazine is loaded */
-	struct magazine *loaded; /* l: or NULL */
-	struct magazine *full;   /* l: the CPU's own depot: magazines with objects */
-	struct magazine *empty;  /* l: and without */
-	struct spinlock lock;    /* RANK_ZONE_CACHE */
-	ATOMIC(uintptr_t)
-	shelf[SHELF_SLOTS] ALIGNED(CACHE_LINE); /* x: magazine, + SHELF_EMPTY if it holds nothing; 0 */
+	ATOMIC(void **) low;        /* l: the loaded magazine's first round; CACHE_CLOSED_LOW: closed, or none is loaded */
+	ATOMIC(void **) high;       /* l: behind its last; CACHE_CLOSED_HIGH likewise */
+	ATOMIC(void **) top;        /* g, x: where the next object is put; NULL: no magazine is loaded */
+	struct magazine *loaded;    /* l: or NULL */
+	struct magazine *full;      /* l: the CPU's own depot: magazines with objects */
+	struct magazine *empty;     /* l: and without */
+	struct spinlock lock;       /* RANK_ZONE_CACHE */
+	ATOMIC(uintptr_t) shelf[SHELF_SLOTS] ALIGNED(CACHE_LINE); /* x: magazine, + SHELF_EMPTY if it holds nothing; 0 */
 } ALIGNED(CPU_STRIDE);
 _Static_assert(sizeof(struct zone_cache) == CPU_STRIDE, "found by cpu_offset");
-_Static_assert(__builtin_offsetof(struct zone_cache, shelf) == CACHE_LINE,
-	       "what others write shares no line with the fast path");
+_Static_assert(__builtin_offsetof(struct zone_cache, shelf) == CACHE_LINE, "what others write shares no line with the fast path");
 
 /*
  * Fixed after zone_create but for what is said. What all CPUs read
  * all the time shares no line with what is written.
  */
 struct zone {
-	struct slabs slabs; /* first: page_slab.home is the zone, too. Its lock is RANK_ZONE */
+	struct slabs slabs;         /* first: page_slab.home is the zone, too. Its lock is RANK_ZONE */
 	struct zones *zones;
-	struct slabs *magazines; /* where its own come from */
+	struct slabs *magazines;    /* where its own come from */
 	unsigned flags;
-	uint32_t rounds;          /* objects in a full magazine; 0: no magazines */
-	uint32_t keep;            /* magazines that a CPU's own depot keeps of a kind */
-	uint32_t shelf;           /* slots of its shelf that are used */
-	ATOMIC(uint32_t) waiters; /* x: threads in zone_alloc_wait; caches stay closed for them */
-	struct list link;         /* zones.lock */
-	void (*give_foreign)(struct zone *z,
-			     void *object); /* what frees objects that no slab has: kmalloc's blocks; or NULL */
-	struct waitq wait;                  /* for an object of this zone, or for frames */
-	ATOMIC(uint64_t) failures;          /* x: allocations that found nothing: relaxed add */
-	struct zone_cache cache[];          /* one a CPU */
+	uint32_t rounds;            /* objects in a full magazine; 0: no magazines */
+	uint32_t keep;              /* magazines that a CPU's own depot keeps of a kind */
+	uint32_t shelf;             /* slots of its shelf that are used */
+	ATOMIC(uint32_t) waiters;   /* x: threads in zone_alloc_wait; caches stay closed for them */
+	struct list link;           /* zones.lock */
+	void (*give_foreign)(struct zone *z, void *object); /* what frees objects that no slab has: kmalloc's blocks; or NULL */
+	struct waitq wait;          /* for an object of this zone, or for frames */
+	ATOMIC(uint64_t) failures;  /* x: allocations that found nothing: relaxed add */
+	struct zone_cache cache[];  /* one a CPU */
 };
 _Static_assert(__builtin_offsetof(struct zone, cache) % CPU_STRIDE == 0, "lines are not shared");
 _Static_assert(__builtin_offsetof(struct zone, slabs) == 0, "no arithmetic from page to zone");
@@ -99,11 +96,11 @@ _Static_assert(__builtin_offsetof(struct zone, slabs) == 0, "no arithmetic from 
 struct zones {
 	struct frames *frames;
 	uint32_t ncpus;
-	bool may_open;                           /* caches may: the machine has a barrier of all CPUs */
-	struct spinlock lock;                    /* RANK_ZONES */
-	struct list all;                         /* guarded by lock: zone.link */
+	bool may_open;            /* caches may: the machine has a barrier of all CPUs */
+	struct spinlock lock;     /* RANK_ZONES */
+	struct list all;          /* guarded by lock: zone.link */
 	struct slabs magazines, small_magazines; /* where magazines come from */
-	struct slabs descriptors;                /* where zones come from */
+	struct slabs descriptors; /* where zones come from */
 };
 
 /* Boot, after frames_init, on a CPU of the machine. */
@@ -121,8 +118,8 @@ void zone_destroy(struct zone *z);
 
 /*
  * At most so many objects are out at a time, those in magazines counted in; ZONE_UNLIMITED. An
- * allocation beyond fails and is counted, but not before the magazines of all CPUs were searched. A limit below what is
- * out takes effect as objects come back.
+ * allocation beyond fails and is counted, but not before the magazines of all CPUs were searched. A limit below what is out takes
+ * effect as objects come back.
  */
 void zone_set_limit(struct zone *z, uint64_t objects);
 
@@ -131,13 +128,12 @@ void *zone_alloc(struct zone *z);
 
 /*
  * The same, but waits where zone_alloc would return NULL: until an object of this zone is freed, or somebody
- * gives memory back (zone_reclaim, zones_drain) or says zones_wake. It is the caller's to know that this will come.
- * Thread context, no spinlock held, outside any epoch section (asserted). Injected failures do not reach it.
+ * gives memory back (zone_reclaim, zones_drain) or says zones_wake. It is the caller's to know that this will come. Thread
+ * context, no spinlock held, outside any epoch section (asserted). Injected failures do not reach it.
  */
 void *zone_alloc_wait(struct zone *z);
 
-/* Frames came back, or a limit was raised: who waits looks again. Any context but interrupts; locks as for zone_free.
- */
+/* Frames came back, or a limit was raised: who waits looks again. Any context but interrupts; locks as for zone_free. */
 void zone_wake(struct zone *z);
 void zones_wake(struct zones *zs);
 
@@ -158,17 +154,16 @@ uint64_t zones_drain(struct zones *zs);
 
 struct zone_stats {
 	const char *name;
-	size_t size;       /* bytes of an object */
-	uint64_t in_use;   /* objects out */
-	uint64_t cached;   /* objects in magazines */
-	uint64_t capacity; /* objects in slabs, in use, cached or free */
-	uint64_t limit;    /* of objects; ZONE_UNLIMITED */
-	uint64_t slabs;    /* slabs held */
-	uint64_t frames;   /* frames of those */
-	uint64_t waste;    /* bytes of those frames in which no object lies: alignment, guards, bits, tails */
-	uint64_t
-		exchanges; /* magazines that CPUs have changed: the operations off the fast path; wraps at 2^32 a CPU */
-	uint64_t failures; /* zone_alloc that returned NULL */
+	size_t size;        /* bytes of an object */
+	uint64_t in_use;    /* objects out */
+	uint64_t cached;    /* objects in magazines */
+	uint64_t capacity;  /* objects in slabs, in use, cached or free */
+	uint64_t limit;     /* of objects; ZONE_UNLIMITED */
+	uint64_t slabs;     /* slabs held */
+	uint64_t frames;    /* frames of those */
+	uint64_t waste;     /* bytes of those frames in which no object lies: alignment, guards, bits, tails */
+	uint64_t exchanges; /* magazines that CPUs have changed: the operations off the fast path; wraps at 2^32 a CPU */
+	uint64_t failures;  /* zone_alloc that returned NULL */
 };
 /* A snapshot; takes every CPU's lock, so not for hot paths. */
 void zone_stats(struct zone *z, struct zone_stats *s);

@@ -26,24 +26,23 @@
  *
  *	take: inside = 1, low, top;   top <= low: slow      give: inside = 1, high, top;   top >= high: slow
  *
- * Whoever closes the cache makes low the highest address and high the lowest. To close, under c->lock: store low and
- *high, cpu_barrier_all, wait for inside == 0; then top and the rounds are the visitor's until low and high are stored
- *again. top is loaded after low or high, hence in the gate. The slow path is not in the gate (inside is 0 again) but
- *under c->lock, which visitors hold from before they close until after they open; so it needs no barrier. The rare
- *conditions ride on the same comparison and cost the fast path nothing: failures that are to be injected, threads that
- *wait for an object, a machine without cpu_barrier_all keep caches closed (settle_locked), and everybody goes the slow
- *way, under the lock.
+ * Whoever closes the cache makes low the highest address and high the lowest. To close, under c->lock: store low and high,
+ * cpu_barrier_all, wait for inside == 0; then top and the rounds are the visitor's until low and high are stored again.
+ * top is loaded after low or high, hence in the gate. The slow path is not in the gate (inside is 0 again) but under c->lock,
+ * which visitors hold from before they close until after they open; so it needs no barrier.
+ * The rare conditions ride on the same comparison and cost the fast path nothing: failures that are to be injected, threads
+ * that wait for an object, a machine without cpu_barrier_all keep caches closed (settle_locked), and everybody
+ * goes the slow way, under the lock.
  *
  * Shelf. A slot is emptied and filled by compare-and-swap of the whole word, and nobody follows the pointer that he
- * read before it is his: whether the word was away and back meanwhile makes no difference (no ABA). Any number of CPUs
- *at a time.
+ * read before it is his: whether the word was away and back meanwhile makes no difference (no ABA). Any number of CPUs at a time.
  *
  * Size of the caches. A CPU's share is RAM / CPUs. A magazine holds at most a 2048th of the share, and MAGAZINE_MAX
  * objects; where that is less than two objects, the zone has no magazines. A depot keeps full magazines for at
  * most a 32nd of the share and DEPOT_BYTES, at least one, and as many empty ones; the shelf has as many slots, at most
- * SHELF_SLOTS. That is much on purpose: what lies there was in use on this CPU once, a batch of that size comes without
- *a lock next time, and whoever is short of memory drains it. With 64 MiB and 64 CPUs: 8 objects of 64 bytes a magazine,
- *and none for zones above 256.
+ * SHELF_SLOTS. That is much on purpose: what lies there was in use on this CPU once, a batch of that size comes without a lock next
+ * time, and whoever is short of memory drains it.
+ * With 64 MiB and 64 CPUs: 8 objects of 64 bytes a magazine, and none for zones above 256.
  *
  * Invariants (caches_check).
  *	1. An object is out, in one magazine, or free in its slab.
@@ -54,12 +53,12 @@
  * Locking. c->lock (RANK_ZONE_CACHE); inside it the slabs' locks (RANK_ZONE); frames come and go inside it too. No CPU
  * holds two caches' locks, and none takes one in the gate.
  *
- * Memory order. An object passes from who freed it to who allocates it by program order, by the gate, by c->lock, by a
- *slot (release to acquire), or by the slabs' lock.
+ * Memory order. An object passes from who freed it to who allocates it by program order, by the gate, by c->lock, by a slot
+ * (release to acquire), or by the slabs' lock.
  *
- * Failure. NULL, counted by the caller, only after all shelves, the slabs and the caches of all CPUs were looked at, in
- *this order: objects move from shelves and slabs to caches, under a cache's lock. What is freed meanwhile, or drained
- *to the slabs, may be missed. No magazine to be had: the object goes to its slab at once.
+ * Failure. NULL, counted by the caller, only after all shelves, the slabs and the caches of all CPUs were looked at, in this order:
+ * objects move from shelves and slabs to caches, under a cache's lock. What is freed meanwhile, or drained to the slabs, may be missed.
+ * No magazine to be had: the object goes to its slab at once.
  *
  * Sources: J. Bonwick, J. Adams, Magazines and vmem (USENIX 2001). The gate: gate.c.
  */
@@ -199,8 +198,7 @@ static struct magazine *shelf_take(struct zone *z, struct magazine **spare)
 			uintptr_t left = *spare ? (uintptr_t)*spare | SHELF_EMPTY : 0,
 				  word = atomic_load_relaxed(&c->shelf[i]); /* a glance */
 
-			/* acq_rel: pairs with shelf_put's both ways, for the magazine that comes and the one that goes
-			 */
+			/* acq_rel: pairs with shelf_put's both ways, for the magazine that comes and the one that goes */
 			if (is_laden(word) && atomic_cas_acq_rel(&c->shelf[i], &word, left)) {
 				if (left)
 					*spare = NULL;
@@ -406,8 +404,7 @@ NOINLINE void cache_give_slow(struct zone *here, void *object)
 		settle_locked(z, c);
 		spin_unlock(&c->lock);
 	}
-	/* relaxed: ordered by the lock that we held and that who waits has taken since he counted himself;
-	 * zone_alloc_wait */
+	/* relaxed: ordered by the lock that we held and that who waits has taken since he counted himself; zone_alloc_wait */
 	if (UNLIKELY(atomic_load_relaxed(&z->waiters)))
 		(void)waitq_wake_all(&z->wait);
 }

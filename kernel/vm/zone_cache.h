@@ -15,8 +15,7 @@
 
 /*
  * A zone as its CPU sees it: cpu_offset() behind itself, so that cache[0] is that CPU's own. Nothing else of it may be
- * touched. So a pointer is all that the fast path keeps, and what it hands on when it cannot go on; inside is still 1
- * then.
+ * touched. So a pointer is all that the fast path keeps, and what it hands on when it cannot go on; inside is still 1 then.
  */
 void *cache_take_slow(struct zone *here);
 void cache_give_slow(struct zone *here, void *object);

@@ -437,8 +437,7 @@ static uint64_t check_list(struct slabs *s, uint32_t head, uint32_t least, uint3
 		const struct vm_page *p = &s->frames->pages[i];
 		uint32_t k = free_in_slab(s, i);
 
-		if (page_owner(p) != FRAME_ZONE || page_order(p) != (is_trimmed(s) ? 0 : s->shape.order) ||
-		    p->slab.home != s)
+		if (page_owner(p) != FRAME_ZONE || page_order(p) != (is_trimmed(s) ? 0 : s->shape.order) || p->slab.home != s)
 			panic("zone %s: frame index %u is on its lists and not its slab", s->name, i);
 		if (p->slab.prev != before)
 			panic("zone %s: slab %u is linked wrongly", s->name, i);

@@ -66,8 +66,7 @@ bool slabs_grow(struct slabs *s);
 /* Gives empty slabs beyond the first keep back to the frames. Returns how many. */
 uint64_t slabs_shrink(struct slabs *s, uint64_t keep);
 
-/* Up to n free objects, fewer when every slab is full or the limit is reached. Partial slabs first. Returns how many.
- */
+/* Up to n free objects, fewer when every slab is full or the limit is reached. Partial slabs first. Returns how many. */
 uint32_t slabs_get_locked(struct slabs *s, void **objects, uint32_t n);
 
 /* n objects that slabs_get_locked gave out come back. */

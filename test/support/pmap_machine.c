@@ -23,7 +23,7 @@ static enum host_frame __attribute__((no_sanitize("thread"))) frame_kind(void *c
 
 void pm_init(struct pmap_machine *pm, const struct host_config *config)
 {
-	struct host_config c = {.ncpus = 4, .ram = 16 << 20, .junk = true, .seed = TEST_SEED};
+	struct host_config c = { .ncpus = 4, .ram = 16 << 20, .junk = true, .seed = TEST_SEED };
 	const struct machine_info *info;
 
 	memset(pm, 0, sizeof *pm);
@@ -46,12 +46,9 @@ void pm_init(struct pmap_machine *pm, const struct host_config *config)
 	}
 	pm->nfree = pm->count;
 	epoch_init(&pm->epoch, info->ncpus);
-	pmap_system_init(pm->ps, &(struct pmap_config){.pages = pm->pages,
-						       .page_stride = sizeof *pm->pages,
-						       .first = pm->first,
-						       .count = pm->count,
-						       .ncpus = info->ncpus,
-						       .epoch = &pm->epoch});
+	pmap_system_init(pm->ps, &(struct pmap_config){ .pages = pm->pages, .page_stride = sizeof *pm->pages,
+							.first = pm->first, .count = pm->count, .ncpus = info->ncpus,
+							.epoch = &pm->epoch });
 }
 
 void pm_destroy(struct pmap_machine *pm)
@@ -130,7 +127,7 @@ void pm_free_late(struct pmap_machine *pm, struct frame_list *l)
 		CHECK(l->count-- > 0);
 	}
 	CHECK(l->count == 0);
-	*l = (struct frame_list){PFN_NONE, 0};
+	*l = (struct frame_list){ PFN_NONE, 0 };
 	if (epoch_should_poll(&pm->epoch))
 		(void)epoch_poll(&pm->epoch);
 }
@@ -178,7 +175,7 @@ void pm_empty(struct pmap_machine *pm, struct pmap_stock *stock)
 
 enum error pm_enter(struct pmap_machine *pm, struct pmap *p, uint64_t va, pfn_t f, enum prot prot, unsigned flags)
 {
-	struct pmap_stock stock = {.chunk = PFN_NONE};
+	struct pmap_stock stock = { .chunk = PFN_NONE };
 	struct pmap_leaf leaf;
 	enum error e;
 
@@ -207,7 +204,7 @@ void pm_remove(struct pmap_machine *pm, struct pmap *p, uint64_t start, uint64_t
 
 void pm_exit(struct pmap_machine *pm, struct pmap *p)
 {
-	struct frame_list tables = {PFN_NONE, 0};
+	struct frame_list tables = { PFN_NONE, 0 };
 
 	pm_remove(pm, p, 0, BIT(48), true);
 	pmap_deactivate(pm->ps);

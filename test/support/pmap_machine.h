@@ -43,8 +43,8 @@ struct pmap_machine {
 	struct test_page *pages;
 	pfn_t first;
 	uint64_t count;
-	uint32_t lock; /* of the free frames; held for no point, so that no schedule stops its holder */
-	pfn_t *free;   /* a queue, so that a freed frame is reused late and a stale use has time to show */
+	uint32_t lock;         /* of the free frames; held for no point, so that no schedule stops its holder */
+	pfn_t *free;           /* a queue, so that a freed frame is reused late and a stale use has time to show */
 	uint64_t head, nfree;
 };
 
@@ -76,8 +76,7 @@ void pm_empty(struct pmap_machine *pm, struct pmap_stock *stock);
 static inline void *pm_bytes(pfn_t f) { return phys_to_virt(pfn_to_paddr(f)); }
 
 /* leaf_lock, leaf_set, leaf_unlock with a stock of its own. */
-enum error pm_enter(struct pmap_machine *pm, struct pmap *p, uint64_t va, pfn_t f, enum prot prot,
-		    unsigned flags) MUST_CHECK;
+enum error pm_enter(struct pmap_machine *pm, struct pmap *p, uint64_t va, pfn_t f, enum prot prot, unsigned flags) MUST_CHECK;
 /* pmap_remove, flush, late free. */
 void pm_remove(struct pmap_machine *pm, struct pmap *p, uint64_t start, uint64_t end, bool exclusive);
 /* pmap_remove of all and pmap_destroy; the caller's CPU lets go of it. */

@@ -5,7 +5,7 @@
 
 #include "pmap_machine.h"
 
-#define VA UINT64_C(0x400000000) /* the start of a 2 MiB window */
+#define VA UINT64_C(0x400000000)       /* the start of a 2 MiB window */
 #define RW (PROT_R | PROT_W)
 
 struct world {
@@ -35,14 +35,14 @@ static inline void enter(struct world *w, uint64_t va, pfn_t f, enum prot prot, 
 
 static inline enum host_fault_kind load(uint64_t va, uint64_t *v)
 {
-	struct host_fault fault = {.kind = HOST_FAULT_NONE};
+	struct host_fault fault = { .kind = HOST_FAULT_NONE };
 
 	return host_user_load64(vaddr(va), v, &fault) == OK ? HOST_FAULT_NONE : fault.kind;
 }
 
 static inline enum host_fault_kind store(uint64_t va, uint64_t v)
 {
-	struct host_fault fault = {.kind = HOST_FAULT_NONE};
+	struct host_fault fault = { .kind = HOST_FAULT_NONE };
 
 	return host_user_store64(vaddr(va), v, &fault) == OK ? HOST_FAULT_NONE : fault.kind;
 }

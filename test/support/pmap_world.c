@@ -72,8 +72,8 @@ void world_fault(struct cpu *c, struct space *s, unsigned window, unsigned page,
 	struct window *win = &s->window[window];
 	uint64_t va = world_va(window, page);
 	bool anon = !is_object(window);
-	struct look look = {win, anon ? &win->slot[page] : &w->object[page], 0};
-	const struct pmap_last_check check = {still, &look};
+	struct look look = { win, anon ? &win->slot[page] : &w->object[page], 0 };
+	const struct pmap_last_check check = { still, &look };
 	struct pmap_leaf leaf;
 	enum error e;
 
@@ -204,7 +204,7 @@ void world_copy(struct cpu *c, struct space *s, unsigned window, unsigned page)
 	struct window *win = &s->window[window];
 	uint64_t va = world_va(window, page);
 	struct pmap_leaf leaf;
-	struct pmap_pte pte = {.state = PMAP_EMPTY};
+	struct pmap_pte pte = { .state = PMAP_EMPTY };
 	struct tlb_gather g;
 	pfn_t fresh = pm_alloc(&w->m);
 	bool used = false;
@@ -243,8 +243,7 @@ void world_copy(struct cpu *c, struct space *s, unsigned window, unsigned page)
 	spin_unlock(&win->node);
 	epoch_leave(&w->m.epoch);
 	if (used)
-		word_set(pte.frame, 1, 0),
-			atomic_store_relaxed(&page_of(w, pte.frame)->clean, UINT64_C(0)); /* counted in the copy */
+		word_set(pte.frame, 1, 0), atomic_store_relaxed(&page_of(w, pte.frame)->clean, UINT64_C(0)); /* counted in the copy */
 	if (used)
 		retire(w, pte.frame);
 	else
@@ -328,7 +327,7 @@ static void space_gone(struct epoch_item *item)
 static struct space *space_take(struct world *w)
 {
 	for (unsigned i = 0;; i = (i + 1) % PASSING) {
-		if (atomic_cas_acquire(&w->passing[i].taken, &(uint32_t){0}, 1u))
+		if (atomic_cas_acquire(&w->passing[i].taken, &(uint32_t){ 0 }, 1u))
 			return &w->passing[i];
 		if (i == PASSING - 1) {
 			(void)epoch_poll(&w->m.epoch);
@@ -341,7 +340,7 @@ void world_live_and_exit(struct cpu *c, unsigned first, unsigned n)
 {
 	struct world *w = c->w;
 	struct space *s = space_take(w);
-	struct frame_list tables = {PFN_NONE, 0};
+	struct frame_list tables = { PFN_NONE, 0 };
 
 	pmap_init(w->m.ps, &s->p, pm_alloc_table(&w->m));
 	spin_init(&s->window[1].node);
@@ -360,7 +359,7 @@ void world_live_and_exit(struct cpu *c, unsigned first, unsigned n)
 
 void cpu_begin(struct cpu *c, struct world *w, uint64_t seed)
 {
-	*c = (struct cpu){.w = w, .seed = seed, .stock = {.chunk = PFN_NONE}, .spare = PFN_NONE};
+	*c = (struct cpu){ .w = w, .seed = seed, .stock = { .chunk = PFN_NONE }, .spare = PFN_NONE };
 }
 
 void cpu_end(struct cpu *c)

@@ -36,7 +36,7 @@ struct word {
 struct window {
 	ATOMIC(uint32_t) live;
 	struct spinlock node;
-	struct test_lock range;  /* one mutator at a time */
+	struct test_lock range; /* one mutator at a time */
 	struct word slot[PAGES]; /* anon */
 };
 
@@ -50,9 +50,9 @@ struct space {
 struct world {
 	struct pmap_machine m;
 	struct space space[SPACES];
-	struct word object[PAGES];     /* 0: withdrawn */
-	struct test_lock object_lock;  /* of whoever withdraws and fills */
-	struct space passing[PASSING]; /* for world_live_and_exit */
+	struct word object[PAGES];      /* 0: withdrawn */
+	struct test_lock object_lock;   /* of whoever withdraws and fills */
+	struct space passing[PASSING];  /* for world_live_and_exit */
 	ATOMIC(uint64_t) added, retired, faults, stale;
 	unsigned rounds; /* for the test */
 };
@@ -65,8 +65,7 @@ struct cpu {
 };
 
 void world_begin(struct world *w, const struct host_config *config);
-/* Unmaps and frees everything, checks the sums and, if asked, the structure. The world goes on, empty. All other CPUs
- * idle. */
+/* Unmaps and frees everything, checks the sums and, if asked, the structure. The world goes on, empty. All other CPUs idle. */
 void world_clear(struct world *w, bool check);
 void world_end(struct world *w);
 

@@ -13,8 +13,8 @@
 #define D_PAGE UINT64_C(0x3)
 #define D_BLOCK UINT64_C(0x1)
 #define D_TABLE UINT64_C(0x3)
-#define D_USER (UINT64_C(1) << 6) /* AP[1]: EL0 may */
-#define D_RO (UINT64_C(1) << 7)   /* AP[2] */
+#define D_USER (UINT64_C(1) << 6)   /* AP[1]: EL0 may */
+#define D_RO (UINT64_C(1) << 7)     /* AP[2] */
 #define D_SH (UINT64_C(3) << 8)
 #define D_AF (UINT64_C(1) << 10)
 #define D_NG (UINT64_C(1) << 11)

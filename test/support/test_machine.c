@@ -6,7 +6,7 @@
 
 void test_machine_init(struct test_machine *t, const struct host_config *config)
 {
-	static const struct host_config plain = {.ncpus = 4, .ram = 16 << 20, .junk = true, .seed = TEST_SEED};
+	static const struct host_config plain = { .ncpus = 4, .ram = 16 << 20, .junk = true, .seed = TEST_SEED };
 	enum error e = host_machine_create(config ? config : &plain, &t->m);
 
 	if (e)
@@ -58,13 +58,13 @@ static void *member_main(void *arg)
 
 void run_on_cpus(struct host_machine *m, uint32_t n, void (*fn)(uint32_t cpu, void *arg), void *arg)
 {
-	struct crew crew = {.m = m, .fn = fn, .arg = arg};
+	struct crew crew = { .m = m, .fn = fn, .arg = arg };
 	struct member member[CPU_MAX];
 
 	CHECK(n >= 1 && n <= CPU_MAX && cpu_id() == 0 && host_machine() == m);
 	CHECK(!pthread_barrier_init(&crew.arrived, NULL, n));
 	for (uint32_t i = 1; i < n; i++) {
-		member[i] = (struct member){.crew = &crew, .cpu = i};
+		member[i] = (struct member){ .crew = &crew, .cpu = i };
 		CHECK(!pthread_create(&member[i].thread, NULL, member_main, &member[i]));
 	}
 	pthread_barrier_wait(&crew.arrived);

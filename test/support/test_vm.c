@@ -52,7 +52,7 @@ static void take_stock(struct test_vm *v, uint64_t owned[FRAME_OWNER_COUNT])
 
 void test_vm_init(struct test_vm *v, const struct host_config *config)
 {
-	struct host_config c = {.ram = 32 << 20, .junk = true, .seed = TEST_SEED};
+	struct host_config c = { .ram = 32 << 20, .junk = true, .seed = TEST_SEED };
 
 	if (config)
 		c = *config;
@@ -92,7 +92,7 @@ void test_vm_destroy(struct test_vm *v)
 
 uint64_t test_map_anon(struct vm_map *m, uint64_t size)
 {
-	const struct vm_mapping w = {.prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY};
+	const struct vm_mapping w = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 	uint64_t va = 0;
 
 	CHECK(vm_map_enter(m, &va, size, &w, 0) == OK);
@@ -100,7 +100,10 @@ uint64_t test_map_anon(struct vm_map *m, uint64_t size)
 }
 
 /* After a fault: OK, the access can be tried again. */
-static enum error serve(struct vm_map *m, const struct host_fault *f) { return vm_fault(m, vaddr(f->va), f->access); }
+static enum error serve(struct vm_map *m, const struct host_fault *f)
+{
+	return vm_fault(m, vaddr(f->va), f->access);
+}
 
 enum error test_store(struct vm_map *m, uint64_t va, uint64_t value)
 {

@@ -265,8 +265,7 @@ static void *taker(void *arg)
 		mprotect(populated, POPULATE_PAGES * PAGE, PROT_NONE);
 		mprotect(populated, POPULATE_PAGES * PAGE, PROT_READ | PROT_WRITE);
 		munmap(populated + PAGE, 8 * PAGE);
-		mmap(populated + PAGE, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-		     0);
+		mmap(populated + PAGE, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	}
 	return NULL;
 }

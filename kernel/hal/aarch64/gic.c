@@ -9,8 +9,7 @@
  * says in GICR_TYPER which CPU it belongs to.
  *
  * Locking. The distributor is written at boot and by gic_enable on the boot
- * CPU only, but for gic_pend, whose register needs no reading; redistributors by their own CPU. The CPU interface is
- * the CPU's.
+ * CPU only, but for gic_pend, whose register needs no reading; redistributors by their own CPU. The CPU interface is the CPU's.
  *
  * Memory order. An SGI announces stores that its receiver is to see: DSB
  * ISHST before the register write that raises it.

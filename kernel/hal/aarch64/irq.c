@@ -74,8 +74,7 @@ void irq_handle(struct trap_frame *tf)
 			gic_end(irq);
 			panic_stopped(tf);
 		} else if (irq == uart_irq) {
-			/* First: until it is ended no other interrupt would wake this CPU from a doze in a spin loop
-			 * below. */
+			/* First: until it is ended no other interrupt would wake this CPU from a doze in a spin loop below. */
 			gic_end(irq);
 			console();
 		} else if (irq == doze_irq) {

@@ -18,8 +18,7 @@ void tables_map_direct(paddr_t start, paddr_t end, bool writable);
 /* Device registers; returns the virtual address of start, which need not be aligned. Uncached, never executable. */
 uint64_t tables_map_device(paddr_t start, uint64_t size);
 
-/* The table of level 1 that translates from va on, the start of one that none does yet. Zeroed memory of the direct
- * map. */
+/* The table of level 1 that translates from va on, the start of one that none does yet. Zeroed memory of the direct map. */
 void tables_hang(vaddr_t va, paddr_t table);
 
 /* Zeroed memory that is never given back; align is a power of two. */
@@ -35,8 +34,7 @@ paddr_t image_to_phys(const void *p);
 /* What TTBR0 holds when no program runs. Any time, any CPU. */
 paddr_t tables_empty(void);
 
-/* Walks all kernel tables but the window's: panics if anything is writable and executable, or executable at EL0. Any
- * time. */
+/* Walks all kernel tables but the window's: panics if anything is writable and executable, or executable at EL0. Any time. */
 void tables_check(void);
 
 #endif

@@ -66,7 +66,7 @@ void gather_init(struct tlb_gather *g, struct pmap *pm)
 	g->ranges = 0;
 	g->whole = g->tables = g->exclusive = g->open = false;
 	g->busy = vrange(0, 0);
-	g->unlinked = (struct frame_list){PFN_NONE, 0};
+	g->unlinked = (struct frame_list){ PFN_NONE, 0 };
 }
 
 void gather_add(struct tlb_gather *g, uint64_t start, uint64_t end)

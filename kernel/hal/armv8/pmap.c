@@ -131,9 +131,10 @@ void pmap_destroy(struct pmap *pm, struct frame_list *tables)
 static struct pmap_pte decode(uint64_t d, uint64_t parent)
 {
 	if (!pte_valid(d))
-		return (struct pmap_pte){.state = d ? PMAP_BUSY : PMAP_EMPTY, .frame = PFN_NONE};
+		return (struct pmap_pte){ .state = d ? PMAP_BUSY : PMAP_EMPTY, .frame = PFN_NONE };
 	return (struct pmap_pte){
-		.state = PMAP_VALID, .frame = pte_frame(d), .prot = pte_prot(d, parent), .dirty = pte_dirty(d)};
+		.state = PMAP_VALID, .frame = pte_frame(d), .prot = pte_prot(d, parent), .dirty = pte_dirty(d)
+	};
 }
 
 struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va)

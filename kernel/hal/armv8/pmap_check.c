@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* hal/armv8/pmap_check.c: the invariants of table.c and rmap.c, at a quiet point: nobody else uses the pmap or its
- * frames. */
+/* hal/armv8/pmap_check.c: the invariants of table.c and rmap.c, at a quiet point: nobody else uses the pmap or its frames. */
 #include "hal/armv8/pmap_private.h"
 
 static void check_pte(struct pmap *pm, uint64_t va, uint64_t d, uint64_t *tracked)
@@ -16,12 +15,11 @@ static void check_pte(struct pmap *pm, uint64_t va, uint64_t d, uint64_t *tracke
 	ASSERT(pmap_has_page(ps, f));
 	ASSERT(!(atomic_load_relaxed(&pmap_page(ps, f)->flags) & PMAP_PAGE_LINKED));
 	ASSERT(d & PTE_UXN || atomic_load_relaxed(&pmap_page(ps, f)->flags) & PMAP_PAGE_EXEC_CLEAN);
-	ASSERT(rmap_count(ps, f, (struct rmap_entry){pm, va}) == 1);
+	ASSERT(rmap_count(ps, f, (struct rmap_entry){ pm, va }) == 1);
 	++*tracked;
 }
 
-static void check_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t base, uint64_t *tables,
-			uint64_t *tracked)
+static void check_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t base, uint64_t *tables, uint64_t *tracked)
 {
 	unsigned live = 0;
 

@@ -95,7 +95,7 @@ static enum error set_new(struct pmap_leaf *leaf, vaddr_t va, struct pte *p, pfn
 			  struct pmap_stock *stock, const struct pmap_last_check *check)
 {
 	struct pmap_system *ps = leaf->pm->sys;
-	struct rmap_entry e = {leaf->pm, va.va};
+	struct rmap_entry e = { leaf->pm, va.va };
 
 	if (!(flags & PMAP_UNTRACKED)) {
 		enum error error = rmap_add(ps, f, e, prot & PROT_X, stock, check);
@@ -152,7 +152,7 @@ void pmap_leaf_break(struct pmap_leaf *leaf, vaddr_t va, struct tlb_gather *g)
 	ASSERT(pte_valid(d));
 	gather_open(g);
 	if (pte_tracked(d))
-		rmap_drop(leaf->pm->sys, pte_frame(d), (struct rmap_entry){leaf->pm, va.va}, d);
+		rmap_drop(leaf->pm->sys, pte_frame(d), (struct rmap_entry){ leaf->pm, va.va }, d);
 	gather_add(g, va.va, va.va + PAGE_SIZE);
 }
 

@@ -128,9 +128,8 @@ bool pmap_page_referenced(struct pmap_system *ps, pfn_t f, bool clear)
 }
 
 /*
- * With clear no write goes unnoticed afterwards: mappings that were removed but are not flushed yet may still be
- * written through, so they are flushed here; the note is cleared first, so that a dirty mapping that is removed later
- * leaves it set.
+ * With clear no write goes unnoticed afterwards: mappings that were removed but are not flushed yet may still be written
+ * through, so they are flushed here; the note is cleared first, so that a dirty mapping that is removed later leaves it set.
  */
 bool pmap_page_modified(struct pmap_system *ps, pfn_t f, bool clear)
 {
@@ -211,8 +210,7 @@ void pmap_page_reset(struct pmap_system *ps, pfn_t f)
 {
 	struct pmap_page *page = pmap_page(ps, f);
 
-	ASSERT_CHECKED(!page->rmap_pmap &&
-		       !(atomic_load_relaxed(&page->flags) & (PMAP_PAGE_RMAP_CHUNK | PMAP_PAGE_LINKED)));
+	ASSERT_CHECKED(!page->rmap_pmap && !(atomic_load_relaxed(&page->flags) & (PMAP_PAGE_RMAP_CHUNK | PMAP_PAGE_LINKED)));
 	/* relaxed: the frame's owner is alone with it; it hands it on in an order of its own */
 	atomic_store_relaxed(&page->flags, (uint16_t)0);
 }

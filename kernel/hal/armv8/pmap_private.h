@@ -19,21 +19,21 @@
 #define TABLE_ENTRIES 512u
 #define LEAF_LEVEL 3u
 #define PTE_VALID BIT(0)
-#define PTE_PAGE (BIT(1) | BIT(0)) /* level 3: a page; above: a table */
+#define PTE_PAGE (BIT(1) | BIT(0))   /* level 3: a page; above: a table */
 #define PTE_ATTR(n) ((uint64_t)(n) << 2)
-#define PTE_AP_USER BIT(6) /* AP[1]: EL0 may access */
-#define PTE_AP_RO BIT(7)   /* AP[2]: nobody may write; on a DBM page: not written yet */
+#define PTE_AP_USER BIT(6)           /* AP[1]: EL0 may access */
+#define PTE_AP_RO BIT(7)             /* AP[2]: nobody may write; on a DBM page: not written yet */
 #define PTE_SH_INNER (UINT64_C(3) << 8)
 #define PTE_AF BIT(10)
 #define PTE_NG BIT(11)
 #define PTE_ADDR BITS(47, 12)
-#define PTE_DBM BIT(51) /* may be written: hardware or the fault path clears AP_RO */
+#define PTE_DBM BIT(51)              /* may be written: hardware or the fault path clears AP_RO */
 #define PTE_PXN BIT(53)
 #define PTE_UXN BIT(54)
-#define PTE_SW_UNTRACKED BIT(55) /* software: not in the reverse map */
-#define PTE_SW_DIRTY BIT(56)     /* software: was written before it lost AP_RO = 0 */
-#define TABLE_UXN BIT(60)        /* UXNTable: nothing below is executable at EL0 */
-#define TABLE_RO BIT(62)         /* APTable[1]: nothing below is writable */
+#define PTE_SW_UNTRACKED BIT(55)     /* software: not in the reverse map */
+#define PTE_SW_DIRTY BIT(56)         /* software: was written before it lost AP_RO = 0 */
+#define TABLE_UXN BIT(60)            /* UXNTable: nothing below is executable at EL0 */
+#define TABLE_RO BIT(62)             /* APTable[1]: nothing below is writable */
 #define TABLE_LIMITS (TABLE_UXN | TABLE_RO)
 _Static_assert((PTE_SW_UNTRACKED | PTE_SW_DIRTY) == ((PTE_SW_UNTRACKED | PTE_SW_DIRTY) & BITS(58, 55)),
 	       "bits 58:55 are the software's");
@@ -45,9 +45,9 @@ _Static_assert(PAGE_SHIFT == 12 && BLOCK_SHIFT == 21, "4 KiB granule: a leaf tab
 #define MAIR_DEVICE 1
 
 /* The invalid, non-zero descriptors; the low three bits say whose. */
-#define BUSY_BREAK UINT64_C(2)  /* of pmap_leaf_break, until its caller comes back */
-#define BUSY_PAGE UINT64_C(4)   /* of pmap_page_remove_all, until its flush */
-#define BUSY_GATHER UINT64_C(6) /* with the gather's address: until that gather's flush */
+#define BUSY_BREAK UINT64_C(2)       /* of pmap_leaf_break, until its caller comes back */
+#define BUSY_PAGE UINT64_C(4)        /* of pmap_page_remove_all, until its flush */
+#define BUSY_GATHER UINT64_C(6)      /* with the gather's address: until that gather's flush */
 
 static inline bool pte_valid(uint64_t d) { return d & PTE_VALID; }
 static inline pfn_t pte_frame(uint64_t d) { return pfn((d & PTE_ADDR) >> PAGE_SHIFT); }
@@ -85,20 +85,20 @@ static inline unsigned level_index(uint64_t va, unsigned level)
 #define ASID_MASK (BIT(ASID_BITS_MAX) - 1)
 
 struct asid_cpu {
-	ATOMIC(uint64_t) active; /* x: generation and ASID in TTBR0; ASID 0: none; 0: rolled over since */
-	uint64_t reserved;       /* a: what this CPU ran at the last rollover and may still run, or 0 */
-	bool flush_pending;      /* a: its TLB may hold entries of an older generation */
-	bool empty;              /* o: TTBR0 holds the empty table */
-	struct pmap *current;    /* o: whose tables TTBR0 holds */
+	ATOMIC(uint64_t) active;  /* x: generation and ASID in TTBR0; ASID 0: none; 0: rolled over since */
+	uint64_t reserved;        /* a: what this CPU ran at the last rollover and may still run, or 0 */
+	bool flush_pending;       /* a: its TLB may hold entries of an older generation */
+	bool empty;               /* o: TTBR0 holds the empty table */
+	struct pmap *current;     /* o: whose tables TTBR0 holds */
 } ALIGNED(CACHE_LINE);
 
 struct pmap_asids {
-	ATOMIC(uint64_t) generation;              /* a to write: in the bits above ASID_BITS_MAX, from 1 */
-	uint32_t bits;                            /* r */
-	uint32_t ncpus;                           /* r */
+	ATOMIC(uint64_t) generation; /* a to write: in the bits above ASID_BITS_MAX, from 1 */
+	uint32_t bits;               /* r */
+	uint32_t ncpus;              /* r */
 	struct spinlock lock ALIGNED(CACHE_LINE); /* apart from generation, which every switch reads */
-	uint32_t next;                            /* a: where to look for a free one */
-	uint64_t used[BIT(ASID_BITS_MAX) / 64];   /* a: bit n: n is taken in this generation */
+	uint32_t next;               /* a: where to look for a free one */
+	uint64_t used[BIT(ASID_BITS_MAX) / 64]; /* a: bit n: n is taken in this generation */
 	struct asid_cpu cpu[CPU_MAX];
 };
 
@@ -109,9 +109,9 @@ struct rmap_chunk_cpu {
 
 struct rmap_chunks {
 	struct spinlock lock;
-	struct list partial;                              /* c: frames that no CPU owns, with free and used chunks */
-	struct frame_list empty;                          /* c: frames on their way back to the caller */
-	ATOMIC(uint64_t) frames;                          /* c to write; x: frames held, without the empty ones */
+	struct list partial;         /* c: frames that no CPU owns, with free and used chunks */
+	struct frame_list empty;     /* c: frames on their way back to the caller */
+	ATOMIC(uint64_t) frames;     /* c to write; x: frames held, without the empty ones */
 	ATOMIC(uint64_t) empty_count ALIGNED(CACHE_LINE); /* c to write; x: every flush peeks, so apart from the lock */
 	struct rmap_chunk_cpu cpu[CPU_MAX];
 };
@@ -122,9 +122,9 @@ struct gather_cpu {
 } ALIGNED(CACHE_LINE);
 
 struct pmap_system {
-	struct pmap_config config; /* r */
-	bool hw_updates;           /* r: hardware may write to a valid descriptor */
-	bool hw_dirty, range_tlbi; /* r */
+	struct pmap_config config;  /* r */
+	bool hw_updates;            /* r: hardware may write to a valid descriptor */
+	bool hw_dirty, range_tlbi;  /* r */
 	struct pmap_asids asids;
 	struct rmap_chunks chunks;
 	struct gather_cpu gathers[CPU_MAX];
@@ -235,7 +235,7 @@ unsigned rmap_count(struct pmap_system *ps, pfn_t f, struct rmap_entry e);
 #define RMAP_PER_CHUNK 3
 struct rmap_chunk {
 	struct rmap_chunk *next;
-	uint64_t used; /* entries, from entry[0]; all but a list's first chunk are full */
+	uint64_t used;              /* entries, from entry[0]; all but a list's first chunk are full */
 	struct rmap_entry entry[RMAP_PER_CHUNK];
 };
 _Static_assert(sizeof(struct rmap_chunk) == 64, "64 to a frame");

@@ -70,7 +70,7 @@ static unsigned remove_locked(struct pmap_leaf *leaf, uint64_t va, uint64_t end,
 			mmu_pte_store(p, after);
 		gather_open(g);
 		if (pte_tracked(d))
-			rmap_drop(ps, pte_frame(d), (struct rmap_entry){leaf->pm, va}, d);
+			rmap_drop(ps, pte_frame(d), (struct rmap_entry){ leaf->pm, va }, d);
 		gather_add(g, va, va + PAGE_SIZE);
 		n++;
 	}

@@ -53,8 +53,7 @@ static bool flag_locked(const struct pmap_page *page, unsigned flag)
 
 static bool same(struct rmap_entry a, struct rmap_entry b) { return a.pm == b.pm && a.va == b.va; }
 
-static enum error add_locked(struct pmap_system *ps, struct pmap_page *page, struct rmap_entry e,
-			     struct pmap_stock *stock)
+static enum error add_locked(struct pmap_system *ps, struct pmap_page *page, struct rmap_entry e, struct pmap_stock *stock)
 {
 	struct rmap_chunk *c;
 
@@ -69,7 +68,7 @@ static enum error add_locked(struct pmap_system *ps, struct pmap_page *page, str
 			return ERR_STOCK;
 		c->next = NULL;
 		c->used = 1;
-		c->entry[0] = (struct rmap_entry){page->rmap_pmap, page->rmap_word};
+		c->entry[0] = (struct rmap_entry){ page->rmap_pmap, page->rmap_word };
 		change_flags_locked(page, PMAP_PAGE_RMAP_CHUNK, 0);
 		page->rmap_pmap = NULL;
 	} else {
@@ -185,7 +184,7 @@ unsigned rmap_copy(struct pmap_system *ps, pfn_t f, unsigned skip, struct rmap_e
 			skip = 0;
 		}
 	} else if (page->rmap_pmap && skip == 0 && max > 0) {
-		to[n++] = (struct rmap_entry){page->rmap_pmap, page->rmap_word};
+		to[n++] = (struct rmap_entry){ page->rmap_pmap, page->rmap_word };
 	}
 	spin_unlock(&page->lock);
 	return n;

@@ -66,7 +66,7 @@ void rmap_chunk_init(struct rmap_chunks *rc)
 	__builtin_memset(rc, 0, sizeof *rc);
 	spin_init(&rc->lock);
 	list_init(&rc->partial);
-	rc->empty = (struct frame_list){PFN_NONE, 0};
+	rc->empty = (struct frame_list){ PFN_NONE, 0 };
 }
 
 /* A chunk of a frame that this CPU owns; NULL: none free, or no longer owned. */

@@ -161,8 +161,7 @@ struct pte *table_peek(struct pmap *pm, uint64_t va, uint64_t *d, uint64_t *pare
 	for (unsigned level = 0;; level++) {
 		struct pte *p = &table_at(table)[level_index(va, level)];
 
-		/* acquire: pairs with table_link, and with table_push_down: who sees the limit gone sees its PTEs
-		 * limited */
+		/* acquire: pairs with table_link, and with table_push_down: who sees the limit gone sees its PTEs limited */
 		*d = mmu_pte_load(p);
 		if (level == LEAF_LEVEL)
 			return p;
@@ -213,7 +212,7 @@ void table_unlink_locked(struct pmap_leaf *leaf, struct tlb_gather *g)
 	/* BUSY until the flush: another table may not come before this one has left all walk caches. */
 	mmu_pte_store_seq_cst(leaf->page->parent, gather_tag(g));
 	atomic_store_relaxed(&leaf->page->flags, (uint16_t)0); /* under the leaf lock */
-	atomic_sub_relaxed(&leaf->pm->tables, UINT64_C(1));    /* a statistic */
+	atomic_sub_relaxed(&leaf->pm->tables, UINT64_C(1));     /* a statistic */
 	g->tables = true;
 	pmap_list_push(leaf->pm->sys, &g->unlinked, leaf->frame);
 }

@@ -36,29 +36,27 @@ enum host_fault_kind {
 	HOST_FAULT_TRANSLATION, /* no valid descriptor */
 	HOST_FAULT_ACCESS_FLAG, /* AF is 0 and hardware does not set it */
 	HOST_FAULT_PERMISSION,
-	HOST_FAULT_ADDRESS, /* not a user address, or leads outside RAM */
+	HOST_FAULT_ADDRESS,     /* not a user address, or leads outside RAM */
 	HOST_FAULT_ALIGNMENT,
 };
 
 struct host_fault {
-	uint64_t va;      /* the first byte that could not be accessed */
-	enum prot access; /* PROT_R, PROT_W or PROT_X */
+	uint64_t va;        /* the first byte that could not be accessed */
+	enum prot access;   /* PROT_R, PROT_W or PROT_X */
 	enum host_fault_kind kind;
-	uint32_t level; /* of the walk, 0..3 */
+	uint32_t level;     /* of the walk, 0..3 */
 };
 
 /* What the simulator reports. */
 enum host_offence {
-	HOST_FREED_FRAME, /* an access reaches a frame that is free */
-	HOST_FREED_TABLE, /* a walk goes through a table in a frame that is free */
-	HOST_NO_BREAK,    /* another translation of the same address is still cached (break before make) */
-	HOST_ASID_SHARED, /* one ASID is live for two root tables */
-	HOST_INCOHERENT,  /* code is fetched from a frame whose bytes were not made coherent */
-	HOST_BAD_TABLE,   /* a descriptor that makes no sense: outside RAM, global in user space, reserved or
-			     contradicting bits */
-	HOST_STALE, /* rights were taken away, who did so has gone back to its program, and a TLB still gives them */
-	HOST_ALIEN_FRAME, /* a program reaches a frame that holds a table or is the kernel's, or a walk one that is no
-			     table */
+	HOST_FREED_FRAME,   /* an access reaches a frame that is free */
+	HOST_FREED_TABLE,   /* a walk goes through a table in a frame that is free */
+	HOST_NO_BREAK,      /* another translation of the same address is still cached (break before make) */
+	HOST_ASID_SHARED,   /* one ASID is live for two root tables */
+	HOST_INCOHERENT,    /* code is fetched from a frame whose bytes were not made coherent */
+	HOST_BAD_TABLE,     /* a descriptor that makes no sense: outside RAM, global in user space, reserved or contradicting bits */
+	HOST_STALE,         /* rights were taken away, who did so has gone back to its program, and a TLB still gives them */
+	HOST_ALIEN_FRAME,   /* a program reaches a frame that holds a table or is the kernel's, or a walk one that is no table */
 	HOST_OFFENCES
 };
 
@@ -66,17 +64,16 @@ enum host_offence {
 enum host_frame {
 	HOST_FRAME_UNKNOWN = 0, /* not judged */
 	HOST_FRAME_FREE,
-	HOST_FRAME_TABLE,  /* translation tables and what else pmap keeps in frames */
-	HOST_FRAME_DATA,   /* a program may be given it */
-	HOST_FRAME_KERNEL, /* nobody but the kernel may reach it */
+	HOST_FRAME_TABLE,       /* translation tables and what else pmap keeps in frames */
+	HOST_FRAME_DATA,        /* a program may be given it */
+	HOST_FRAME_KERNEL,      /* nobody but the kernel may reach it */
 };
 
 /* What hardware is free to do; answers are in [0, n), 0 is the tame one. */
 enum host_whim {
 	HOST_WHIM_TLBI,     /* n 2: a broadcast invalidation arrives 0 at once, 1 not before the DSB */
 	HOST_WHIM_WALKER,   /* n values that a walker may see: 0 the newest, rising with age */
-	HOST_WHIM_PREFETCH, /* 0 nothing; else a speculative walk, on a vCPU, to an address and a depth that the answer
-			       picks */
+	HOST_WHIM_PREFETCH, /* 0 nothing; else a speculative walk, on a vCPU, to an address and a depth that the answer picks */
 	HOST_WHIM_EVICT,    /* 0 nothing; else an entry goes that the access would have used */
 	HOST_WHIM_SPURIOUS, /* n 2: 1: this access faults, though it would be allowed */
 	HOST_WHIMS
@@ -125,18 +122,18 @@ struct host_bank {
 
 /* Zero means the default throughout. */
 struct host_config {
-	uint32_t ncpus; /* 4 */
-	uint64_t ram;   /* bytes in one bank at HOST_RAM_START; 64 MiB; ignored with banks */
-	uint32_t banks; /* rising, disjoint; holes between them are not RAM */
+	uint32_t ncpus;          /* 4 */
+	uint64_t ram;            /* bytes in one bank at HOST_RAM_START; 64 MiB; ignored with banks */
+	uint32_t banks;          /* rising, disjoint; holes between them are not RAM */
 	struct host_bank bank[MACHINE_BANKS];
-	bool junk;                            /* RAM starts full of junk instead of zeros */
-	uint32_t asid_bits;                   /* 4, 8 or 16; 8 */
+	bool junk;               /* RAM starts full of junk instead of zeros */
+	uint32_t asid_bits;      /* 4, 8 or 16; 8 */
 	bool hw_access, hw_dirty, range_tlbi; /* as in struct mmu_features */
-	uint64_t seed;                        /* of everything random */
-	uint32_t tlb_entries;                 /* per vCPU; 512, at most HOST_TLB_MAX. Evicts only when full */
+	uint64_t seed;           /* of everything random */
+	uint32_t tlb_entries;    /* per vCPU; 512, at most HOST_TLB_MAX. Evicts only when full */
 	enum host_tlbi tlbi;
-	uint32_t prefetch;    /* one TLB miss in so many also fetches a neighbour; 4. UINT32_MAX: never */
-	uint32_t break_check; /* one TLB fill in so many is compared with the other vCPUs' TLBs; 4 */
+	uint32_t prefetch;       /* one TLB miss in so many also fetches a neighbour; 4. UINT32_MAX: never */
+	uint32_t break_check;    /* one TLB fill in so many is compared with the other vCPUs' TLBs; 4 */
 	/*
 	 * Walkers see a store to a descriptor only after its CPU's DSB (or that of a CPU that it is before), or earlier
 	 * by HOST_WHIM_WALKER. For machines whose vCPUs are fibers of one thread only.
@@ -194,9 +191,8 @@ enum error host_user_sync_icache(vaddr_t va, struct host_fault *fault) MUST_CHEC
 /* --- what the kernel does at an address of its window (hal/mmu.h), on the attached vCPU, through its TLB --- */
 
 /*
- * As host_user_load64 and host_user_store64, by the rights of EL1: on the real machine these are the kernel's plain
- * loads and stores. Judged likewise: a frame that is free, or is a table, may not be reached. HOST_FAULT_ADDRESS: not
- * in the window.
+ * As host_user_load64 and host_user_store64, by the rights of EL1: on the real machine these are the kernel's plain loads and
+ * stores. Judged likewise: a frame that is free, or is a table, may not be reached. HOST_FAULT_ADDRESS: not in the window.
  */
 enum error host_kernel_load64(vaddr_t va, uint64_t *value, struct host_fault *fault) MUST_CHECK;
 enum error host_kernel_store64(vaddr_t va, uint64_t value, struct host_fault *fault) MUST_CHECK;

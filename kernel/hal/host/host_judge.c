@@ -42,7 +42,7 @@ void judge_note(struct verdict *v, enum host_offence what, uint32_t cpu, const s
 {
 	if (v->guilty)
 		return; /* the first is the cause */
-	*v = (struct verdict){.guilty = true, .what = what, .cpu = cpu, .entry = *e, .va = va, .pa = pa, .why = why};
+	*v = (struct verdict){ .guilty = true, .what = what, .cpu = cpu, .entry = *e, .va = va, .pa = pa, .why = why };
 }
 
 enum host_frame judge_frame(struct host_machine *m, uint64_t pa)
@@ -99,10 +99,10 @@ static unsigned gather_events(struct host_machine *m, const struct verdict *v, s
 	for (uint32_t cpu = 0; cpu < m->config.ncpus; cpu++)
 		for (unsigned i = 0; i < EVENTS && n < max; i++) {
 			const struct event *p = &m->vcpu[cpu].event[i];
-			struct event e = {get(&p->number), get(&p->kind), get(&p->a), get(&p->b), get(&p->c)};
+			struct event e = { get(&p->number), get(&p->kind), get(&p->a), get(&p->b), get(&p->c) };
 
 			if (e.number && concerns(&e, v))
-				note[n++] = (struct note){cpu, e};
+				note[n++] = (struct note){ cpu, e };
 		}
 	qsort(note, n, sizeof *note, by_number);
 	return n;
@@ -123,9 +123,7 @@ static void print_history(FILE *f, struct host_machine *m, const struct verdict 
 		switch ((enum event_kind)e->kind) {
 		case EVENT_PTE:
 			fprintf(f, "descriptor at %#llx: %s %#llx\n", (unsigned long long)e->a,
-				e->c == EVENT_PTE_HARDWARE ? "hardware makes"
-				: e->c                     ? "read-modify-write gives"
-							   : "stored",
+				e->c == EVENT_PTE_HARDWARE ? "hardware makes" : e->c ? "read-modify-write gives" : "stored",
 				(unsigned long long)e->b);
 			break;
 		case EVENT_TLBI:
@@ -149,14 +147,10 @@ static void print_history(FILE *f, struct host_machine *m, const struct verdict 
 void judge_deliver(struct host_machine *m, struct verdict *v)
 {
 	static const char *const title[HOST_OFFENCES] = {
-		[HOST_FREED_FRAME] = "freed frame reached",
-		[HOST_FREED_TABLE] = "freed table walked",
-		[HOST_NO_BREAK] = "no break before make",
-		[HOST_ASID_SHARED] = "ASID live for two root tables",
-		[HOST_INCOHERENT] = "incoherent code fetched",
-		[HOST_BAD_TABLE] = "senseless descriptor",
-		[HOST_STALE] = "stale rights",
-		[HOST_ALIEN_FRAME] = "frame of another owner reached",
+		[HOST_FREED_FRAME] = "freed frame reached", [HOST_FREED_TABLE] = "freed table walked",
+		[HOST_NO_BREAK] = "no break before make", [HOST_ASID_SHARED] = "ASID live for two root tables",
+		[HOST_INCOHERENT] = "incoherent code fetched", [HOST_BAD_TABLE] = "senseless descriptor",
+		[HOST_STALE] = "stale rights", [HOST_ALIEN_FRAME] = "frame of another owner reached",
 	};
 	const struct host_ops *ops = &m->config.ops;
 	char *text = NULL;
@@ -176,9 +170,7 @@ void judge_deliver(struct host_machine *m, struct verdict *v)
 		(unsigned long long)v->entry.desc, (unsigned long long)v->entry.desc_pa,
 		(unsigned long long)v->entry.filled);
 	if (v->culprit_pa)
-		fprintf(f,
-			"  CPU %u took rights away at event #%llu, by the descriptor at %#llx, and has returned "
-			"since\n",
+		fprintf(f, "  CPU %u took rights away at event #%llu, by the descriptor at %#llx, and has returned since\n",
 			v->culprit, (unsigned long long)v->culprit_event, (unsigned long long)v->culprit_pa);
 	print_history(f, m, v);
 	fclose(f);
@@ -205,7 +197,7 @@ uint64_t host_offences(struct host_machine *m, enum host_offence what)
 
 struct host_stats host_stats(struct host_machine *m)
 {
-	struct host_stats sum = {0};
+	struct host_stats sum = { 0 };
 
 	for (uint32_t i = 0; i < m->config.ncpus; i++) {
 		const struct host_stats *s = &m->vcpu[i].stats;

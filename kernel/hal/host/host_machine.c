@@ -60,7 +60,7 @@ static enum error host_block(struct wait_flag *woken, bool interruptible)
 static void host_wake(void *thread) { (void)thread; /* it looks by itself */ }
 static void host_yield(void) { cpu_relax(); }
 
-static const struct sync_ops host_sync_ops = {host_current, host_block, host_wake, host_yield};
+static const struct sync_ops host_sync_ops = { host_current, host_block, host_wake, host_yield };
 
 /* Before main, so that no thread can see the pointer change; whoever brings a scheduler registers over it. */
 static void __attribute__((constructor)) register_sync_ops(void) { sync_ops = &host_sync_ops; }
@@ -74,8 +74,7 @@ static bool barrier_all_register(void) { return membarrier(MEMBARRIER_CMD_REGIST
 
 bool cpu_barrier_all_works(void) { return host_machine()->barrier_all; }
 
-/* vCPUs are threads of this process: who runs is interrupted, and who does not run has had its barrier by being
- * switched. */
+/* vCPUs are threads of this process: who runs is interrupted, and who does not run has had its barrier by being switched. */
 void cpu_barrier_all(void)
 {
 	const struct host_machine *m = host_machine();
@@ -106,7 +105,7 @@ static bool config_complete(struct host_config *c)
 		c->ncpus = 4;
 	if (!c->banks) {
 		c->banks = 1;
-		c->bank[0] = (struct host_bank){HOST_RAM_START, c->ram ? c->ram : UINT64_C(64) << 20};
+		c->bank[0] = (struct host_bank){ HOST_RAM_START, c->ram ? c->ram : UINT64_C(64) << 20 };
 	}
 	if (!c->asid_bits)
 		c->asid_bits = 8;
@@ -117,8 +116,7 @@ static bool config_complete(struct host_config *c)
 	if (!c->break_check)
 		c->break_check = 4;
 	if (c->ncpus > CPU_MAX || c->banks > MACHINE_BANKS || c->tlb_entries > HOST_TLB_MAX ||
-	    c->tlbi > HOST_TLBI_LATE || (c->late_stores && c->ncpus > 64) ||
-	    (c->asid_bits != 4 && c->asid_bits != 8 && c->asid_bits != 16))
+	    c->tlbi > HOST_TLBI_LATE || (c->late_stores && c->ncpus > 64) || (c->asid_bits != 4 && c->asid_bits != 8 && c->asid_bits != 16))
 		return false;
 	for (uint32_t i = 0; i < c->banks; i++) {
 		const struct host_bank *b = &c->bank[i];
@@ -191,8 +189,8 @@ static enum error vcpus_create(struct host_machine *m)
 	for (uint32_t i = 0; i < n; i++) {
 		struct host_vcpu *v = &m->vcpu[i];
 
-		v->cpu = (struct host_cpu){
-			.machine = m, .id = i, .ram_start = m->ram_start, .ram_end = m->ram_end, .arena = m->arena};
+		v->cpu = (struct host_cpu){ .machine = m, .id = i, .ram_start = m->ram_start, .ram_end = m->ram_end,
+					    .arena = m->arena };
 		v->random = host_mix(m->config.seed + 2 * i);
 		v->lazy = host_mix(m->config.seed + 2 * i + 1);
 		pthread_mutex_init(&v->tlb_lock, NULL);
@@ -232,10 +230,8 @@ enum error host_machine_create(const struct host_config *config, struct host_mac
 		free(m);
 		return ERR_INVAL;
 	}
-	m->features = (struct mmu_features){.asid_bits = m->config.asid_bits,
-					    .hw_access = m->config.hw_access,
-					    .hw_dirty = m->config.hw_dirty,
-					    .range_tlbi = m->config.range_tlbi};
+	m->features = (struct mmu_features){ .asid_bits = m->config.asid_bits, .hw_access = m->config.hw_access,
+					     .hw_dirty = m->config.hw_dirty, .range_tlbi = m->config.range_tlbi };
 	if (m->config.command_line)
 		strncpy(m->info.command_line, m->config.command_line, sizeof m->info.command_line - 1);
 	m->config.command_line = m->info.command_line;

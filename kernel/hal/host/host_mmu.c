@@ -168,7 +168,7 @@ void mmu_tlbi_page(uint32_t asid, vaddr_t va, bool last_level)
 {
 	uint64_t page = round_down(va.va, PAGE_SIZE);
 
-	tlbi_issue((struct tlbi){TLBI_RANGE, asid, page, page + PAGE_SIZE, last_level});
+	tlbi_issue((struct tlbi){ TLBI_RANGE, asid, page, page + PAGE_SIZE, last_level });
 }
 
 void mmu_tlbi_range(uint32_t asid, vaddr_t va, npages_t n, bool last_level)
@@ -176,16 +176,16 @@ void mmu_tlbi_range(uint32_t asid, vaddr_t va, npages_t n, bool last_level)
 	uint64_t page = round_down(va.va, PAGE_SIZE);
 
 	ASSERT(mmu_features()->range_tlbi); /* an undefined instruction otherwise */
-	tlbi_issue((struct tlbi){TLBI_RANGE, asid, page, page + npages_bytes(n), last_level});
+	tlbi_issue((struct tlbi){ TLBI_RANGE, asid, page, page + npages_bytes(n), last_level });
 }
 
-void mmu_tlbi_asid(uint32_t asid) { tlbi_issue((struct tlbi){TLBI_ASID, asid, 0, UINT64_MAX, false}); }
+void mmu_tlbi_asid(uint32_t asid) { tlbi_issue((struct tlbi){ TLBI_ASID, asid, 0, UINT64_MAX, false }); }
 
 /* Last level only, and what is global. */
 static void tlbi_window(uint64_t start, uint64_t end)
 {
 	ASSERT(in_window(start) && end > start && end <= MMU_KERNEL_START + MMU_KERNEL_SIZE);
-	tlbi_issue((struct tlbi){TLBI_RANGE, HOST_GLOBAL, start, end, true});
+	tlbi_issue((struct tlbi){ TLBI_RANGE, HOST_GLOBAL, start, end, true });
 }
 
 void mmu_tlbi_kernel_page(vaddr_t va)
@@ -203,13 +203,13 @@ void mmu_tlbi_kernel_range(vaddr_t va, npages_t n)
 	tlbi_window(page, page + npages_bytes(n));
 }
 
-void mmu_tlbi_kernel_all(void) { tlbi_issue((struct tlbi){TLBI_ALL, 0, 0, UINT64_MAX, false}); }
+void mmu_tlbi_kernel_all(void) { tlbi_issue((struct tlbi){ TLBI_ALL, 0, 0, UINT64_MAX, false }); }
 
 void mmu_tlbi_local_page(uint32_t asid, vaddr_t va)
 {
 	struct host_vcpu *v = host_vcpu_self();
 	uint64_t page = round_down(va.va, PAGE_SIZE);
-	struct tlbi t = {TLBI_RANGE, asid, page, page + PAGE_SIZE, false};
+	struct tlbi t = { TLBI_RANGE, asid, page, page + PAGE_SIZE, false };
 
 	cpu_point();
 	whim_speculate(v->cpu.machine);
@@ -223,7 +223,7 @@ void mmu_tlbi_local_page(uint32_t asid, vaddr_t va)
 void mmu_tlbi_local_all(void)
 {
 	struct host_vcpu *v = host_vcpu_self();
-	struct tlbi t = {TLBI_ASID, 0, 0, UINT64_MAX, false};
+	struct tlbi t = { TLBI_ASID, 0, 0, UINT64_MAX, false };
 
 	cpu_point();
 	whim_speculate(v->cpu.machine);

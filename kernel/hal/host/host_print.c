@@ -97,9 +97,15 @@ void panic(const char *format, ...)
 	abort();
 }
 
-void host_not_attached(void) { panic("this thread is no vCPU: host_attach it first"); }
+void host_not_attached(void)
+{
+	panic("this thread is no vCPU: host_attach it first");
+}
 
-void host_not_ram(uint64_t address) { panic("%#llx is not in the RAM of this machine", (unsigned long long)address); }
+void host_not_ram(uint64_t address)
+{
+	panic("%#llx is not in the RAM of this machine", (unsigned long long)address);
+}
 
 void machine_console_write(const void *bytes, size_t n)
 {

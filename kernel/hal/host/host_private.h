@@ -27,7 +27,7 @@
 
 /* --- ARMv8 descriptors, 4 KiB granule: as the hardware reads them --- */
 #define HD_VALID BIT(0)
-#define HD_TABLE BIT(1) /* levels 0..2: table; level 3: page */
+#define HD_TABLE BIT(1)     /* levels 0..2: table; level 3: page */
 #define HD_ATTR_MASK BITS(4, 2)
 #define HD_NS BIT(5)
 #define HD_AP_EL0 BIT(6)
@@ -61,15 +61,15 @@ static inline unsigned host_level_shift(unsigned level) { return 39 - 9 * level;
 #define TLB_NIL UINT16_MAX
 
 struct tlb_entry {
-	uint64_t va;      /* base of what it covers: 1 << host_level_shift(level) bytes */
-	uint64_t root;    /* TTBR0's table when it was filled */
-	uint64_t desc;    /* the descriptor as read */
-	uint64_t desc_pa; /* and where */
-	uint64_t filled;  /* event number */
-	uint32_t asid;    /* HOST_GLOBAL: of the kernel's window */
-	uint16_t next;    /* in its bucket or the free list */
+	uint64_t va;        /* base of what it covers: 1 << host_level_shift(level) bytes */
+	uint64_t root;      /* TTBR0's table when it was filled */
+	uint64_t desc;      /* the descriptor as read */
+	uint64_t desc_pa;   /* and where */
+	uint64_t filled;    /* event number */
+	uint32_t asid;      /* HOST_GLOBAL: of the kernel's window */
+	uint16_t next;      /* in its bucket or the free list */
 	uint8_t level;
-	uint8_t hier; /* HIER_*: from the tables above, and for a table its own */
+	uint8_t hier;       /* HIER_*: from the tables above, and for a table its own */
 	bool used;
 };
 
@@ -104,8 +104,8 @@ enum event_kind { EVENT_NONE, EVENT_PTE, EVENT_TLBI, EVENT_TLBI_DONE, EVENT_LOAD
 #define EVENT_GLOBAL BIT(19) /* also what is global */
 
 struct event {
-	uint64_t number; /* x: in the machine's order; 0: none */
-	uint64_t kind;   /* x */
+	uint64_t number;    /* x: in the machine's order; 0: none */
+	uint64_t kind;      /* x */
 	/* x: PTE: where, value, EVENT_PTE_*. TLBI*: first va, end, ASID | flags. LOAD: root, ASID */
 	uint64_t a, b, c;
 };
@@ -122,26 +122,26 @@ struct tlbi {
 };
 
 struct host_vcpu {
-	struct host_cpu cpu; /* o: first: host_self points here */
+	struct host_cpu cpu;          /* o: first: host_self points here */
 	pthread_mutex_t tlb_lock;
-	struct tlb tlb;   /* t */
-	struct tlb walks; /* t: table descriptors */
-	bool loaded;      /* t: a user root table is in TTBR0 */
-	uint64_t root;    /* t */
-	uint32_t asid;    /* t */
-	uint64_t random;  /* t */
-	uint64_t ttbr;    /* x: asid << 48 | root, or 0 */
-	uint64_t clash;   /* a: a ttbr value of ours with whose ASID another vCPU loaded another root */
+	struct tlb tlb;               /* t */
+	struct tlb walks;             /* t: table descriptors */
+	bool loaded;                  /* t: a user root table is in TTBR0 */
+	uint64_t root;                /* t */
+	uint32_t asid;                /* t */
+	uint64_t random;              /* t */
+	uint64_t ttbr;                /* x: asid << 48 | root, or 0 */
+	uint64_t clash;               /* a: a ttbr value of ours with whose ASID another vCPU loaded another root */
 	struct tlbi pending[TLBI_PENDING]; /* o: issued, not complete */
-	uint32_t npending;                 /* o */
-	bool attached;                     /* a: swapped */
-	uint64_t lazy;                     /* o: random state for TLBI time */
-	uint64_t restricted;               /* o: number of the last event by which it took rights away */
-	uint64_t returned;                 /* x: what restricted was when it last went back to its program */
-	uint64_t barriers;                 /* o: swapped for nothing but the order */
-	uint32_t next_event;               /* o */
-	struct event event[EVENTS];        /* x */
-	struct host_stats stats;           /* x */
+	uint32_t npending;            /* o */
+	bool attached;                /* a: swapped */
+	uint64_t lazy;                /* o: random state for TLBI time */
+	uint64_t restricted;          /* o: number of the last event by which it took rights away */
+	uint64_t returned;            /* x: what restricted was when it last went back to its program */
+	uint64_t barriers;            /* o: swapped for nothing but the order */
+	uint32_t next_event;          /* o */
+	struct event event[EVENTS];   /* x */
+	struct host_stats stats;      /* x */
 } ALIGNED(CACHE_LINE);
 
 /* Pages that programs asked for last, for speculation (host_whim.c). */
@@ -160,14 +160,14 @@ struct host_machine {
 	void *map;                    /* c: what to unmap */
 	size_t map_bytes;             /* c */
 	uint8_t *coherent;            /* a: per frame: instruction fetch sees its bytes */
-	uint64_t *restricted;     /* a: per descriptor: event << 8 | vCPU + 1 that last took rights away; 0: nobody */
-	struct late_stores *late; /* by the one thread of all vCPUs; NULL: walkers see stores at once */
-	struct recent recent[RECENT];     /* likewise: only with ops.choose */
-	uint64_t window;                  /* a: table of level 1 of the kernel's window; 0: none yet */
-	uint64_t events;                  /* a: number of the last event */
-	uint64_t randoms;                 /* a: host_random's counter */
-	uint64_t boot;                    /* c: host clock, ns */
-	bool barrier_all;                 /* c: cpu_barrier_all works */
+	uint64_t *restricted;         /* a: per descriptor: event << 8 | vCPU + 1 that last took rights away; 0: nobody */
+	struct late_stores *late;     /* by the one thread of all vCPUs; NULL: walkers see stores at once */
+	struct recent recent[RECENT]; /* likewise: only with ops.choose */
+	uint64_t window;              /* a: table of level 1 of the kernel's window; 0: none yet */
+	uint64_t events;              /* a: number of the last event */
+	uint64_t randoms;             /* a: host_random's counter */
+	uint64_t boot;                /* c: host clock, ns */
+	bool barrier_all;             /* c: cpu_barrier_all works */
 	uint64_t offences[HOST_OFFENCES]; /* a */
 };
 
@@ -204,9 +204,9 @@ static inline void host_count(uint64_t *n, uint64_t by)
 struct verdict {
 	bool guilty;
 	enum host_offence what;
-	uint32_t cpu;           /* who holds the entry */
-	struct tlb_entry entry; /* through which */
-	uint64_t va, pa;        /* 0 when not known */
+	uint32_t cpu;             /* who holds the entry */
+	struct tlb_entry entry;   /* through which */
+	uint64_t va, pa;          /* 0 when not known */
 	const char *why;
 	/* HOST_STALE: who took the rights away, at which event, by which descriptor */
 	uint32_t culprit;
@@ -262,10 +262,8 @@ void whim_evict(struct host_vcpu *v, uint64_t va);
 const char *sense_of(unsigned level, uint64_t desc, bool window);
 /* Does the entry allow an access at EL0, or a global one at EL1, by its own rights and those of the tables above? */
 bool sense_allows(const struct tlb_entry *e, enum prot access);
-/* An access goes by e: accuses if the tables have forbidden it for longer than the kernel's operation. v's lock held.
- */
-void sense_stale(struct host_vcpu *v, const struct tlb_entry *e, uint64_t va, enum prot access,
-		 struct verdict *verdict);
+/* An access goes by e: accuses if the tables have forbidden it for longer than the kernel's operation. v's lock held. */
+void sense_stale(struct host_vcpu *v, const struct tlb_entry *e, uint64_t va, enum prot access, struct verdict *verdict);
 /* self has returned: accuses what other vCPUs' TLBs still hold of the rights that it took away. No lock held. */
 void sense_leftovers(struct host_vcpu *self);
 
@@ -275,7 +273,7 @@ struct regime {
 	bool loaded;
 	uint64_t root;
 	uint32_t asid;
-	uint8_t level; /* of the root */
+	uint8_t level;     /* of the root */
 };
 struct regime regime_of(const struct host_vcpu *v, uint64_t va);
 static inline bool in_window(uint64_t va) { return va - MMU_KERNEL_START < MMU_KERNEL_SIZE; }
@@ -289,7 +287,7 @@ void walk_unasked(struct host_vcpu *v, uint64_t va, unsigned last_level, struct 
 
 struct host_access {
 	struct host_vcpu *v;
-	char *bytes; /* where va's byte is */
+	char *bytes;              /* where va's byte is */
 	uint64_t pa;
 	struct verdict verdict;
 };

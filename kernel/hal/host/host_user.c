@@ -130,7 +130,7 @@ enum error host_user_write(vaddr_t va, const void *from, size_t n, struct host_f
 static bool word_begin(struct host_access *a, vaddr_t va, unsigned size, enum prot access, struct host_fault *fault)
 {
 	if (va.va & (size - 1)) {
-		*fault = (struct host_fault){va.va, access, HOST_FAULT_ALIGNMENT, 0};
+		*fault = (struct host_fault){ va.va, access, HOST_FAULT_ALIGNMENT, 0 };
 		return false;
 	}
 	if (!host_access_begin(a, va.va, access, fault))
@@ -186,7 +186,7 @@ enum error host_user_exec(vaddr_t va, uint32_t *insn, struct host_fault *fault)
 	if (!word_begin(&a, va, 4, PROT_X, fault))
 		return ERR_FAULT;
 	if (!__atomic_load_n(host_coherent(a.v->cpu.machine, a.pa), __ATOMIC_RELAXED)) {
-		struct tlb_entry e = {.va = va.va, .root = a.v->root, .asid = a.v->asid};
+		struct tlb_entry e = { .va = va.va, .root = a.v->root, .asid = a.v->asid };
 
 		judge_note(&a.verdict, HOST_INCOHERENT, a.v->cpu.id, &e, va.va, a.pa,
 			   "code is fetched from a frame written after its last mmu_sync_icache");
@@ -216,7 +216,7 @@ enum error host_user_sync_icache(vaddr_t va, struct host_fault *fault)
 static bool kernel_word_begin(struct host_access *a, vaddr_t va, enum prot access, struct host_fault *fault)
 {
 	if (va.va & 7) {
-		*fault = (struct host_fault){va.va, access, HOST_FAULT_ALIGNMENT, 0};
+		*fault = (struct host_fault){ va.va, access, HOST_FAULT_ALIGNMENT, 0 };
 		return false;
 	}
 	if (!host_access_begin_kernel(a, va.va, access, fault))

@@ -52,11 +52,11 @@ struct walk {
 	struct host_vcpu *v;
 	struct regime r;
 	uint64_t va;
-	enum prot access;   /* PROT_NONE_: nobody asked */
-	struct tlb_entry e; /* the leaf, or where it ended */
+	enum prot access;          /* PROT_NONE_: nobody asked */
+	struct tlb_entry e;        /* the leaf, or where it ended */
 	struct verdict *verdict;
-	unsigned last_level; /* 3: to the leaf; less: the tables above only */
-	bool newest;         /* reads no old value of the descriptor that comes next */
+	unsigned last_level;       /* 3: to the leaf; less: the tables above only */
+	bool newest;               /* reads no old value of the descriptor that comes next */
 };
 
 struct regime regime_of(const struct host_vcpu *v, uint64_t va)
@@ -64,8 +64,8 @@ struct regime regime_of(const struct host_vcpu *v, uint64_t va)
 	uint64_t window = __atomic_load_n(&v->cpu.machine->window, __ATOMIC_RELAXED); /* of boot */
 
 	if (in_window(va))
-		return (struct regime){window != 0, window, HOST_GLOBAL, 1};
-	return (struct regime){v->loaded, v->root, v->asid, 0};
+		return (struct regime){ window != 0, window, HOST_GLOBAL, 1 };
+	return (struct regime){ v->loaded, v->root, v->asid, 0 };
 }
 
 /* UINT32_MAX: never */
@@ -153,8 +153,7 @@ static void check_break(struct walk *w)
 
 		if (v == self || pthread_mutex_trylock(&v->tlb_lock))
 			continue;
-		/* What it cannot use before it loads this ASID again may be owed a flush that comes first
-		 * (armv8/asid.c). */
+		/* What it cannot use before it loads this ASID again may be owed a flush that comes first (armv8/asid.c). */
 		old = regime_has(v, &w->e) ? conflict(v, &w->e) : NULL;
 		if (old)
 			judge_note(w->verdict, HOST_NO_BREAK, v->cpu.id, old, w->va, old->desc & HD_ADDR_MASK,
@@ -179,7 +178,7 @@ static uint64_t walk_start(struct walk *w)
 {
 	struct host_vcpu *v = w->v;
 
-	w->e = (struct tlb_entry){.va = w->va, .root = w->r.root, .asid = w->r.asid, .level = w->r.level};
+	w->e = (struct tlb_entry){ .va = w->va, .root = w->r.root, .asid = w->r.asid, .level = w->r.level };
 	for (unsigned level = 3; level-- > w->r.level;) {
 		struct tlb_entry *e = tlb_find(&v->walks, w->r.asid, level, w->va);
 
@@ -260,7 +259,7 @@ static enum host_fault_kind walk(struct walk *w)
 
 	w->r = regime_of(v, w->va);
 	if (!w->r.loaded) {
-		w->e = (struct tlb_entry){.va = w->va};
+		w->e = (struct tlb_entry){ .va = w->va };
 		return HOST_FAULT_TRANSLATION;
 	}
 	table = walk_start(w);
@@ -307,7 +306,7 @@ static enum host_fault_kind walk(struct walk *w)
 /* A fault that nobody asked for is none. */
 void walk_unasked(struct host_vcpu *v, uint64_t va, unsigned last_level, struct verdict *verdict)
 {
-	struct walk w = {.v = v, .va = va, .access = PROT_NONE_, .verdict = verdict, .last_level = last_level};
+	struct walk w = { .v = v, .va = va, .access = PROT_NONE_, .verdict = verdict, .last_level = last_level };
 
 	(void)walk(&w);
 }
@@ -344,7 +343,7 @@ static enum host_fault_kind translate(struct walk *w)
 	enum host_fault_kind fault = HOST_FAULT_NONE;
 
 	w->r = regime_of(v, w->va);
-	w->e = (struct tlb_entry){.va = w->va, .root = w->r.root, .asid = w->r.asid};
+	w->e = (struct tlb_entry){ .va = w->va, .root = w->r.root, .asid = w->r.asid };
 	if (w->r.asid != HOST_GLOBAL && clash && clash == __atomic_load_n(&v->ttbr, __ATOMIC_RELAXED))
 		accuse(w, HOST_ASID_SHARED, 0, "another vCPU has loaded this ASID with another root table");
 	if (e && !(w->access == PROT_W && !sense_allows(e, PROT_W) && write_cleans(v, e))) {
@@ -372,15 +371,14 @@ static void check_page_frame(struct walk *w, uint64_t pa)
 	if (kind == HOST_FRAME_FREE)
 		accuse(w, HOST_FREED_FRAME, pa, "an access reaches a frame that is free");
 	else if (kind == HOST_FRAME_TABLE || (kind == HOST_FRAME_KERNEL && !in_window(w->va)))
-		accuse(w, HOST_ALIEN_FRAME, pa,
-		       kind == HOST_FRAME_TABLE ? "a program reaches a translation table"
-						: "a program reaches the kernel's memory");
+		accuse(w, HOST_ALIEN_FRAME, pa, kind == HOST_FRAME_TABLE ? "a program reaches a translation table" :
+									   "a program reaches the kernel's memory");
 }
 
 static bool refuse(struct host_access *a, uint64_t va, enum prot access, enum host_fault_kind kind, uint32_t level,
 		   struct host_fault *fault)
 {
-	*fault = (struct host_fault){va, access, kind, level};
+	*fault = (struct host_fault){ va, access, kind, level };
 	host_count(&a->v->stats.faults, 1);
 	return false;
 }
@@ -389,7 +387,7 @@ static bool access_begin(struct host_access *a, uint64_t va, bool window, enum p
 {
 	struct host_vcpu *v = host_vcpu_self();
 	struct host_machine *m = v->cpu.machine;
-	struct walk w = {.v = v, .va = va, .access = access, .verdict = &a->verdict, .last_level = 3};
+	struct walk w = { .v = v, .va = va, .access = access, .verdict = &a->verdict, .last_level = 3 };
 	enum host_fault_kind kind;
 
 	a->v = v;
@@ -492,14 +490,13 @@ void host_frame_freed(paddr_t frame, uint32_t order)
 		host_frame_written(paddr(pa));
 	for (uint32_t n = 0; n < m->config.ncpus; n++) {
 		struct host_vcpu *v = &m->vcpu[n];
-		struct verdict verdict = {0};
+		struct verdict verdict = { 0 };
 		struct tlb_entry *e, root;
 
 		pthread_mutex_lock(&v->tlb_lock);
-		root = (struct tlb_entry){.root = v->root, .asid = v->asid};
+		root = (struct tlb_entry){ .root = v->root, .asid = v->asid };
 		if (v->loaded && v->root >= start && v->root < end)
-			judge_note(&verdict, HOST_FREED_TABLE, n, &root, 0, v->root,
-				   "freed: the root table it has loaded");
+			judge_note(&verdict, HOST_FREED_TABLE, n, &root, 0, v->root, "freed: the root table it has loaded");
 		/* relaxed: as regime_of */
 		if (m->window >= start && m->window < end)
 			judge_note(&verdict, HOST_FREED_TABLE, n, &root, MMU_KERNEL_START, m->window,
@@ -509,8 +506,7 @@ void host_frame_freed(paddr_t frame, uint32_t order)
 				judge_note(&verdict, HOST_FREED_FRAME, n, e, e->va, start, "freed: a frame in its TLB");
 		for (uint32_t i = 0; (e = tlb_next(&v->walks, &i));)
 			if (reaches(v, e, PAGE_SIZE, start, end))
-				judge_note(&verdict, HOST_FREED_TABLE, n, e, e->va, start,
-					   "freed: a table in its walk cache");
+				judge_note(&verdict, HOST_FREED_TABLE, n, e, e->va, start, "freed: a table in its walk cache");
 		pthread_mutex_unlock(&v->tlb_lock);
 		judge_deliver(m, &verdict);
 	}

@@ -12,8 +12,7 @@
 
 struct host_machine;
 
-/* For what knows which vCPU a thread is: with fibers, one thread is several, and a sanitizer sees each as a thread of
- * its own. */
+/* For what knows which vCPU a thread is: with fibers, one thread is several, and a sanitizer sees each as a thread of its own. */
 #define HOST_UNSEEN __attribute__((no_sanitize_thread))
 
 /* The part of a vCPU that the functions below need; owned by the attached thread, constant but for debug. */
@@ -62,8 +61,7 @@ static inline HOST_UNSEEN size_t cpu_offset(void)
 static inline uint32_t cpu_id(void) { return host_cpu_self()->id; }
 static inline struct cpu_debug *cpu_debug(void) { return &host_cpu_self()->debug; }
 
-/* As on a real machine, nothing in a build that checks nothing: what is measured there are the kernel's own
- * instructions. */
+/* As on a real machine, nothing in a build that checks nothing: what is measured there are the kernel's own instructions. */
 static inline void cpu_point(void)
 {
 #if STRATA_CHECKED
@@ -73,8 +71,8 @@ static inline void cpu_point(void)
 }
 
 /*
- * A plain store and a plain load on x86: the host's kernel interrupts the process's other running threads when a
- * visitor asks for it (membarrier). host_machine.c.
+ * A plain store and a plain load on x86: the host's kernel interrupts the process's other running threads when a visitor
+ * asks for it (membarrier). host_machine.c.
  */
 #define CPU_OWNER_STORE __ATOMIC_RELEASE
 #define CPU_OWNER_LOAD __ATOMIC_ACQUIRE

@@ -17,7 +17,7 @@ struct strata_machine;
 struct library_cpu {
 	const struct strata_machine *machine; /* of the record of no CPU: an address that is no machine's */
 	const void *zones;                    /* the machine's struct zones: what an object's zone is compared with */
-	size_t offset;                        /* cpu_offset */
+	size_t offset; /* cpu_offset */
 	uint32_t id;
 	uint32_t attached;      /* 1: a thread is this CPU; swapped */
 	bool barrier_all;       /* cpu_barrier_all works */
