@@ -66,7 +66,7 @@ static void use_again(void)
 	for (; takens < TAKEN; takens++) {
 		uint64_t *word;
 
-		CHECK(frame_alloc(&v.vm->frames, 0, 0, FRAME_WIRED, &taken[takens]) == OK);
+		CHECK(frame_alloc(&v.vm->frames, 0, 0, FRAME_ANON, &taken[takens]) == OK);
 		word = frame_bytes(taken[takens]);
 		for (unsigned i = 0; i < PAGE_SIZE / sizeof *word; i++)
 			word[i] = MINE;
