@@ -262,6 +262,16 @@ static void *exiting(void *unused)
 	exit(33);
 }
 
+/*
+ * Not before the first thread is gone: exit takes down the tables by which pthread_exit unwinds, in a static program, and the C
+ * library aborts when it does not find them.
+ */
+static void *exiting_last(void *first)
+{
+	pthread_join((pthread_t)first, NULL);
+	exit(33);
+}
+
 static void *faulting(void *where)
 {
 	*(volatile int *)where = 1; /* NULL */
@@ -289,7 +299,7 @@ static void processes(void)
 	pid_t pid = check_fork();
 	if (pid == 0) {
 		pthread_t thread;
-		REQUIRE(pthread_create(&thread, NULL, exiting, NULL) == 0);
+		REQUIRE(pthread_create(&thread, NULL, exiting_last, (void *)pthread_self()) == 0);
 		pthread_exit(NULL); /* the first thread may go before the process */
 	}
 	CHECK_STATUS(W_EXIT(33), pid);
