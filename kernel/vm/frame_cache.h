@@ -55,7 +55,7 @@ static inline bool frame_take(struct frame_cache *c, unsigned stack, uint32_t *i
 	uint32_t *low, *top;
 
 	frame_gate_rank(c);
-	/* owner, both: as in gate_enter; the load pairs with settle_locked */
+	/* owner, both: as in gate_enter; the load pairs with frame_cache_settle */
 	atomic_store_owner(&c->inside, 1u);
 	low = atomic_load_owner(&s->low);
 	top = atomic_load_relaxed(&s->top); /* after the load of low: in the gate */
