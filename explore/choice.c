@@ -69,7 +69,7 @@ static bool percent(unsigned p) { return next_random(&c.random) % 100 < p; }
 static void pick_rates(void)
 {
 	static const uint32_t cpu[] = {2, 3, 5, 10, 20, 50, 100, 200};
-	static const uint32_t weak[] = {2, 3, 4, 8, 32, 128};
+	static const uint32_t weak[] = {1, 2, 3, 4, 8, 32, 128};
 	static const uint32_t machine[] = {2, 4, 8, 16, 64};
 	static const uint32_t alloc[] = {3, 8, 32};
 
@@ -77,9 +77,9 @@ static void pick_rates(void)
 	c.rate[CHOOSE_CPU] = rate_of(one_of(cpu, 8));
 	if (percent(60)) {
 		if (percent(75))
-			c.rate[CHOOSE_DRAIN] = rate_of(one_of(weak, 6));
+			c.rate[CHOOSE_DRAIN] = rate_of(one_of(weak, 7));
 		if (percent(75))
-			c.rate[CHOOSE_STALE] = rate_of(one_of(weak, 6));
+			c.rate[CHOOSE_STALE] = rate_of(one_of(weak, 7));
 	}
 	if (percent(60))
 		for (unsigned k = CHOOSE_WALKER; k <= CHOOSE_SPURIOUS; k++)
@@ -147,6 +147,8 @@ static unsigned walked(enum choice kind, unsigned n)
 {
 	if (next_random(&c.random) % 65536 >= c.rate[kind])
 		return 0;
+	if (kind == CHOOSE_STALE && percent(50))
+		return n - 1; /* the oldest hides most */
 	return 1 + (unsigned)(next_random(&c.random) % (n - 1));
 }
 

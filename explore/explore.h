@@ -93,6 +93,11 @@ uint64_t explore_step(void);
 bool explore_parallel(void);
 /* The memory model is there, and late_stores belong to it; else the real ThreadSanitizer watches. */
 bool explore_modelled(void);
+/*
+ * In setup: what the scenario runs is right by C11 alone, on machines too that are not multi-copy atomic as Armv8 is. Then what a
+ * CPU has seen says nothing of what others see, but by happens-before.
+ */
+void explore_portable(bool on);
 
 /* --- failure and trace --- */
 /* Ends the run as a failure, with that message. The same happens on a panic or a signal. */

@@ -5,7 +5,7 @@
  *   litmus [RUNS [NAME [RUN]]]      RUN: that one is traced
  *
  * A program of its own with the plainest of engines: fibers that switch at random, choices at random, one process
- * for all runs. Exit status 1 when a forbidden outcome was seen or a required one was not.
+ * for all runs, half of them portable. Exit status 1 when a forbidden outcome was seen or a required one was not.
  */
 #include <dlfcn.h>
 #include <setjmp.h>
@@ -143,7 +143,10 @@ static int run_once(void)
 /* Returns whether the verdict is as the table has it. name: print when it is first seen. */
 static bool judge(unsigned runs, long traced)
 {
-	static const char *const verdicts[] = {"forbidden", "required", "race"};
+	static const char *const verdicts[] = {"forbidden", "required", "armv8", "race"};
+	enum litmus_verdict due = test->verdict != LITMUS_ARMV8 ? test->verdict
+				  : memory_portable             ? LITMUS_REQUIRED
+								: LITMUS_FORBIDDEN;
 	unsigned seen = 0, races = 0;
 	bool ok;
 
@@ -158,11 +161,9 @@ static bool judge(unsigned runs, long traced)
 		seen += result == 1;
 		races += result == -1;
 	}
-	ok = test->verdict == LITMUS_FORBIDDEN  ? !seen && !races
-	     : test->verdict == LITMUS_REQUIRED ? seen && !races
-						: races;
-	printf("%-5s %-26s %-9s seen %u, failed %u of %u%s%s\n", ok ? "ok" : "WRONG", test->name,
-	       verdicts[test->verdict], seen, races, runs, ok || !races ? "" : ": ", ok ? "" : failure);
+	ok = due == LITMUS_FORBIDDEN ? !seen && !races : due == LITMUS_REQUIRED ? seen && !races : races;
+	printf("%-5s %-26s %-8s %-9s seen %u, failed %u of %u%s%s\n", ok ? "ok" : "WRONG", test->name,
+	       memory_portable ? "portable" : "armv8", verdicts[due], seen, races, runs, ok || !races ? "" : ": ", ok ? "" : failure);
 	return ok;
 }
 
@@ -179,7 +180,10 @@ int main(int argc, char **argv)
 		if (argc > 2 && !strstr(test->name, argv[2]))
 			continue;
 		random_state = t + 1;
-		wrong += !judge(runs, argc > 3 ? atol(argv[3]) : argc > 2 ? -2 : -1);
+		for (unsigned portable = 0; portable < 2; portable++) {
+			explore_portable(portable);
+			wrong += !judge(runs, argc > 3 ? atol(argv[3]) : argc > 2 ? -2 : -1);
+		}
 	}
 	printf("%u wrong\n", wrong);
 	return wrong != 0;

@@ -13,6 +13,7 @@
 enum litmus_verdict {
 	LITMUS_FORBIDDEN, /* the outcome must not be seen */
 	LITMUS_REQUIRED,  /* it must be seen */
+	LITMUS_ARMV8,     /* it must be seen in portable runs, and in no others */
 	LITMUS_RACE,      /* a data race must be reported in some run; in all others no run may report one */
 };
 
@@ -26,7 +27,8 @@ struct litmus {
 
 extern const struct litmus litmus_tests[];
 extern const unsigned litmus_count;
-#define LITMUS_FORBIDDEN_COUNT 25 /* so many of them are */
+#define LITMUS_FORBIDDEN_COUNT 25 /* so many of them are, everywhere; */
+#define LITMUS_ARMV8_COUNT 2      /* and by Armv8 */
 
 /* Everything to 0, by plain stores. Before a run. */
 void litmus_reset(void);

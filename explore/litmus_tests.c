@@ -125,6 +125,7 @@ P(rlx_xy, r[0] = atomic_load_relaxed(&x); r[1] = atomic_load_relaxed(&y);)
 P(rlx_yx, r[2] = atomic_load_relaxed(&y); r[3] = atomic_load_relaxed(&x);)
 OUTCOME(iriw, r[0] == 1 && r[1] == 0 && r[2] == 1 && r[3] == 0)
 P(read_x_y_rel, r[0] = atomic_load_relaxed(&x); atomic_store_release(&y, r[0]);)
+P(read_x_y_rlx, r[0] = atomic_load_relaxed(&x); atomic_store_relaxed(&y, r[0]);)
 P(acq_y_x, r[1] = atomic_load_acquire(&y); r[2] = atomic_load_relaxed(&x);)
 P(rlx_y_x, r[1] = atomic_load_relaxed(&y); r[2] = atomic_load_relaxed(&x);)
 OUTCOME(wrc, r[0] == 1 && r[1] == 1 && r[2] == 0)
@@ -136,6 +137,8 @@ OUTCOME(isa2, r[0] == 1 && r[1] == 1 && r[2] == 0)
 P(x_1_2, atomic_store_relaxed(&x, 1); atomic_store_relaxed(&x, 2);)
 P(read_x_x, r[0] = atomic_load_relaxed(&x); r[1] = atomic_load_relaxed(&x);)
 OUTCOME(corr, r[0] > r[1])
+P(read_x_then_y_rel, r[0] = atomic_load_relaxed(&x); atomic_store_release(&y, 1);)
+OUTCOME(corr_later, r[0] == 2 && r[1] == 1 && r[2] < 2)
 P(x3, atomic_store_relaxed(&x, 3);)
 P(x1_read_x, atomic_store_relaxed(&x, 1); r[0] = atomic_load_relaxed(&x);)
 OUTCOME(cowr, r[0] == 0)
@@ -213,12 +216,14 @@ const struct litmus litmus_tests[] = {
 	{ "R+rel+acq", R, 2, { x_y1_rel, y2_rel_read_x }, r_outcome },
 	{ "2+2W+rel", F, 2, { x1_y2_rel, y1_x2_rel }, ww_outcome },
 	{ "2+2W+rlx", R, 2, { x1_y2_rlx, y1_x2_rlx }, ww_outcome },
-	{ "IRIW+acq", F, 4, { x1_rel, y1_rel, acq_xy, acq_yx }, iriw },
+	{ "IRIW+acq", LITMUS_ARMV8, 4, { x1_rel, y1_rel, acq_xy, acq_yx }, iriw },
 	{ "IRIW+rlx", R, 4, { x1_rlx, y1_rlx, rlx_xy, rlx_yx }, iriw },
 	{ "WRC+rel+acq", F, 3, { x1_rlx, read_x_y_rel, acq_y_x }, wrc },
 	{ "WRC+rel+rlx", R, 3, { x1_rlx, read_x_y_rel, rlx_y_x }, wrc },
+	{ "WRC+rlx+acq", LITMUS_ARMV8, 3, { x1_rlx, read_x_y_rlx, acq_y_x }, wrc },
 	{ "ISA2+rel+acq", F, 3, { x_y_rel, acq_y_z_rel, acq_z_x }, isa2 },
 	{ "CoRR", F, 2, { x_1_2, read_x_x }, corr },
+	{ "CoRR+rel+acq", F, 3, { x_1_2, read_x_then_y_rel, acq_y_x }, corr_later },
 	{ "CoWR", F, 2, { x3, x1_read_x }, cowr },
 	{ "CoRW", F, 2, { x3, read_x_x1 }, corw },
 	{ "RMW-atomic", F, 3, { add_x, add_x, add_x }, lost_add },

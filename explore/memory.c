@@ -48,7 +48,10 @@
  *  7. A store waits at most WAIT_OWN points of its CPU and WAIT_ALL points of
  *     all; a value is seen at most OLD_STEPS points after its successor, and
  *     at most OLD_LOADS times in a row. When all CPUs spin, everything leaves.
- *  8. Clocks: a release store carries its CPU's clock, an acquire load joins that
+ *  8. In a portable run (explore_portable) rule 3 raises no floor: a load sees what happens-before it by the clocks of rule 9,
+ *     be it written or only read by another CPU, and else what it likes: C11 without multi-copy atomicity. Fences
+ *     and rule 4 still raise the floor.
+ *  9. Clocks: a release store carries its CPU's clock, an acquire load joins that
  *     of what it read. A read-modify-write passes on the clock of what it replaced
  *     (release sequences as in C++20: the same CPU's plain stores are in none). Relaxed
  *     stores carry the clock of the last release fence.
@@ -68,8 +71,8 @@
  * concurrency, POPL 2018), acquire loads being LDAPR.
  *
  * Not shown. Load buffering (a load that sees a store which depends on a later
- * one): stores do not pass earlier loads. Time that differs from CPU to CPU (C11
- * without multi-copy atomicity, IRIW with acquire loads): Armv8 forbids it. Address, data
+ * one): stores do not pass earlier loads. Time that differs from CPU to CPU (IRIW with acquire loads), but in portable
+ * runs: Armv8 forbids it. Address, data
  * and control dependencies order nothing here, as in C11: a pointer loaded relaxed
  * leads to old bytes, though Armv8 hardware would not do that. DSB ISHST is
  * taken for DSB ISH. Accesses at EL0 are sequentially consistent; they are
@@ -88,7 +91,7 @@
 #define OLD_LOADS 4
 
 struct clock memory_clock[EXPLORE_CPUS], memory_walk[EXPLORE_CPUS];
-bool memory_on;
+bool memory_on, memory_portable;
 
 static const char *const order_name[] = {"relaxed", "consume", "acquire", "release", "acq_rel", "seq_cst"};
 
@@ -105,7 +108,7 @@ static void acquire(uint32_t cpu, const struct value *v)
 	struct cpu *c = &memory_cpu[cpu];
 
 	clock_join(&memory_clock[cpu], &v->released);
-	if (c->floor < acquired(cpu, v))
+	if (!memory_portable && c->floor < acquired(cpu, v))
 		c->floor = acquired(cpu, v);
 }
 
@@ -115,7 +118,7 @@ static void note_read(uint32_t cpu, const struct value *v)
 	struct cpu *c = &memory_cpu[cpu];
 
 	clock_join(&c->read, &v->released);
-	if (c->read_moment < acquired(cpu, v))
+	if (!memory_portable && c->read_moment < acquired(cpu, v))
 		c->read_moment = acquired(cpu, v);
 }
 
@@ -136,8 +139,7 @@ static void read_done(uint32_t cpu, struct location *l, uint64_t number, int ord
 	struct value *v = &l->h[number - l->base];
 
 	value_seen(cpu, v);
-	if (l->seen[cpu] < number)
-		l->seen[cpu] = number;
+	location_seen(l, cpu, number, memory_clock[cpu].c[cpu]);
 	if (order_acquires(order))
 		acquire(cpu, v);
 	if (order == __ATOMIC_SEQ_CST && v->moment != NEVER && memory_cpu[cpu].floor < v->moment)
@@ -147,15 +149,32 @@ static void read_done(uint32_t cpu, struct location *l, uint64_t number, int ord
 
 /* --- accesses --- */
 
+/* What other CPUs have seen before what this one does now, by its clock: the number of the newest. */
+static uint64_t seen_before(uint32_t cpu, const struct location *l)
+{
+	uint64_t number = 0;
+
+	for (uint32_t by = 0; memory_portable && by < memory_cpus; by++)
+		for (uint32_t i = 0; i < l->sights[by].n; i++) {
+			const struct sight *s = &l->sights[by].s[i];
+
+			if (by != cpu && s->epoch <= memory_clock[cpu].c[by] && s->number > number)
+				number = s->number;
+		}
+	return number;
+}
+
 /* The oldest value that a load may see: its number. */
 static uint64_t oldest(uint32_t cpu, const struct location *l, int order)
 {
-	uint64_t least = l->base, step = explore_step();
+	uint64_t least = l->base, before = seen_before(cpu, l), step = explore_step();
 
 	if (l->old_loads[cpu] >= OLD_LOADS)
 		return value_last(l);
 	if (least < l->seen[cpu])
 		least = l->seen[cpu];
+	if (least < before)
+		least = before;
 	if (order == __ATOMIC_SEQ_CST && least < l->last_sc)
 		least = l->last_sc;
 	for (uint64_t i = value_last(l); i > least; i--) {
@@ -219,6 +238,7 @@ void memory_store(uint32_t cpu, void *p, unsigned size, uint64_t value, int orde
 
 	race_access(cpu, p, size, RACE_ATOMIC | RACE_WRITE, pc);
 	l = location_find(p, size, true);
+	e.epoch = memory_clock[cpu].c[cpu];
 	e.released = release(cpu, order);
 	TRACE(pc, "store %s: %s = %#lx", order_name[order], memory_name(p), (unsigned long)e.v);
 	if (buffer_put(cpu, l, &e))
@@ -250,6 +270,7 @@ static uint64_t compute(enum rmw op, uint64_t a, uint64_t b)
 static void replace(uint32_t cpu, struct location *l, uint64_t value, int order, const void *pc)
 {
 	struct clock inherited, k;
+	uint32_t epoch = memory_clock[cpu].c[cpu];
 	struct value *v;
 	uint64_t moment;
 
@@ -259,7 +280,7 @@ static void replace(uint32_t cpu, struct location *l, uint64_t value, int order,
 	inherited = value_newest(l)->released;
 	moment = acquired(cpu, value_newest(l));
 	k = release(cpu, order);
-	v = location_push(l, value_cut(value, l->size), cpu, order);
+	v = location_push(l, value_cut(value, l->size), cpu, order, epoch);
 	clock_join(&k, &inherited);
 	v->released = k;
 	v->inherited = moment;
@@ -339,6 +360,8 @@ void memory_fence(uint32_t cpu, int order, const void *pc)
 }
 
 /* --- explore.h --- */
+
+void explore_portable(bool on) { memory_portable = on; }
 
 void memory_begin(uint32_t n)
 {
@@ -440,7 +463,7 @@ bool memory_hardware_cas(int cpu, uint64_t *p, uint64_t *expected, uint64_t want
 	value_seen(EXPLORE_CPUS, value_newest(l));
 	inherited = value_newest(l)->released;
 	TRACE(pc, "hardware updates %s from %#lx to %#lx", memory_name(p), (unsigned long)found, (unsigned long)want);
-	location_push(l, want, (uint32_t)cpu, __ATOMIC_RELAXED)->released = inherited;
+	location_push(l, want, (uint32_t)cpu, __ATOMIC_RELAXED, memory_clock[cpu].c[cpu])->released = inherited;
 	return true;
 }
 

@@ -36,6 +36,8 @@ extern struct clock memory_walk[EXPLORE_CPUS];
 
 /* A run is on: memory_begin to memory_end. */
 extern bool memory_on;
+/* explore_portable. */
+extern bool memory_portable;
 
 /* C11's orders as the compiler numbers them. */
 static inline bool order_acquires(int order) { return order == __ATOMIC_ACQUIRE || order >= __ATOMIC_ACQ_REL; }

@@ -31,6 +31,7 @@ uint64_t memory_now;
 static uint32_t waiting; /* entries in all buffers */
 static struct location pool[LOCATIONS], *free_locations;
 static struct value histories[LOCATIONS][HISTORY]; /* of pool[] */
+static struct sights sights[LOCATIONS][EXPLORE_CPUS];
 static uint32_t pool_used;
 
 /* --- memory itself --- */
@@ -67,6 +68,9 @@ static struct location *location_make(struct location **word, uint64_t address, 
 	l->address = address;
 	l->size = (uint8_t)size;
 	l->h = histories[l - pool];
+	l->sights = sights[l - pool];
+	for (uint32_t i = 0; memory_portable && i < EXPLORE_CPUS; i++)
+		l->sights[i].n = 0;
 	l->base = 1;
 	l->n = 1;
 	memset(l->h, 0, sizeof *l->h);
@@ -76,7 +80,29 @@ static struct location *location_make(struct location **word, uint64_t address, 
 	return l;
 }
 
-struct value *location_push(struct location *l, uint64_t v, uint32_t cpu, int order)
+void location_seen(struct location *l, uint32_t cpu, uint64_t number, uint32_t epoch)
+{
+	struct sights *k = &l->sights[cpu];
+	struct sight *last = k->n ? &k->s[k->n - 1] : NULL;
+
+	if (l->seen[cpu] >= number)
+		return;
+	l->seen[cpu] = number;
+	if (!memory_portable)
+		return;
+	if (last && last->epoch == epoch) {
+		last->number = number;
+		return;
+	}
+	if (k->n == SIGHTS) { /* the oldest two become one, seen too early rather than too late: more is ordered than need be */
+		k->s[0].number = k->s[1].number;
+		memmove(&k->s[1], &k->s[2], (SIGHTS - 2) * sizeof k->s[0]);
+		k->n--;
+	}
+	k->s[k->n++] = (struct sight){number, epoch};
+}
+
+struct value *location_push(struct location *l, uint64_t v, uint32_t cpu, int order, uint32_t epoch)
 {
 	struct value *n;
 
@@ -91,7 +117,7 @@ struct value *location_push(struct location *l, uint64_t v, uint32_t cpu, int or
 	n->cpu = (uint8_t)cpu;
 	n->step = explore_step();
 	n->moment = ++memory_now;
-	l->seen[cpu] = value_last(l);
+	location_seen(l, cpu, value_last(l), epoch);
 	if (order == __ATOMIC_SEQ_CST)
 		l->last_sc = value_last(l);
 	put(l->address, l->size, v);
@@ -121,7 +147,7 @@ static void leave(uint32_t cpu, uint32_t i)
 			settle(&e.at->h[e.number - e.at->base]);
 		return;
 	}
-	location_push(e.at, e.v, cpu, e.order)->released = e.released;
+	location_push(e.at, e.v, cpu, e.order, e.epoch)->released = e.released;
 	TRACE(e.pc, "  CPU %u: %s = %#lx leaves the store buffer", cpu, memory_name((void *)(uintptr_t)e.at->address),
 	      (unsigned long)e.v);
 }

@@ -7,7 +7,7 @@
 
 #include "memory.h"
 
-#define HISTORY 6
+#define HISTORY 8
 #define BUFFER 32
 #define NEVER UINT64_MAX
 
@@ -20,6 +20,16 @@ struct value {
 	uint8_t cpu;           /* whose */
 };
 
+/* That a CPU had read or written value number when its own clock stood at epoch. */
+#define SIGHTS 4
+struct sights {
+	uint32_t n;
+	struct sight {
+		uint64_t number;
+		uint32_t epoch;
+	} s[SIGHTS]; /* both rise */
+};
+
 struct location {
 	struct location *next; /* at the same word */
 	uint64_t address;
@@ -27,6 +37,7 @@ struct location {
 	uint64_t base;               /* number of h[0]; numbers count all values ever */
 	uint64_t last_sc;            /* number of the newest seq_cst store; 0: none. Numbers begin at 1 */
 	uint64_t seen[EXPLORE_CPUS]; /* number of the newest that this CPU has read or written */
+	struct sights *sights;       /* of each CPU; portable runs only */
 	uint16_t waiting;
 	uint8_t size, n;
 	uint8_t old_loads[EXPLORE_CPUS]; /* in a row */
@@ -40,6 +51,7 @@ struct entry {
 	struct clock released;
 	const void *pc;
 	uint32_t fence; /* release fences of its CPU before it */
+	uint32_t epoch; /* its CPU's own clock then */
 	uint8_t order;
 	bool settle; /* no store but a read-modify-write to be settled */
 };
@@ -84,8 +96,11 @@ void value_seen(uint32_t cpu, struct value *v);
  */
 struct location *location_find(const void *p, unsigned size, bool make);
 
-/* That value is the newest from now on. => it, without a clock. */
-struct value *location_push(struct location *l, uint64_t v, uint32_t cpu, int order);
+/* That CPU has seen value number, at that epoch. */
+void location_seen(struct location *l, uint32_t cpu, uint64_t number, uint32_t epoch);
+
+/* That value is the newest from now on, stored at that epoch. => it, without a clock. */
+struct value *location_push(struct location *l, uint64_t v, uint32_t cpu, int order, uint32_t epoch);
 
 /* Puts an entry into the buffer; true when it stays there: the schedule's choice. */
 bool buffer_put(uint32_t cpu, struct location *l, const struct entry *e);

@@ -23,6 +23,7 @@ void sanitizer_switch(void *fiber, bool ordered)
 	__tsan_switch_to_fiber(fiber, ordered ? 0 : __tsan_switch_to_fiber_no_sync);
 }
 
+void explore_portable(bool on) { (void)on; }
 void memory_begin(uint32_t cpus) { (void)cpus; }
 void memory_end(void) {}
 void memory_step(uint32_t cpu) { (void)cpu; }

@@ -124,18 +124,23 @@ static void range_setup(uint32_t variant)
 
 /* --- the stock of zeroed frames: filled, taken, drained and searched --- */
 
-static void zero_setup(uint32_t variant)
+static void zero_open(uint32_t variant, uint32_t batch, unsigned spares)
 {
 	uint64_t at;
 
 	search_setup(variant, 2 << 20);
 	m->frames.high = 0;
-	m->frames.zeros.batch = how == 1 ? 2 : 1;
+	m->frames.zeros.batch = batch;
 	m->frames.zeros.lines = 1;
 	atomic_store_relaxed(&m->frames.zeros.empty.bits, UINT64_C(1)); /* nobody else runs */
 	at = round_up(m->frames.first.fn + 200, 8);
-	for (unsigned i = 0; i < (how == 1 ? 7 : 4); i++)
+	for (unsigned i = 0; i < spares; i++)
 		spare(at + i);
+}
+
+static void zero_setup(uint32_t variant)
+{
+	zero_open(variant, variant == 1 ? 2 : 1, variant == 1 ? 7 : 4);
 	if (how == 2) { /* all of it is there already */
 		while (frames_zero_idle(&m->frames))
 			;
@@ -155,6 +160,34 @@ static void zero_run(uint32_t cpu)
 	CHECK(use(cpu, 0, FRAME_ZERO, FRAME_ANON));
 }
 
+/*
+ * --- what an idle CPU, or a batch out of the stock, may hide from a search: all that is free ---
+ *
+ * Variant 0: CPU 1 is idle, and there is room for all frames in its stack of zeroed ones. 1: they are a batch in the stock, which
+ * CPU 1 uses one of. 2: likewise, and two searchers drain it.
+ */
+static void hide_setup(uint32_t variant)
+{
+	zero_open(variant, 2, variant == 0 ? 3 : 5);
+	if (variant == 0)
+		return;
+	while (frames_zero_idle(&m->frames)) /* two to the stock, three in the own stack */
+		;
+	CHECK(atomic_load_relaxed(&m->frames.zeros.full.bits));
+	for (unsigned i = 0; i < 3; i++)
+		CHECK(frame_alloc(&m->frames, 0, FRAME_ZERO, FRAME_ANON, &filler[fillers++]) == OK);
+}
+
+static void hide_run(uint32_t cpu)
+{
+	if (cpu == 1 && how == 0)
+		frames_zero_idle(&m->frames);
+	else if (cpu == 1)
+		CHECK(how == 2 || use(cpu, 0, FRAME_ZERO, FRAME_ANON));
+	else if (cpu == 0 || how != 1)
+		CHECK(use(cpu, 0, 0, FRAME_TABLE));
+}
+
 const struct scenario scenario_search[] = {
 	{"search-hidden", "single frames while another CPU tries blocks, and gives back what it cannot use", 3, 3, true,
 	 hidden_setup, machine, hidden_run, search_judge},
@@ -162,5 +195,7 @@ const struct scenario scenario_search[] = {
 	 range_run, search_judge},
 	{"search-zero", "the stock of zeroed frames is filled and taken while others search and drain", 3, 3, true,
 	 zero_setup, machine, zero_run, search_judge},
+	{"search-hide", "all that is free is zeroed by an idle CPU, or in the stock", 3, 3, true, hide_setup, machine,
+	 hide_run, search_judge},
 };
 const unsigned scenario_search_count = ARRAY_SIZE(scenario_search);

@@ -434,6 +434,7 @@ static void set_up(struct slot *s)
 {
 	s->failure.in_setup = true;
 	alarm(SETUP_SECONDS);
+	explore_portable(false);
 	s->scenario->setup(s->variant);
 	alarm(0);
 	s->failure.in_setup = false;

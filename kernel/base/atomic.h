@@ -46,6 +46,7 @@
 	ATOMIC_OPV_(a, v, ({ __atomic_store_n(&a_->x, v_, CPU_OWNER_STORE); __atomic_signal_fence(__ATOMIC_SEQ_CST); }))
 #define atomic_load_owner(a) ATOMIC_OP_(a, __atomic_load_n(&a_->x, CPU_OWNER_LOAD))
 
+#define atomic_swap_relaxed(a, v) ATOMIC_OPV_(a, v, __atomic_exchange_n(&a_->x, v_, __ATOMIC_RELAXED))
 #define atomic_swap_acquire(a, v) ATOMIC_OPV_(a, v, __atomic_exchange_n(&a_->x, v_, __ATOMIC_ACQUIRE))
 #define atomic_swap_acq_rel(a, v) ATOMIC_OPV_(a, v, __atomic_exchange_n(&a_->x, v_, __ATOMIC_ACQ_REL))
 #define atomic_swap_seq_cst(a, v) ATOMIC_OPV_(a, v, __atomic_exchange_n(&a_->x, v_, __ATOMIC_SEQ_CST))

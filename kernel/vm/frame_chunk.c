@@ -29,8 +29,8 @@
  *
  * Memory order. All acq_rel. Bits set are before the count (release) that lets
  * who claims it (acquire) find them; a frame's bit, set (release) by who gave it up, is cleared (acquire) by who
- * gets it: so the page's owners and the frame's bytes follow each other. Looks are
- * relaxed: a cas decides.
+ * gets it: so the page's owners and the frame's bytes follow each other. A cas decides, so looks
+ * before it are relaxed; but "there is none" is an answer (frame_core.c, Completeness): those looks are acquire.
  *
  * Failure. "Not there". A frame that is free already is a bug of ours and panics
  * in every build: the word is at hand.
@@ -129,8 +129,8 @@ static bool word_has(const struct frame_bits *b, unsigned word, unsigned order)
 	unsigned n = words_of(order);
 
 	if (n == 1)
-		return run_starts(atomic_load_relaxed(&b->word[word]), order) != 0; /* a hint */
-	while (n > 0 && atomic_load_relaxed(&b->word[word + n - 1]) == ALL_FREE) /* a hint */
+		return run_starts(atomic_load_acquire(&b->word[word]), order) != 0; /* pairs with the cas of who took a part */
+	while (n > 0 && atomic_load_acquire(&b->word[word + n - 1]) == ALL_FREE) /* likewise */
 		n--;
 	return n == 0;
 }
@@ -204,9 +204,9 @@ bool frame_bits_run(struct frame_bits *b, uint32_t at, uint32_t n)
 
 void frame_bits_whole(struct frame_bits *b)
 {
-	/* relaxed: the claim of all (invariant 2) keeps everybody away */
+	/* The claim of all (invariant 2) keeps everybody away. release: pairs with looks, as take_singles' cas does */
 	for (unsigned i = 0; i < CHUNK_WORDS; i++)
-		atomic_store_relaxed(&b->word[i], UINT64_C(0));
+		atomic_store_release(&b->word[i], UINT64_C(0));
 }
 
 void frame_bits_put_mask(struct frame_bits *b, unsigned word, uint64_t mask, uint32_t base)

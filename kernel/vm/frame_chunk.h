@@ -43,16 +43,16 @@ uint32_t frame_count_take(struct frame_count *c, uint32_t least, uint32_t most);
 /* n bits were set before, or were claimed and not taken: they may be claimed. Panics when there are more than frames. */
 void frame_count_put(struct frame_count *c, uint32_t n);
 
-/* How many may be claimed now: a hint. */
+/* How many may be claimed now: a hint; but what its takers saw given back before is seen by who finds too few. */
 static inline uint32_t frame_count_look(const struct frame_count *c)
 {
-	return atomic_load_relaxed(&c->free); /* a hint: frame_count_take decides */
+	return atomic_load_acquire(&c->free); /* pairs with frame_count_take */
 }
 
 /* Takes n claimed frames, wherever they are: they are there. first: index of the chunk's first frame. */
 void frame_bits_singles(struct frame_bits *b, uint32_t first, uint32_t *out, unsigned n);
 
-/* Is there an aligned block of 2^order free frames (order < CHUNK_ORDER)? A snapshot, word by word. */
+/* Is there an aligned block of 2^order free frames (order < CHUNK_ORDER)? A snapshot, word by word; as frame_count_look. */
 bool frame_bits_have(const struct frame_bits *b, unsigned order);
 
 /* Takes one, claimed before; false when there is none (any more). *at: its first frame's place in the chunk. */

@@ -32,15 +32,17 @@
  * Completeness: a search says "no block of this order" only if at one moment there was none.
  *	1. `searching` is raised. Whoever uses a CPU's number does so under that CPU's lock (frame_cache.c), and looks
  *	   at `searching` under it. The searcher takes every lock after it has raised it. So whoever did not see the search
- *	   is done when the visit begins, and whoever comes later sees it.
+ *	   is done when the visit begins, and what he did is seen by the searcher; whoever comes later sees the search.
  *	2. Who sees a search makes, refills and fills no reservation. In its visit the searcher
  *	   settles the reservations of that CPU. So after the last visit all credits are in trees' words, and stay there.
  *	3. Who sees a search notes in `unrest`, before and after, each step that may make a word, a count or a bit larger: a
  *	   put; a block's attempt, which may give back what it took; a settling.
  *	4. The last look goes over all trees. If unrest is the same before and after it, and nothing was under way, then in
  *	   between all words, counts and bits only sank. So what was found missing at some place stayed missing
- *	   until the end of the look: that is the moment. All these accesses are seq_cst or acq_rel read-modify-writes
- *	   whose effect is seen by whoever sees what followed from it: who misses a put sees its note.
+ *	   until the end of the look: that is the moment. Memory order: a raise whose end is in the first unrest is seen by
+ *	   the look (release, acquire). Of the others none is before anything that the look saw: each step is an acq_rel
+ *	   read-modify-write, each look that finds something missing an acquire load, so the note of a raise before
+ *	   it would be in the second unrest. So what the look saw, with all that was before it, is the moment.
  *	5. Else the look is repeated. Each repetition is owed to a step of another CPU that gave something
  *	   back, or got a block: the system as a whole goes on. A look that finds nothing notes nothing itself, so two
  *	   searchers do not keep each other awake; a raise under way waits for nobody, so who waits for it waits for
@@ -230,18 +232,26 @@ static unsigned singles_reserved(struct frame_core *c, struct frame_reserve *r, 
 	return got;
 }
 
-/* Trees that nobody has reserved, then those that somebody has, then the reservations themselves. */
+/*
+ * Trees that nobody has reserved, then those that somebody has, then the reservations themselves. In the last look of a
+ * search nobody has reserved any: each is looked at once.
+ */
 static unsigned singles_anywhere(struct frame_core *c, unsigned n, uint64_t *t)
 {
-	for (unsigned reserved = 0; reserved < 2; reserved++)
+	bool left = true; /* trees, for the second turn */
+
+	for (unsigned reserved = 0; reserved < 2 && left; reserved++) {
+		left = false;
 		for (*t = 0; *t < c->trees; (*t)++) {
-			/* relaxed: only the order of looking; in the second turn all are looked at */
+			/* relaxed: only the order of looking; a searcher has settled all that was reserved */
 			bool now = tree_reserved(atomic_load_relaxed(&c->tree[*t].word));
-			uint32_t got = now && !reserved ? 0 : tree_take(c, *t, 1, n);
+			uint32_t got = now == reserved ? tree_take(c, *t, 1, n) : 0;
 
 			if (got)
 				return got;
+			left |= now != reserved;
 		}
+	}
 	for (uint32_t cpu = 0; cpu < c->ncpus; cpu++)
 		for (enum frame_kind kind = 0; kind < FRAME_KINDS; kind++) {
 			uint32_t got = reserve_take(&c->reserve[cpu], kind, 1, n, t);
@@ -288,17 +298,21 @@ static bool block_reserved(struct frame_core *c, struct frame_reserve *r, enum f
 /* As singles_anywhere; from the last tree on. */
 static bool block_anywhere(struct frame_core *c, unsigned order, uint64_t *hint, uint32_t *out)
 {
+	bool left = true;
 	uint64_t t;
 
-	for (unsigned reserved = 0; reserved < 2; reserved++)
+	for (unsigned reserved = 0; reserved < 2 && left; reserved++) {
+		left = false;
 		for (t = c->trees; t-- > 0;) {
-			/* seq_cst: "too few" is a claim */
-			uint32_t word = atomic_load_seq_cst(&c->tree[t].word);
+			/* acquire: "too few" is a claim, as in tree_take */
+			uint32_t word = atomic_load_acquire(&c->tree[t].word);
 
-			if (tree_free(word) >= 1u << order && (reserved || !tree_reserved(word)) &&
-			    take_block(c, NULL, 0, t, order, hint, out))
+			if (tree_reserved(word) != reserved)
+				left = true;
+			else if (tree_free(word) >= 1u << order && take_block(c, NULL, 0, t, order, hint, out))
 				return true;
 		}
+	}
 	for (uint32_t cpu = 0; cpu < c->ncpus; cpu++)
 		for (enum frame_kind kind = 0; kind < FRAME_KINDS; kind++)
 			if (reserve_tree(&c->reserve[cpu], kind, &t) &&
@@ -437,15 +451,24 @@ void frame_core_settle(struct frame_core *c, uint32_t cpu)
 
 /* --- searches --- */
 
-void frame_core_search_begin(struct frame_core *c) { (void)atomic_add_seq_cst(&c->searching, 1u); }
-void frame_core_search_end(struct frame_core *c) { (void)atomic_add_seq_cst(&c->searching, UINT32_MAX); }
+void frame_core_search_begin(struct frame_core *c)
+{
+	(void)atomic_add_relaxed(&c->searching, 1u); /* it is the visits' locks that show it to everybody */
+}
+
+void frame_core_search_end(struct frame_core *c)
+{
+	/* release: pairs with frame_core_searched. Who notes nothing any more does so after our looks */
+	(void)atomic_add_acq_rel(&c->searching, UINT32_MAX);
+}
 
 uint64_t frame_core_unrest(const struct frame_core *c)
 {
-	return atomic_load_seq_cst(&c->unrest); /* seq_cst: pairs with frame_raise_begin */
+	return atomic_load_acquire(&c->unrest); /* pairs with frame_raise_end: what was raised is seen by the look */
 }
 
 bool frame_core_at_rest(const struct frame_core *c, uint64_t unrest)
 {
-	return (uint32_t)unrest == 0 && frame_core_unrest(c) == unrest;
+	/* relaxed: the looks' acquire loads order it: who saw what followed from a raise sees its note */
+	return (uint32_t)unrest == 0 && atomic_load_relaxed(&c->unrest) == unrest;
 }

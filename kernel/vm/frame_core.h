@@ -82,13 +82,14 @@ void frame_core_settle(struct frame_core *c, uint32_t cpu);
 /*
  * A search: the caller wants to be sure that there is nothing. From begin to end no CPU that looks at `searching`
  * reserves a tree, and every step that may make a counter larger is noted. When all reservations have been settled since
- * begin, and a get fails, and nothing was noted from before it until after it, then there was a moment without a block.
+ * begin, each under the lock under which its CPU's number is used, and a get fails, and nothing was noted from before it
+ * until after it, then there was a moment without a block.
  */
 void frame_core_search_begin(struct frame_core *c);
 void frame_core_search_end(struct frame_core *c);
 static inline bool frame_core_searched(const struct frame_core *c)
 {
-	return UNLIKELY(atomic_load_seq_cst(&c->searching) != 0); /* seq_cst: pairs with frame_core_search_begin */
+	return UNLIKELY(atomic_load_acquire(&c->searching) != 0); /* pairs with frame_core_search_end */
 }
 uint64_t frame_core_unrest(const struct frame_core *c);
 /* Since frame_core_unrest returned that, nothing was noted, nor was anything under way. */

@@ -78,8 +78,8 @@ static uint64_t last_taken(const struct frame_core *c, uint64_t from, uint64_t e
 
 		if (frame_count_look(count_of(c, chunk)) == 0)
 			return i;
-		/* relaxed: claim_run decides. Bits above i are of no interest: as if set */
-		set = atomic_load_relaxed(&c->bits[chunk].word[i % CHUNK_FRAMES / 64]);
+		/* acquire: "taken" is a claim, as in tree_take. Bits above i are of no interest: as if set */
+		set = atomic_load_acquire(&c->bits[chunk].word[i % CHUNK_FRAMES / 64]);
 		if (i % 64 < 63)
 			set |= ~UINT64_C(0) << (i % 64 + 1);
 		if (~set) {

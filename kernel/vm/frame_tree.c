@@ -41,9 +41,11 @@
  * not change under reserve_refill; all the same each step is a cas that
  * compares the tree too.
  *
- * Memory order. All read-modify-writes of words seq_cst: the claim that nothing
- * was free (frame_core.c, Completeness) needs one order of them and of `unrest`; on
- * the machines at hand they cost what acq_rel costs. Looks are relaxed.
+ * Memory order. Credits order nothing by themselves: who has one and does not find its frame counted yet waits for it
+ * (spend_singles), or gives it back. It is the claim that nothing was free (frame_core.c, Completeness) that needs orders:
+ * a tree's own word is taken from and put to by acq_rel read-modify-writes, and "too few" is an acquire load. A
+ * reservation is made, filled and settled under its CPU's lock, which the searcher takes too; and he notes that he settles
+ * it, so that what was noted before somebody stole out of it is before his look. Other looks are relaxed.
  *
  * Source: LLFree (frame_chunk.c): trees, reservations, local counters, stealing.
  */
@@ -58,21 +60,22 @@ static uint64_t named(uint64_t local) { return (local >> 32) - 1; }
 
 uint32_t tree_take(struct frame_core *c, uint64_t t, uint32_t least, uint32_t most)
 {
-	uint32_t word = atomic_load_seq_cst(&c->tree[t].word), n; /* seq_cst: "nothing there" is a claim too */
+	/* acquire: "too few" is a claim: what its taker saw given back before is seen by who looks on */
+	uint32_t word = atomic_load_acquire(&c->tree[t].word), n;
 
 	do {
 		n = tree_free(word) < most ? tree_free(word) : most;
 		if (n < least || n == 0)
 			return 0;
-		/* seq_cst: as above; its acquire side pairs with tree_put: the counters are there */
-	} while (!atomic_cas_seq_cst(&c->tree[t].word, &word, word - n));
+		/* acq_rel: release pairs with that load, acquire with tree_put, for who looks after us */
+	} while (!atomic_cas_acq_rel(&c->tree[t].word, &word, word - n));
 	return n;
 }
 
 void tree_put(struct frame_core *c, uint64_t t, uint32_t n)
 {
-	/* seq_cst: pairs with tree_take */
-	uint32_t before = atomic_add_seq_cst(&c->tree[t].word, n);
+	/* acq_rel: release pairs with tree_take */
+	uint32_t before = atomic_add_acq_rel(&c->tree[t].word, n);
 
 	ASSERT_CHECKED(tree_free(before + n) <= CHUNK_FRAMES << c->tree_shift);
 	(void)before;
@@ -80,7 +83,7 @@ void tree_put(struct frame_core *c, uint64_t t, uint32_t n)
 
 uint32_t reserve_take(struct frame_reserve *r, enum frame_kind kind, uint32_t least, uint32_t most, uint64_t *t)
 {
-	uint64_t local = atomic_load_seq_cst(&r->tree[kind]); /* seq_cst: as in tree_take */
+	uint64_t local = atomic_load_relaxed(&r->tree[kind]); /* a guess: a searcher has settled it before he looks */
 	uint32_t n;
 
 	do {
@@ -89,8 +92,8 @@ uint32_t reserve_take(struct frame_reserve *r, enum frame_kind kind, uint32_t le
 		n = credits < most ? credits : most;
 		if (n < least || n == 0)
 			return 0;
-		/* seq_cst: as in tree_take */
-	} while (!atomic_cas_seq_cst(&r->tree[kind], &local, local - n));
+		/* relaxed: who finds them gone has noted that he settles, see frame_raise_begin */
+	} while (!atomic_cas_relaxed(&r->tree[kind], &local, local - n));
 	*t = named(local);
 	return n;
 }
@@ -103,8 +106,8 @@ static bool local_put(struct frame_reserve *r, unsigned kind, uint64_t t, uint32
 	do {
 		if (local >> 32 != t + 1)
 			return false;
-		/* seq_cst: pairs with reserve_take */
-	} while (!atomic_cas_seq_cst(&r->tree[kind], &local, local + n));
+		/* relaxed: under the CPU's lock, which who settles it takes; who steals needs the number only */
+	} while (!atomic_cas_relaxed(&r->tree[kind], &local, local + n));
 	return true;
 }
 
@@ -167,19 +170,19 @@ bool reserve_move(struct frame_core *c, struct frame_reserve *r, enum frame_kind
 	do {
 		if (!suits(c, word, kind, pass, least))
 			return false;
-		/* seq_cst: as in tree_take */
-	} while (!atomic_cas_seq_cst(&c->tree[t].word, &word, TREE_RESERVED | (kind + 1u) << TREE_KIND_SHIFT));
+		/* relaxed: not during a search, and under the CPU's lock: the searcher's visit orders it */
+	} while (!atomic_cas_relaxed(&c->tree[t].word, &word, TREE_RESERVED | (kind + 1u) << TREE_KIND_SHIFT));
 	reserve_settle(c, r, kind);
-	/* seq_cst: pairs with reserve_take. A plain store will do: it is 0, and only its own CPU names a tree */
-	atomic_store_seq_cst(&r->tree[kind], NAMED(t) | tree_free(word));
+	/* relaxed: as above. A plain store will do: it is 0, and only its own CPU names a tree */
+	atomic_store_relaxed(&r->tree[kind], NAMED(t) | tree_free(word));
 	r->chunk[kind] = UINT64_MAX; /* none yet: the best one */
 	return true;
 }
 
 void reserve_settle(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind)
 {
-	/* seq_cst: who spends out of it does so before, or finds nothing */
-	uint64_t local = atomic_swap_seq_cst(&r->tree[kind], UINT64_C(0));
+	/* relaxed: as in reserve_take. The next one finds nothing */
+	uint64_t local = atomic_swap_relaxed(&r->tree[kind], UINT64_C(0));
 
 	if (local) /* in one step: the credits, and no longer reserved */
 		tree_put(c, named(local), (uint32_t)(local & CREDITS) - TREE_RESERVED);
@@ -189,13 +192,13 @@ bool frame_raise_begin(struct frame_core *c)
 {
 	if (!frame_core_searched(c))
 		return false;
-	/* seq_cst: who misses what we are about to raise sees this, before or after its look */
-	(void)atomic_add_seq_cst(&c->unrest, RAISE_BEGUN + 1);
+	/* acq_rel: notes are a chain. The steps that follow are release, and carry it to whoever sees what came of them */
+	(void)atomic_add_acq_rel(&c->unrest, RAISE_BEGUN + 1);
 	return true;
 }
 
 void frame_raise_end(struct frame_core *c, bool noted)
 {
 	if (noted)
-		(void)atomic_add_seq_cst(&c->unrest, UINT64_MAX); /* -1; seq_cst: as above */
+		(void)atomic_add_acq_rel(&c->unrest, UINT64_MAX); /* -1; release pairs with frame_core_unrest */
 }
