@@ -222,6 +222,34 @@ static void pass_run(uint32_t cpu)
 	}
 }
 
+/* Two CPUs need the same table of the window, which is not there: all addresses of those that are have gone. */
+static void link_setup(uint32_t variant)
+{
+	const uint64_t block = BLOCK_SIZE / PAGE_SIZE;
+
+	kmem_open(variant);
+	/* but for the root and the one below it */
+	CHECK(kva_alloc(&map->kva, (tables_before - 2) * block, block, KVA_BEST_FIT, &kept) == OK);
+}
+
+static void link_run(uint32_t cpu)
+{
+	vaddr_t va = get();
+
+	store(va, cpu);
+	store(vaddr(va.va + PAGE_SIZE), cpu);
+	CHECK(load(va) == cpu && load(vaddr(va.va + PAGE_SIZE)) == cpu);
+	kmem_free(map, va, 2 * PAGE_SIZE);
+	host_returned();
+}
+
+static void link_judge(void)
+{
+	CHECK(atomic_load_relaxed(&km->pages.tables) == tables_before + 1);
+	kva_free(&map->kva, kept, (tables_before - 2) * (BLOCK_SIZE / PAGE_SIZE));
+	kmem_judge();
+}
+
 /* All frames are taken but those of a range that every CPU has used; it is freed, and another takes them at once. */
 static pfn_t taken[1024];
 static unsigned takens;
@@ -346,6 +374,7 @@ const struct scenario scenario_kmem[] = {
 	 wait_run, arena_judge},
 	{"kmem-pass", "a range is handed over, freed and mapped anew", 2, 2, true, pass_setup, vm_machine, pass_run,
 	 kmem_judge},
+	{"kmem-link", "two CPUs need the same missing table", 2, 2, true, link_setup, vm_machine, link_run, link_judge},
 	{"kmem-reuse", "the frames of a range are freed and taken by another CPU", 2, 2, true, reuse_setup, vm_machine,
 	 reuse_run, reuse_judge},
 	{"kmem-fault", "two CPUs touch one pageable page", 2, 2, true, fault_setup, vm_machine, fault_run, fault_judge},

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* test/kmem.c: kernel memory mapped page by page: content, guards, pages by fault, submaps, pools; the MMU judges. */
 #include "vm/kmem.h"
+
+#include <stdlib.h>
+
 #include "test_memory.h"
 #include "test_vm.h"
 
@@ -144,6 +147,22 @@ static void memory_comes_in_pieces(void **state)
 	for (unsigned i = 0; i < n; i++)
 		if (single[i].fn % 2 == 0)
 			frame_free(&v.vm->frames, single[i], 0);
+}
+
+/* Ranges that begin in the middle of a table and end a little behind another's start. */
+static void all_tables_of_a_range_are_there(void **state)
+{
+	uint64_t first = get(PAGE_SIZE);
+
+	(void)state;
+	for (uint64_t pages = 4 * 512 - 8; pages < 4 * 512 + 4; pages++) {
+		vaddr_t va;
+
+		assert_int_equal(kmem_alloc_pageable(map, pages * PAGE_SIZE, "pageable", &va), OK);
+		store_by_fault(va.va + (pages - 1) * PAGE_SIZE, pages);
+		kmem_free(map, va, pages * PAGE_SIZE);
+	}
+	put(first, PAGE_SIZE);
 }
 
 static void what_is_freed_is_gone_at_once(void **state)
@@ -291,6 +310,11 @@ static void pageable_memory_comes_by_fault(void **state)
 	assert_int_equal(atomic_load_relaxed(&km->mapped), 100);
 	assert_int_equal(load(va.va + 99 * PAGE_SIZE), 0);
 	kmem_free(map, va, 100 * PAGE_SIZE);
+	/* two bytes that lie in two pages */
+	assert_int_equal(kmem_alloc_pageable(map, 2 * PAGE_SIZE, "pageable", &va), OK);
+	assert_int_equal(kmem_fault_in(map, vaddr(va.va + PAGE_SIZE - 1), 2), OK);
+	assert_int_equal(atomic_load_relaxed(&km->mapped), 2);
+	kmem_free(map, va, 2 * PAGE_SIZE);
 	assert_int_equal(atomic_load_relaxed(&km->mapped), 0);
 	assert_int_equal(kmem_fault(km, va), ERR_FAULT);
 	/* never touched: nothing to flush */
@@ -354,6 +378,80 @@ static void a_submap_has_room_of_its_own(void **state)
 	assert_int_equal(kmem_alloc(map, 0, "none", &va), ERR_INVAL);
 	assert_int_equal(kmem_alloc(map, MMU_KERNEL_SIZE, "huge", &va), ERR_INVAL);
 	assert_int_equal(kmem_alloc_pageable(map, UINT64_MAX, "huge", &va), ERR_INVAL);
+	assert_int_equal(kmem_malloc(map, PAGE_SIZE, 2 * MMU_KERNEL_SIZE, 0, "huge", &va), ERR_INVAL);
+}
+
+/* What can fail on the way to a submap fails in turn. teardown sees that nothing is left of it. */
+static bool fail_some(void *arg)
+{
+	uint64_t *turns = arg;
+
+	return *turns > 0 && --*turns == 0;
+}
+
+static void a_submap_needs_memory(void **state)
+{
+	unsigned failures = 0;
+	struct kmem_map *sub;
+
+	(void)state;
+	for (uint64_t n = 1; n <= 24; n++) {
+		uint64_t turns = n;
+		enum error e;
+
+		frames_fail_by(&v.vm->frames, fail_some, &turns);
+		e = kmem_suballoc(map, 20 * PAGE_SIZE, "small", &sub);
+		frames_fail_by(&v.vm->frames, NULL, NULL);
+		assert_true(e == OK || e == ERR_NOMEM);
+		if (e == OK)
+			kmem_subfree(sub); /* what failed was a magazine, which nobody misses, or came later */
+		else
+			failures++;
+	}
+	assert_true(failures > 3); /* the map, its range, its table, its tag */
+}
+
+static unsigned zones_of(struct test_memory *m)
+{
+	unsigned n = 0;
+
+	LIST_FOR(it, &m->zones.all)
+		n++;
+	return n;
+}
+
+/* The same at boot, until the first table is linked: tables stay. */
+static void the_window_needs_memory(void **state)
+{
+	struct kmem *own = calloc(1, sizeof *own);
+	unsigned failures = 0;
+
+	(void)state;
+	CHECK(own);
+	for (uint64_t n = 1; n <= 16; n++) {
+		struct test_memory *m = memory_open(1, 4 << 20);
+		struct kmalloc k;
+		uint64_t turns = n;
+		unsigned zones;
+		enum error e;
+
+		CHECK(kmalloc_init(&k, &m->zones) == OK);
+		memory_empty(m);
+		CHECK(frame_audit(&m->frames, &m->before));
+		zones = zones_of(m);
+		frames_fail_by(&m->frames, fail_some, &turns);
+		e = kmem_init(own, &k);
+		frames_fail_by(&m->frames, NULL, NULL);
+		if (atomic_load_relaxed(&own->pages.tables) == 0) {
+			assert_int_equal(e, ERR_NOMEM);
+			assert_int_equal(zones_of(m), zones);
+			memory_check(m);
+			failures++;
+		}
+		memory_abandon(m);
+	}
+	assert_true(failures > 4); /* the zone, the arena's table, caches and tag, the root */
+	free(own);
 }
 
 static void wait_in_turn(uint32_t cpu, void *arg)
@@ -459,6 +557,71 @@ static void cpus_pass_ranges(void **state)
 	kmem_pool_fini(&p);
 }
 
+/* Pools come and go while others are drained and counted. */
+static void open_and_close(uint32_t cpu, void *arg)
+{
+	struct kmem_pool *shared = arg;
+
+	jitter(20);
+	for (unsigned i = 0; i < 40; i++) {
+		struct kmem_stats s;
+		struct kmem_pool p;
+		vaddr_t va;
+
+		if (cpu == 3) {
+			kmem_drain(km);
+			kmem_stats(km, &s);
+			CHECK(s.pooled <= 4 * 4 * KMEM_POOL_KEEP && s.kva.used <= s.kva.pages);
+		} else {
+			CHECK(kmem_pool_init(&p, map, PAGE_SIZE, PAGE_SIZE, "short") == OK);
+			CHECK(kmem_pool_get(&p, &va) == OK);
+			kmem_pool_put(&p, va);
+			CHECK(kmem_pool_get(shared, &va) == OK);
+			kmem_pool_put(shared, va);
+			kmem_pool_fini(&p);
+		}
+	}
+	jitter(0);
+}
+
+static void pools_come_and_go(void **state)
+{
+	struct kmem_pool p;
+
+	(void)state;
+	assert_int_equal(kmem_pool_init(&p, map, PAGE_SIZE, PAGE_SIZE, "shared"), OK);
+	run_on_cpus(v.t.m, 4, open_and_close, &p);
+	kmem_check(km);
+	kmem_pool_fini(&p);
+	assert_true(list_empty(&km->pools));
+}
+
+/* One pool's end is nothing to the others. Failures that are wanted are not hidden by what a pool has. */
+static void pools_are_apart(void **state)
+{
+	struct kmem_pool p, other;
+	struct kmem_stats s;
+	uint64_t turns = 1;
+	vaddr_t va;
+
+	(void)state;
+	assert_int_equal(kmem_pool_init(&p, map, PAGE_SIZE, PAGE_SIZE, "first"), OK);
+	assert_int_equal(kmem_pool_init(&other, map, PAGE_SIZE, PAGE_SIZE, "second"), OK);
+	host_become(v.t.m, 3);
+	assert_int_equal(kmem_pool_get(&p, &va), OK);
+	kmem_pool_put(&p, va);
+	host_become(v.t.m, 0);
+	assert_int_equal(kmem_pool_get(&other, &va), OK);
+	kmem_pool_put(&other, va);
+	frames_fail_by(&v.vm->frames, fail_some, &turns);
+	assert_int_equal(kmem_pool_get(&other, &va), ERR_NOMEM);
+	frames_fail_by(&v.vm->frames, NULL, NULL);
+	kmem_pool_fini(&p);
+	kmem_stats(km, &s);
+	assert_int_equal(s.pooled, 1);
+	kmem_pool_fini(&other);
+}
+
 /* --- memory runs out --- */
 
 static void without_frames_nothing_changes(void **state)
@@ -492,6 +655,22 @@ static void waiting_finds_what_is_kept(void **state)
 	kmem_pool_fini(&p);
 }
 
+/* So is what an epoch holds back, and what zones keep. */
+static void waiting_finds_what_epochs_hold(void **state)
+{
+	pfn_t f;
+	vaddr_t va;
+
+	(void)state;
+	for (uint64_t i = 0; i < 4 * MIB / PAGE_SIZE; i++) {
+		assert_int_equal(frame_alloc(&v.vm->frames, 0, 0, FRAME_WIRED, &f), OK);
+		frame_free_by_epoch(&v.vm->frames, f);
+	}
+	assert_int_equal(kmem_malloc(map, 21 * MIB, PAGE_SIZE, KMEM_NOWAIT, "much", &va), ERR_NOMEM);
+	assert_int_equal(kmem_malloc(map, 21 * MIB, PAGE_SIZE, 0, "much", &va), OK);
+	kmem_free(map, va, 21 * MIB);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -499,6 +678,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(memory_is_zeroed_and_its_own),
 		TEST(memory_comes_in_pieces),
+		TEST(all_tables_of_a_range_are_there),
 		TEST(what_is_freed_is_gone_at_once),
 		TEST(what_is_freed_is_gone_by_range_too),
 		TEST(an_address_is_used_again),
@@ -508,11 +688,16 @@ int main(void)
 		TEST(pageable_memory_comes_by_fault),
 		TEST(cpus_fault_on_the_same_pages),
 		TEST(a_submap_has_room_of_its_own),
+		TEST(a_submap_needs_memory),
+		cmocka_unit_test(the_window_needs_memory),
 		TEST(cpus_wait_for_room_in_a_submap),
 		TEST(a_pool_keeps_what_is_mapped),
 		TEST(cpus_pass_ranges),
+		TEST(pools_come_and_go),
+		TEST(pools_are_apart),
 		TEST(without_frames_nothing_changes),
 		TEST(waiting_finds_what_is_kept),
+		TEST(waiting_finds_what_epochs_hold),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

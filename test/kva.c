@@ -158,6 +158,63 @@ static void best_fit_takes_the_smallest_instant_fit_the_surest(void **state)
 	put_all();
 }
 
+/* Free, in one list: 9 pages and 12 pages, freed last; in another: 8 and, behind an alignment, 20. */
+static void best_fit_looks_at_all_that_may_fit(void **state)
+{
+	uint64_t va[8];
+
+	(void)state;
+	open_arena(128, KVA_NO_CACHE);
+	for (unsigned i = 0; i < 8; i++) {
+		static const uint8_t pages[8] = {9, 1, 12, 1, 8, 1, 20, 76};
+
+		va[i] = get(pages[i], 1, 0);
+	}
+	put(va[0], 9);
+	put(va[2], 12);
+	assert_int_equal(get(9, 1, KVA_BEST_FIT), va[0]);
+	assert_int_equal(get(12, 1, KVA_BEST_FIT), va[2]);
+	put(va[4], 8);
+	put(va[6], 20);
+	assert_int_equal(get(9, 1, KVA_BEST_FIT), va[6]); /* nothing on the list of 8 .. 15 will do */
+	put_all();
+}
+
+/* What fits is not what was freed last, and no other list has anything. */
+static void the_last_room_is_searched_for(void **state)
+{
+	uint64_t va[4];
+
+	(void)state;
+	open_arena(14, KVA_NO_CACHE);
+	va[0] = get(7, 1, 0);
+	va[1] = get(1, 1, 0);
+	va[2] = get(5, 1, 0);
+	va[3] = get(1, 1, 0);
+	put(va[0], 7);
+	put(va[2], 5);
+	assert_int_equal(get(7, 1, 0), va[0]);
+	put_all();
+}
+
+static void an_address_is_found(void **state)
+{
+	struct vrange r;
+	uint64_t va;
+	bool used;
+
+	(void)state;
+	open_arena(PAGES, KVA_NO_CACHE);
+	va = get(3, 1, 0);
+	assert_true(kva_find(&a, vaddr(va + 3 * PAGE_SIZE - 1), &r, &used));
+	assert_true(used && r.start.va == va && r.end.va == va + 3 * PAGE_SIZE);
+	assert_true(kva_find(&a, vaddr(va + 3 * PAGE_SIZE), &r, &used));
+	assert_true(!used && r.start.va == va + 3 * PAGE_SIZE && r.end.va == BASE + PAGES * PAGE_SIZE);
+	assert_false(kva_find(&a, vaddr(BASE - 1), &r, &used));
+	assert_false(kva_find(&a, vaddr(BASE + PAGES * PAGE_SIZE), &r, &used));
+	put(va, 3);
+}
+
 /* The last room is found although no list promises it. */
 static void nothing_fails_while_there_is_room(void **state)
 {
@@ -257,6 +314,24 @@ static void a_cache_serves_its_cpu(void **state)
 	assert_int_equal(a.count, 1);
 }
 
+/* Larger sizes, and who wants the best fit, go to the arena. */
+static void not_all_comes_from_caches(void **state)
+{
+	uint64_t va, allocs;
+
+	(void)state;
+	open_arena(PAGES, 0);
+	va = get(KVA_QUANTA + 1, 1, 0);
+	assert_int_equal(a.allocs, 1);
+	put(va, KVA_QUANTA + 1);
+	put(get(4, 1, 0), 4);
+	allocs = a.allocs;
+	put(get(4, 1, KVA_BEST_FIT), 4);
+	assert_int_equal(a.allocs, allocs + 1);
+	put(get(4, 1, 0), 4);
+	assert_int_equal(a.allocs, allocs + 1);
+}
+
 /* More than it keeps goes back to the arena, a batch at a time. */
 static void a_cache_is_bounded(void **state)
 {
@@ -316,6 +391,8 @@ static void wrong_frees_are_named(void **state)
 	EXPECT_PANIC("are freed twice", put(va, 3));
 	forget_locks();
 	(void)get(3, 1, 0);
+	EXPECT_PANIC("page - a->page < a->pages", put(BASE + PAGES * PAGE_SIZE, 1));
+	EXPECT_PANIC("va.va & PAGE_MASK", put(va + 8, 3));
 	EXPECT_PANIC("arena test goes while 3 pages are in use", kva_fini(&a));
 	put(va, 3);
 }
@@ -342,15 +419,33 @@ static void without_tags_nothing_changes(void **state)
 	assert_int_equal(atomic_load_relaxed(&a.hungry), 0);
 }
 
+/* What a cache has is no reason to succeed when allocations are to fail. */
+static void caches_hide_no_failure(void **state)
+{
+	vaddr_t va;
+
+	(void)state;
+	open_arena(PAGES, 0);
+	put(get(2, 1, 0), 2);
+	frames_fail_by(&m->frames, fail_now, NULL);
+	assert_int_equal(kva_alloc(&a, 2, 1, 0, &va), ERR_NOMEM);
+	frames_fail_by(&m->frames, NULL, NULL);
+}
+
+/* The table, the caches, the tag: each fails in turn, and the others are given back. */
 static void an_arena_needs_memory(void **state)
 {
+	enum error e;
+	uint64_t one_in = 0;
+
 	(void)state;
-	for (unsigned one_in = 1; one_in <= 3; one_in++) {
-		memory_fail(m, one_in); /* the table, the caches, the tag */
-		assert_int_equal(kva_init(&a, "test", vaddr(BASE), PAGES << PAGE_SHIFT, 0, segments, &k), ERR_NOMEM);
+	do {
+		memory_fail(m, ++one_in);
+		e = kva_init(&a, "test", vaddr(BASE), PAGES << PAGE_SHIFT, 0, segments, &k);
 		memory_fail(m, 0);
-	}
-	open_arena(PAGES, 0);
+		assert_true(e == OK || e == ERR_NOMEM);
+	} while (e != OK);
+	assert_true(one_in > 3);
 }
 
 /* --- several CPUs --- */
@@ -373,6 +468,12 @@ static void churn(uint32_t cpu, void *arg)
 
 		if (cpu == 3 && i % 16 == 0)
 			(void)kva_drain(&a);
+		if (cpu == 1 && i % 16 == 0) {
+			struct kva_stats s;
+
+			kva_stats(&a, &s);
+			CHECK(s.used <= s.pages && s.cached <= s.pages && s.largest <= s.pages);
+		}
 		if (held[slot].pages) {
 			for (uint64_t p = 0; p < held[slot].pages; p++) /* plain: a range in two hands is a data race */
 				taken[((held[slot].va - BASE) >> PAGE_SHIFT) + p] = 0;
@@ -442,14 +543,19 @@ int main(void)
 		TEST(what_is_freed_merges_with_both_neighbours),
 		TEST(alignment_leaves_what_is_before_it),
 		TEST(best_fit_takes_the_smallest_instant_fit_the_surest),
+		TEST(best_fit_looks_at_all_that_may_fit),
+		TEST(the_last_room_is_searched_for),
+		TEST(an_address_is_found),
 		TEST(nothing_fails_while_there_is_room),
 		TEST(random_without_caches),
 		TEST(random_with_caches),
 		TEST(a_cache_serves_its_cpu),
+		TEST(not_all_comes_from_caches),
 		TEST(a_cache_is_bounded),
 		TEST(others_caches_are_searched),
 		TEST(wrong_frees_are_named),
 		TEST(without_tags_nothing_changes),
+		TEST(caches_hide_no_failure),
 		TEST(an_arena_needs_memory),
 		TEST(cpus_take_and_give),
 		TEST(cpus_wait_for_room),

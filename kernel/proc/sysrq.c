@@ -2,7 +2,15 @@
 #include "proc/sysrq.h"
 
 #include "base/assert.h"
+#include "proc/thread.h"
 #include "vm/vm_stat.h"
+
+/* The word below the caller's kernel stack: the page there is guard, so this does not return. */
+static void touch_guard(void)
+{
+	(void)atomic_load_relaxed((ATOMIC(uint64_t) *)(uintptr_t)(thread_current()->stack.va - sizeof(uint64_t)));
+	panic("the guard page of a kernel stack is mapped");
+}
 
 static long write(struct file *f, struct io *io, uint64_t *pos)
 {
@@ -18,6 +26,8 @@ static long write(struct file *f, struct io *io, uint64_t *pos)
 	io->left = 0;
 	if (letter == 'c')
 		panic("crash asked for by /proc/sysrq-trigger");
+	if (letter == 'G')
+		touch_guard();
 	if (letter == 'm')
 		vm_stat_print(&f->vm->frames, &f->vm->zones);
 	return n;

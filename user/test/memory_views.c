@@ -219,6 +219,13 @@ int main(int argc, char **argv)
 		CHECK_EQ(1, write(fd, "c", 1)); /* does not return */
 		return 1;
 	}
+	if (argc > 1 && strcmp(argv[1], "guard") == 0) {
+		int fd = open("/proc/sysrq-trigger", O_WRONLY);
+
+		REQUIRE(fd >= 0);
+		CHECK_EQ(1, write(fd, "G", 1)); /* does not return */
+		return 1;
+	}
 	zones_add_up();
 	threads_show();
 	frames_add_up();
