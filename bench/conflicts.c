@@ -52,13 +52,21 @@ static void fail(const char *what)
 
 /* --- operations --- */
 
+/* What two tasks pass: three lines. */
+struct passed {
+	struct {
+		_Atomic unsigned word;
+		char pad[64 - sizeof(unsigned)];
+	} turn, said[2];
+};
+
 /* A task's own. */
 struct self {
 	volatile char *window; /* touched; nobody else has memory in its 2 MiB */
 	uintptr_t break_base;
 	const int *pipe;
-	_Atomic unsigned *turn; /* of a pair of tasks */
-	unsigned me;            /* of the pair */
+	struct passed *passed; /* of a pair of tasks */
+	unsigned me, passes;   /* which of the pair; how often so far */
 };
 
 /* Each returns how many operations it has done. */
@@ -188,24 +196,37 @@ static unsigned pass_byte(struct self *s)
 	return n;
 }
 
+static void wait_until(_Atomic unsigned *word, unsigned is)
+{
+	while (atomic_load(word) != is)
+		relax();
+	(void)atomic_load(word); /* whoever has a copy reads for nothing */
+}
+
 /*
- * Two tasks hand a word to each other. Whoever waits fetches it after the other has written it, and then takes it from
- * the other, who still has a copy, by writing: two moves, however they interleave.
+ * Four moves, however two tasks interleave. They hand a word to each other: whoever waits fetches it after the other
+ * has written it, and then takes it from the other, who still has a copy, by writing. Then each says something in a
+ * line that only it writes: it takes back the copy that the other has, and the other fetches it again.
  */
 static unsigned pass_word(struct self *s)
 {
 	const unsigned n = 64;
 
 	for (unsigned i = 0; i < n; i++) {
-		while (atomic_load(s->turn) != s->me)
-			relax();
-		atomic_store(s->turn, !s->me);
+		wait_until(&s->passed->turn.word, s->me);
+		atomic_store(&s->passed->turn.word, !s->me);
+		s->passes++;
+		if (s->me == 1)
+			wait_until(&s->passed->said[0].word, s->passes);
+		atomic_store(&s->passed->said[s->me].word, s->passes);
+		if (s->me == 0)
+			wait_until(&s->passed->said[1].word, s->passes);
 	}
 	return n;
 }
 
 static const struct operation COMPUTE = {"compute", "page", NULL, compute, "most", 0, false},
-			      PASS = {"pass", "word", NULL, pass_word, "user", 2, true},
+			      PASS = {"pass", "word", NULL, pass_word, "user", 4, true},
 			      PIPE = {"pipe", "byte", NULL, pass_byte, "least", 1, false},
 			      FAULT = {"fault", "page", discard, fault, "most", 0.02, false},
 			      MAP = {"map", "page", NULL, map_touch_unmap, "most", 0.1, false},
@@ -268,10 +289,7 @@ struct common {
 		unsigned long operations;
 		char pad[64 - sizeof(unsigned long)];
 	} done[MACHINE_CPUS_MAX];
-	struct {
-		_Atomic unsigned task;
-		char pad[64 - sizeof(unsigned)];
-	} turn[MACHINE_CPUS_MAX / 2];
+	struct passed passed[MACHINE_CPUS_MAX / 2];
 };
 
 static struct common *common;
@@ -328,8 +346,9 @@ static void play(size_t task, void *argument)
 	unsigned role = role_of(p, task), region = p->region + role;
 	const struct operation *o = p->pair->role[role];
 	char *place;
-	struct self self = {map_window(&place), (uintptr_t)syscall(SYS_brk, 0), shared_pipe,
-			    &common->turn[task / 2].task, task % 2};
+	struct self self = {map_window(&place), (uintptr_t)syscall(SYS_brk, 0),
+			    shared_pipe,        &common->passed[task / 2],
+			    task % 2,           0};
 
 	self.break_base = (self.break_base + PAGE - 1) & ~(PAGE - 1);
 	for (unsigned long round = 1; o->together ? round <= WARM + rounds : atomic_load(&common->finished) < p->tasks;
