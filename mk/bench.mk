@@ -65,8 +65,9 @@ $(B)/plugin/%.so: tools/plugin/%.c tools/plugin/common.h tools/plugin/qemu_plugi
 	$(Q)$(HOSTCC) -shared -fPIC -std=gnu11 -O2 -Wall -Wextra -Werror -fvisibility=hidden -o $@.$$$$ $< && mv $@.$$$$ $@
 
 .PHONY: bench-linux
-bench-linux: ## Instructions an operation, beside Debian's Linux in the same QEMU: doc/bench-linux.md [BIG=1024 KERNELS="strata linux tuned huge" TOP=0]
-	@BUILD=$(call sq,$(B)) $(if $(KERNELS),KERNELS=$(call sq,$(KERNELS))) $(if $(TOP),TOP=$(call sq,$(TOP))) tools/bench-linux $(call sq,$(BIG))
+bench-linux: ## Instructions an operation, beside Debian's Linux in the same QEMU: doc/bench-linux.md [BIG=1024 KERNELS="strata linux tuned huge" TOP=0 MOVES="1 2 4 8"]
+	@BUILD=$(call sq,$(B)) $(if $(KERNELS),KERNELS=$(call sq,$(KERNELS))) $(if $(TOP),TOP=$(call sq,$(TOP))) \
+		$(if $(filter undefined,$(origin MOVES)),,MOVES=$(call sq,$(MOVES))) tools/bench-linux $(call sq,$(BIG))
 
 .PHONY: conflicts
 conflicts: ## Kernel cache lines that CPUs take from each other on memory of their own: doc/conflicts.md [CPUS=8 PAIR=name ROUNDS=4 SLICE=100 SEED=1 TOP=5 KERNEL=strata]
