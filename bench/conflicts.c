@@ -225,7 +225,7 @@ static unsigned pass_word(struct self *s)
 	return n;
 }
 
-static const struct operation COMPUTE = {"compute", "page", NULL, compute, "most", 0, false},
+static const struct operation COMPUTE = {"compute", "page", NULL, compute, "most", 0.001, false},
 			      PASS = {"pass", "word", NULL, pass_word, "user", 4, true},
 			      PIPE = {"pipe", "byte", NULL, pass_byte, "least", 1, false},
 			      FAULT = {"fault", "page", discard, fault, "most", 0.02, false},
