@@ -59,11 +59,25 @@ conflicts-alloc: $(BL)/main ## Cache lines that CPUs take from each other while 
 	@$(BL)/main $(call sq,$(TURN)) $(call sq,$(OPERATIONS)) $(call sq,$(LOAD)) $(or $(CONFLICT_CPUS),8 64) >$(B)/conflicts-alloc.jsonl
 
 # Plugins for QEMU's TCG.
-$(B)/plugin/%.so: tools/plugin/%.c tools/plugin/qemu_plugin.h user/lib/marker.h mk/bench.mk | setup
+$(B)/plugin/%.so: tools/plugin/%.c tools/plugin/common.h tools/plugin/qemu_plugin.h user/lib/marker.h mk/bench.mk | setup
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(HOSTCC) -shared -fPIC -std=gnu11 -O2 -Wall -Wextra -Werror -fvisibility=hidden -o $@.$$$$ $< && mv $@.$$$$ $@
 
 .PHONY: bench-linux
-bench-linux: ## Instructions an operation, beside Debian's Linux in the same QEMU: doc/bench-linux.md [BIG=1024 KERNELS="strata linux tuned huge" TOP=0]
-	@BUILD=$(call sq,$(B)) $(if $(KERNELS),KERNELS=$(call sq,$(KERNELS))) $(if $(TOP),TOP=$(call sq,$(TOP))) tools/bench-linux $(call sq,$(BIG))
+bench-linux: ## Instructions an operation, beside Debian's Linux in the same QEMU: doc/bench-linux.md [BIG=1024 KERNELS="strata linux tuned huge" TOP=0 MOVES="1 2 4 8"]
+	@BUILD=$(call sq,$(B)) $(if $(KERNELS),KERNELS=$(call sq,$(KERNELS))) $(if $(TOP),TOP=$(call sq,$(TOP))) \
+		$(if $(filter undefined,$(origin MOVES)),,MOVES=$(call sq,$(MOVES))) tools/bench-linux $(call sq,$(BIG))
+
+.PHONY: conflicts
+conflicts: ## Kernel cache lines that CPUs take from each other on memory of their own: doc/conflicts.md [CPUS=8 PAIR=name ROUNDS=4 SLICE=100 SEED=1 TOP=5 KERNEL=strata]
+	@BUILD=$(call sq,$(B)) $(foreach v,PAIR SLICE TOP KERNEL SEED,$(if $($v),$v=$(call sq,$($v)))) \
+		$(if $(filter command line environment,$(origin ROUNDS)),ROUNDS=$(call sq,$(ROUNDS))) \
+		tools/conflicts $(call sq,$(if $(filter file,$(origin CPUS)),8,$(CPUS)))
+
+# Numbers and names of the kernel's structs for tools/conflicts.
+$(B)/plugin/layout.o: tools/plugin/layout.c $(HEADERS) mk/bench.mk mk/kernel.mk | setup
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(KCC) $(K_GEN) -mgeneral-regs-only $(WARN) $(K_CPP) -S -o $(@:.o=.s) $< && \
+		sed -n 's,^//->\([A-Z_]* [-0-9]*\)$$,\1,p' $(@:.o=.s) >$(@:.o=.txt) && $(KCC) $(K_GEN) -mgeneral-regs-only $(WARN) $(K_CPP) $(OUT)

@@ -12,13 +12,10 @@
  * counted. Kernels live at addresses above the gap and run at EL1, programs below it: that is how the level is known.
  * A mark sets all words to 0 or adds them to its region.
  */
+#define PLUGIN "count"
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "../../user/lib/marker.h"
-#include "qemu_plugin.h"
+#include "common.h"
 
 #define BLOCK 4096u    /* words allocated at once; they never move: translated code points to them */
 #define BUCKETS 65536u /* a power of two */
@@ -43,21 +40,6 @@ static int now = NO_REGION;
 static const char *out, *addresses;
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = 1;
-
-static void fail(const char *why)
-{
-	fprintf(stderr, "count: %s\n", why);
-	exit(1);
-}
-
-static void *allocate(size_t n, size_t size)
-{
-	void *p = calloc(n, size);
-
-	if (!p)
-		fail("no memory");
-	return p;
-}
 
 static struct word *word_of(uint64_t address)
 {
@@ -124,12 +106,6 @@ static void marked(unsigned vcpu, void *argument)
 		begin(number - MARKER_BEGIN);
 }
 
-static bool is_mark(unsigned number)
-{
-	return (number >= MARKER_BEGIN && number < MARKER_BEGIN + MARKER_REGIONS) ||
-	       (number >= MARKER_END && number < MARKER_END + MARKER_REGIONS);
-}
-
 static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
 	(void)id;
@@ -137,26 +113,14 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
 		uint64_t address = qemu_plugin_insn_vaddr(insn);
 		bool kernel = address >> 63;
-		uint32_t code;
+		int mark = mark_of(insn);
 
-		memcpy(&code, qemu_plugin_insn_data(insn), sizeof code);
-		if (!kernel && (code & MARKER_INSN_MASK) == MARKER_INSN && is_mark(MARKER_NUMBER(code)))
+		if (mark >= 0)
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, marked, QEMU_PLUGIN_CB_NO_REGS,
-							       (void *)(uintptr_t)MARKER_NUMBER(code));
+							       (void *)(intptr_t)mark);
 		qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64,
 							   kernel ? &word_of(address)->count : &el0, 1);
 	}
-}
-
-static FILE *open_for_writing(const char *name)
-{
-	FILE *f = fopen(name, "w");
-
-	if (!f) {
-		perror(name);
-		exit(1);
-	}
-	return f;
 }
 
 static void leaving(qemu_plugin_id_t id, void *argument)
@@ -179,20 +143,10 @@ static void leaving(qemu_plugin_id_t id, void *argument)
 	fclose(f);
 }
 
-/* NULL, or what follows name and '=' */
-static const char *value(const char *argument, const char *name)
-{
-	size_t n = strlen(name);
-
-	return strncmp(argument, name, n) == 0 && argument[n] == '=' ? argument + n + 1 : NULL;
-}
-
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)
 {
-	if (!info->system_emulation || strcmp(info->target_name, "aarch64") != 0) {
-		fprintf(stderr, "count: only for a whole aarch64 machine\n");
+	if (!right_machine(info))
 		return 1;
-	}
 	for (int i = 0; i < argc; i++) {
 		const char *v;
 
