@@ -31,6 +31,7 @@ enum { FRAMES_ENOUGH, FRAMES_SHORT, FRAMES_DRAINED };
 static void frames_setup(uint32_t variant)
 {
 	how = variant;
+	explore_portable(true);
 	m = memory_open(EXPLORE_CPUS, 1 << 20);
 	while (frame_alloc(&m->frames, 0, 0, FRAME_WIRED, &filler[fillers]) == OK)
 		fillers++;
@@ -125,6 +126,7 @@ static ATOMIC(uint32_t) given;
 static void past_setup(uint32_t variant)
 {
 	how = variant;
+	explore_portable(true);
 	m = memory_open(EXPLORE_CPUS, 5 << 20); /* caches of four, refilled by two */
 	CHECK(m->frames.cache_batch == 2);
 	while (frame_alloc(&m->frames, 9, 0, FRAME_WIRED, &filler[fillers]) == OK)
@@ -176,6 +178,7 @@ static pfn_t in_hand[2][2];
 static void closed_setup(uint32_t variant)
 {
 	how = variant;
+	explore_portable(true);
 	m = memory_open(2, 1 << 20);
 	while (frame_alloc(&m->frames, 0, 0, FRAME_WIRED, &filler[fillers]) == OK)
 		fillers++;
@@ -266,6 +269,7 @@ static void block_setup(uint32_t variant)
 	pfn_t f;
 
 	how = variant;
+	explore_portable(true);
 	m = memory_open(2, BLOCKS_RAM);
 	while (frame_alloc(&m->frames, 9, 0, FRAME_WIRED, &f) == OK)
 		filler[fillers++] = f;
@@ -310,6 +314,7 @@ enum { ZONE_CACHES, ZONE_DRAINED, ZONE_REMOTE, ZONE_SHORT };
 static void zone_setup(uint32_t variant)
 {
 	how = variant;
+	explore_portable(true);
 	m = memory_open(EXPLORE_CPUS, 2 << 20);
 	zone = zone_create(&m->zones, "scenario", OBJECT_SIZE, 0, NULL, NULL, 0);
 	CHECK(zone && zone->rounds == 2);
@@ -474,6 +479,7 @@ static void stable_make(void *object)
 static void stable_setup(uint32_t variant)
 {
 	(void)variant;
+	explore_portable(true);
 	m = memory_open(EXPLORE_CPUS, 2 << 20);
 	zone = zone_create(&m->zones, "stable", STABLE_SIZE, 0, stable_make, NULL, ZONE_TYPE_STABLE);
 	CHECK(zone);

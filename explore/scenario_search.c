@@ -18,6 +18,7 @@ static uint32_t fillers;
 static void search_setup(uint32_t variant, uint64_t ram)
 {
 	how = variant;
+	explore_portable(true);
 	m = memory_open(EXPLORE_CPUS, ram);
 	while (frame_alloc(&m->frames, 0, 0, FRAME_WIRED, &filler[fillers]) == OK)
 		fillers++;

@@ -21,6 +21,7 @@ static uint64_t *given[HELD], *got[EXPLORE_CPUS][HELD];
 static void open_zone(uint32_t variant, bool no_barrier_all)
 {
 	how = variant;
+	explore_portable(true);
 	m = memory_open_with(EXPLORE_CPUS, 2 << 20, no_barrier_all);
 	zone = zone_create(&m->zones, "scenario", OBJECT_SIZE, 0, NULL, NULL, 0);
 	CHECK(zone && zone->rounds == 2);
