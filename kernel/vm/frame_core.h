@@ -91,6 +91,13 @@ static inline bool frame_core_searched(const struct frame_core *c)
 {
 	return UNLIKELY(atomic_load_acquire(&c->searching) != 0); /* pairs with frame_core_search_end */
 }
+/*
+ * Around every step that makes a counter larger, or may have to give back what it took, or has frames in its hands that a
+ * searcher would not find: noted while there is a search. What begin returns is for end. May be nested.
+ */
+bool frame_raise_begin(struct frame_core *c);
+void frame_raise_end(struct frame_core *c, bool noted);
+
 uint64_t frame_core_unrest(const struct frame_core *c);
 /* Since frame_core_unrest returned that, nothing was noted, nor was anything under way. */
 bool frame_core_at_rest(const struct frame_core *c, uint64_t unrest);

@@ -52,13 +52,7 @@ bool reserve_move(struct frame_core *c, struct frame_reserve *r, enum frame_kind
 /* Takes a reservation apart: its credits go to the tree. */
 void reserve_settle(struct frame_core *c, struct frame_reserve *r, enum frame_kind kind);
 
-/*
- * Around every step that makes a counter larger, or may have to give back what it took: noted while there is a search.
- * What begin returns is for end.
- */
-#define RAISE_BEGUN (UINT64_C(1) << 32)
-bool frame_raise_begin(struct frame_core *c);
-void frame_raise_end(struct frame_core *c, bool noted);
+#define RAISE_BEGUN (UINT64_C(1) << 32) /* of unrest */
 
 /* Whether a tree suits: by its word. */
 bool tree_suits(const struct frame_core *c, uint64_t t, enum frame_kind kind, enum tree_pass pass, uint32_t least);

@@ -16,7 +16,8 @@
  *
  * Who has cleared a batch's bit has the batch to himself, until he sets one: filler and taker, and
  * the drain, all under their own cache's lock. So a searcher, who has visited all caches, finds every batch full or
- * empty, and nobody fills one during a search: frames in the stock are not overlooked.
+ * empty, and nobody fills or takes one during a search, but another searcher who drains: he notes that before (frame_core.h).
+ * So frames in the stock are not overlooked.
  *
  * Memory order. full: set by or (release side) after the batch is written, cleared by cas (acquire side) before it is read.
  * empty: set after it was read, cleared before it is written, likewise.
@@ -31,7 +32,7 @@
 /* Clears a bit that is set; NO_LINE: none is. */
 static unsigned claim_line(struct frame_lines *l)
 {
-	uint64_t v = atomic_load_relaxed(&l->bits); /* a guess for the cas */
+	uint64_t v = atomic_load_acquire(&l->bits); /* "none" is a claim: who has cleared the last has noted that before */
 
 	do {
 		if (v == 0)
@@ -71,13 +72,16 @@ uint64_t frame_zeros_drain(struct frames *f)
 	struct frame_zeros *z = &f->zeros;
 	uint64_t n = 0;
 	unsigned line;
+	bool noted;
 
 	spin_lock(&c->lock, RANK_FRAME_CACHE);
+	noted = frame_raise_begin(&f->core); /* before the claim: from there to the core the batch is nowhere */
 	while ((line = claim_line(&z->full)) != NO_LINE) {
 		frame_core_put(&f->core, cpu_id(), z->frame[line], z->batch, 0);
 		give_line(&z->empty, line);
 		n += z->batch;
 	}
+	frame_raise_end(&f->core, noted);
 	spin_unlock(&c->lock);
 	return n;
 }

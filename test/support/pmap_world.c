@@ -297,12 +297,15 @@ void world_withdraw(struct cpu *c, unsigned page)
 void world_ask(struct cpu *c, unsigned page)
 {
 	struct world *w = c->w;
+	bool added;
 	pfn_t f;
 
 	test_lock(&w->object_lock);
 	f = pfn(atomic_load_relaxed(&w->object[page].fn));
 	(void)pmap_page_referenced(w->m.ps, f, true);
-	CHECK(!was_added_to(w, f) || pmap_page_modified(w->m.ps, f, false));
+	added = was_added_to(w, f);
+	mmu_dsb_ishst(); /* or the descriptor, which is asked next, might be seen as it was before the word */
+	CHECK(!added || pmap_page_modified(w->m.ps, f, false));
 	test_unlock(&w->object_lock);
 }
 
