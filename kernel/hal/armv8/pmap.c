@@ -55,6 +55,7 @@ void pmap_init(struct pmap_system *ps, struct pmap *pm, pfn_t root)
 {
 	pm->sys = ps;
 	pm->root = root;
+	atomic_store_relaxed(&pmap_page(ps, root)->lines, UINT64_C(0)); /* as below */
 	/* relaxed: nobody else knows pm yet */
 	atomic_store_relaxed(&pm->asid, UINT64_C(0));
 	atomic_store_relaxed(&pm->tables, UINT64_C(0));
@@ -94,9 +95,15 @@ static void destroy_leaf(struct pmap *pm, uint64_t parent, struct frame_list *ta
 
 static void destroy_table(struct pmap *pm, pfn_t table, unsigned level, struct frame_list *tables)
 {
-	for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
-		uint64_t d = mmu_pte_load_seq_cst(&table_at(table)[i]);
+	/* relaxed: whoever linked here is gone, and its reference to the pmap with it */
+	uint64_t lines = atomic_load_relaxed(&pmap_page(pm->sys, table)->lines);
 
+	for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
+		uint64_t d;
+
+		if (i % LINE_ENTRIES == 0 && (i = lines_next(lines, i)) >= TABLE_ENTRIES)
+			break;
+		d = mmu_pte_load_seq_cst(&table_at(table)[i]);
 		if (!pte_valid(d))
 			continue;
 		if (level + 1 == LEAF_LEVEL)

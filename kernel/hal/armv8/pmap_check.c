@@ -21,6 +21,7 @@ static void check_pte(struct pmap *pm, uint64_t va, uint64_t d, uint64_t *tracke
 
 static void check_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t base, uint64_t *tables, uint64_t *tracked)
 {
+	uint64_t lines = atomic_load_relaxed(&pmap_page(pm->sys, table)->lines);
 	unsigned live = 0;
 
 	for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
@@ -31,6 +32,7 @@ static void check_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t b
 		if (d == 0)
 			continue;
 		live++;
+		ASSERT(lines & line_bit(i));
 		if (level == LEAF_LEVEL) {
 			check_pte(pm, va, d, tracked);
 			continue;
@@ -43,8 +45,10 @@ static void check_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t b
 		++*tables;
 		check_table(pm, pte_frame(d), level + 1, va, tables, tracked); /* three deep at most */
 	}
-	if (level == LEAF_LEVEL)
+	if (level == LEAF_LEVEL) {
 		ASSERT(atomic_load_relaxed(&pmap_page(pm->sys, table)->live) == live);
+		ASSERT(live || !lines);
+	}
 }
 
 /* How many entries of all reverse maps name pm. */

@@ -156,7 +156,7 @@ static void empty_broken(struct broken *b)
 	if (atomic_load_relaxed(&b->leaf.page->flags) & PMAP_PAGE_LINKED) {
 		ASSERT(mmu_pte_load(b->p) == BUSY_PAGE);
 		mmu_pte_store(b->p, 0);
-		table_live_add_locked(&b->leaf, -1);
+		table_empty_locked(&b->leaf, 1);
 	}
 	spin_unlock(&b->leaf.page->lock);
 }
