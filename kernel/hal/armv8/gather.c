@@ -192,7 +192,7 @@ static void release_busy(struct tlb_gather *g)
 static void release_parents(struct tlb_gather *g, struct pmap_system *ps)
 {
 	for (pfn_t f = g->unlinked.head; !pfn_is_none(f);) {
-		struct pmap_page *page = pmap_page(ps, f);
+		struct pmap_page *page = pmap_page_at(ps, f);
 
 		if (page->parent) {
 			ASSERT_CHECKED(mmu_pte_load(page->parent) == gather_tag(g));

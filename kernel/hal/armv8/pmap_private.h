@@ -10,6 +10,7 @@
 #ifndef HAL_ARMV8_PMAP_PRIVATE_H
 #define HAL_ARMV8_PMAP_PRIVATE_H
 
+#include "base/assert.h"
 #include "base/bits.h"
 #include "base/list.h"
 #include "hal/pmap.h"
@@ -137,9 +138,16 @@ static inline bool pmap_has_page(const struct pmap_system *ps, pfn_t f)
 	return f.fn - ps->config.first.fn < ps->config.count;
 }
 
+/* pmap_page, in line. */
+static inline struct pmap_page *pmap_page_at(const struct pmap_system *ps, pfn_t f)
+{
+	ASSERT_CHECKED(pmap_has_page(ps, f));
+	return (struct pmap_page *)((char *)ps->config.pages + (f.fn - ps->config.first.fn) * ps->config.page_stride);
+}
+
 static inline void pmap_list_push(struct pmap_system *ps, struct frame_list *l, pfn_t f)
 {
-	pmap_page(ps, f)->next = l->head;
+	pmap_page_at(ps, f)->next = l->head;
 	l->head = f;
 	l->count++;
 }

@@ -54,14 +54,14 @@
 /* A fresh leaf or inner table out of the stock, linked at p in table; false: someone else was first, or the stock is empty. */
 static enum error table_link(struct pmap *pm, pfn_t table, struct pte *p, struct pmap_stock *stock, uint64_t *d)
 {
-	struct pmap_page *upper = pmap_page(pm->sys, table), *page;
+	struct pmap_page *upper = pmap_page_at(pm->sys, table), *page;
 	uint64_t bit = line_bit((unsigned)(p - table_at(table)));
 	pfn_t f;
 
 	if (!stock || stock->tables == 0)
 		return ERR_STOCK;
 	f = stock->table[stock->tables - 1];
-	page = pmap_page(pm->sys, f);
+	page = pmap_page_at(pm->sys, f);
 	/* relaxed: the cas below publishes them */
 	atomic_store_relaxed(&page->live, (uint16_t)0);
 	atomic_store_relaxed(&page->flags, (uint16_t)PMAP_PAGE_LINKED);
@@ -88,7 +88,7 @@ static void leaf_fill(struct pmap *pm, uint64_t parent, struct pmap_leaf *leaf)
 	leaf->pm = pm;
 	leaf->frame = pte_frame(parent);
 	leaf->table = table_at(leaf->frame);
-	leaf->page = pmap_page(pm->sys, leaf->frame);
+	leaf->page = pmap_page_at(pm->sys, leaf->frame);
 }
 
 /* Takes the leaf lock; false and unlocked: the table was unlinked meanwhile. */
@@ -147,7 +147,7 @@ static bool table_next(struct pmap *pm, pfn_t table, unsigned level, uint64_t *v
 	while (++i <= last) {
 		/* seq_cst: in the place of the descriptors' loads (see the theory) */
 		if (i % LINE_ENTRIES == 0)
-			i = lines_next(atomic_load_seq_cst(&pmap_page(pm->sys, table)->lines), i);
+			i = lines_next(atomic_load_seq_cst(&pmap_page_at(pm->sys, table)->lines), i);
 		if (i > last)
 			break;
 		*d = mmu_pte_load_seq_cst(&table_at(table)[i]);
