@@ -203,6 +203,11 @@ void entry_tree_cut(struct tree_txn *x, uint64_t start, uint64_t end)
 {
 	struct tree_node *l, *m, *r;
 
+	if (x->root && start <= x->root->low && x->root->high <= end) { /* all of it: nothing to copy */
+		drop_all(x, x->root);
+		x->root = NULL;
+		return;
+	}
 	split(x, x->root, start, &l, &r);
 	split(x, r, end, &m, &r);
 	if (x->failed)
@@ -213,9 +218,10 @@ void entry_tree_cut(struct tree_txn *x, uint64_t start, uint64_t end)
 
 void entry_tree_put(struct tree_txn *x, struct vm_entry *e)
 {
-	struct tree_node *l, *r, *n;
+	struct tree_node *l = x->root, *r = NULL, *n;
 
-	split(x, x->root, e->range.start.va, &l, &r);
+	if (l && l->high > e->range.start.va) /* else behind all others, as in a fork: nothing to split */
+		split(x, x->root, e->range.start.va, &l, &r);
 	n = node_new(x, e);
 	if (!n)
 		return;

@@ -106,22 +106,26 @@ static struct vm_entry *entry_at_or_after(struct vm_map *m, uint64_t va)
 void vm_map_release(struct vm_map *m)
 {
 	struct vm *vm = m->vm;
+	struct vm_entry *e, *next, *all = NULL;
 	struct frame_list tables;
 	struct tlb_gather g;
-	struct vm_entry *e, *next;
 
 	if (!ref_put(&m->refs))
 		return;
 	gather_init(&g, &m->pmap);
 	g.exclusive = true; /* nobody is left to map anything */
-	for (uint64_t va = 0; (e = entry_at_or_after(m, va)); va = e->range.end.va) {
+	epoch_enter(&vm->epoch);
+	for (e = entry_tree_find(&m->tree, 0); e; e = entry_tree_find(&m->tree, e->range.end.va)) {
 		entry_kill(e);
-		pmap_remove(&m->pmap, e->range, &g);
+		e->edit_next = all;
+		all = e;
 	}
+	epoch_leave(&vm->epoch);
+	pmap_remove(&m->pmap, vrange(0, BIT(48)), &g);
 	map_flush(vm, &g);
 	frame_list_free_by_epoch(&vm->frames, &g.unlinked);
-	for (e = entry_at_or_after(m, 0); e; e = next) {
-		next = entry_at_or_after(m, e->range.end.va);
+	for (e = all; e; e = next) {
+		next = e->edit_next;
 		entry_retire(vm, e);
 	}
 	entry_tree_clear(&m->tree);

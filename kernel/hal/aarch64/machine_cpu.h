@@ -9,6 +9,8 @@
 
 #include "asm_layout.h"
 
+#define MACHINE_PTE_PLAIN /* a descriptor is a word in memory: hal/mmu.h */
+
 /* o: touched by its own CPU only; c: constant once the CPU runs. Assembly knows the first four fields after id. */
 struct cpu {
 	uint32_t id;            /* c: 0 is the CPU that booted */
