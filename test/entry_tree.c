@@ -97,12 +97,35 @@ static void compare(void)
 
 static bool fail_some(void *arg) { return rnd(*(uint64_t *)arg) == 0; }
 
+static unsigned swaps;
+
+/* olds out, news in; what starts at the same address is sometimes changed, sometimes cut and put. */
+static void exchange(struct tree_txn *x, struct vm_entry **olds, unsigned n, struct vm_entry **news, unsigned m)
+{
+	bool done[3] = { false };
+
+	for (unsigned i = 0; i < n; i++) {
+		bool changed = false;
+
+		for (unsigned k = 0; k < m; k++)
+			if (news[k]->range.start.va == olds[i]->range.start.va && rnd(2)) {
+				entry_tree_change(x, news[k]);
+				changed = done[k] = true;
+			}
+		if (!changed)
+			entry_tree_cut(x, olds[i]->range.start.va, olds[i]->range.start.va + 1);
+	}
+	for (unsigned k = 0; k < m; k++)
+		if (!done[k])
+			entry_tree_put(x, news[k]);
+}
+
 /* Puts [a, b) in, or takes it out, cutting what overlaps; all or nothing. */
 static void step(bool put)
 {
 	unsigned a = (unsigned)rnd(PAGES), b = a + 1 + (unsigned)rnd(24), lo = a, hi;
-	struct vm_entry *left = NULL, *mid = NULL, *right = NULL, *olds[PAGES];
-	unsigned n = 0;
+	struct vm_entry *left = NULL, *mid = NULL, *right = NULL, *olds[PAGES], *news[3];
+	unsigned n = 0, m = 0;
 	struct tree_txn x;
 
 	if (b > PAGES)
@@ -121,19 +144,26 @@ static void step(bool put)
 	for (unsigned i = lo; i < hi; i++)
 		if (model[i] && (i == lo || model[i] != model[i - 1]))
 			olds[n++] = model[i];
-	entry_tree_begin(&x, &t, rnd(2));
-	if ((lo < a && !left) || (put && !mid) || (hi > b && !right)) {
-		x.failed = true;
-	} else {
-		for (unsigned i = 0; i < n; i++)
-			entry_tree_cut(&x, olds[i]->range.start.va, olds[i]->range.start.va + 1);
-		if (left)
-			entry_tree_put(&x, left);
-		if (mid)
-			entry_tree_put(&x, mid);
-		if (right)
-			entry_tree_put(&x, right);
+	if (left)
+		news[m++] = left;
+	if (mid)
+		news[m++] = mid;
+	if (right)
+		news[m++] = right;
+	if ((lo >= a || left) && (!put || mid) && (hi <= b || right) && n == 1 && m == 1 &&
+	    olds[0]->range.start.va == news[0]->range.start.va && rnd(2)) {
+		entry_tree_swap(&t, news[0]);
+		retire(olds[0]);
+		for (unsigned i = lo; i < hi; i++)
+			model[i] = i < a ? left : i < b ? mid : right;
+		swaps++;
+		return;
 	}
+	entry_tree_begin(&x, &t, rnd(2));
+	if ((lo < a && !left) || (put && !mid) || (hi > b && !right))
+		x.failed = true;
+	else
+		exchange(&x, olds, n, news, m);
 	if (entry_tree_ready(&x) != OK) {
 		entry_tree_abort(&x);
 		if (left)
@@ -161,6 +191,7 @@ static void random_steps(void **state)
 		if (i % 16 == 0)
 			epoch_poll(&v.vm->epoch);
 	}
+	assert_true(swaps > 5);
 }
 
 static void steps_that_fail(void **state)
