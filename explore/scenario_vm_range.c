@@ -147,24 +147,72 @@ static void merge_run(uint32_t cpu)
 	world_leave();
 }
 
-/* Two map where the kernel finds room; what they get is theirs alone, and goes again. */
+/*
+ * Changes that look around before they lock, and what they saw changes meanwhile: in place, or with a new version of the tree.
+ * No page is there, so no table is, and what runs is C11 alone: nothing but what lock_extent acquires tells one CPU what the
+ * other has done.
+ */
+static void look_setup(uint32_t variant)
+{
+	explore_portable(true);
+	world_open(variant, 2, WORLD_TOGETHER);
+	op_map(0, 0, world_anon(6));
+	op_protect(0, 2, 2, PROT_R);
+	world_leave();
+	span = world_parameter(variant);
+}
+
+static void look_run(uint32_t cpu)
+{
+	world_enter(0);
+	switch (span) {
+	case 0: /* the entry that is changed; all three become one, or it changes again */
+		op_protect(0, 2, 2, cpu ? RW : PROT_NONE_);
+		break;
+	case 1: /* the one behind several */
+		if (cpu == 0)
+			op_protect(0, 4, 2, PROT_NONE_);
+		else
+			op_protect(0, 0, 4, PROT_R);
+		break;
+	case 2: /* the one before, cut */
+		if (cpu == 0)
+			op_unmap(0, 1, 1);
+		else
+			op_protect(0, 2, 2, RW);
+		break;
+	default: /* the last of several */
+		if (cpu == 0)
+			op_protect(0, 4, 2, PROT_NONE_);
+		else
+			op_unmap(0, 1, 4);
+	}
+	world_leave();
+}
+
+/*
+ * One maps where the kernel finds room; what it gets is its alone, and goes again. Against it: the same; entries that change in
+ * place, and grow and shrink; a fork, which publishes a new tree without its lock.
+ */
 static ATOMIC(uint64_t) place[2];
 
 static void frees_setup(uint32_t variant)
 {
+	span = world_parameter(variant);
 	world_open(variant, 2, WORLD_STRADDLE);
 	op_map(0, 0, world_anon(1));
+	if (span > 0)
+		op_map(0, 2, world_anon(2));
 	world_leave();
 	world_warm();
 	for (unsigned i = 0; i < 2; i++)
 		atomic_store_relaxed(&place[i], UINT64_C(0)); /* nobody runs yet */
 }
 
-static void frees_run(uint32_t cpu)
+static void take_and_give(uint32_t cpu)
 {
 	const struct vm_mapping what = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 
-	world_enter(0);
 	for (unsigned i = 0; i < 2; i++) {
 		uint64_t at = 0, other;
 
@@ -175,6 +223,20 @@ static void frees_run(uint32_t cpu)
 		atomic_store_seq_cst(&place[cpu], UINT64_C(0));
 		CHECK(vm_map_remove(world.space[0], vrange(at, at + 2 * PAGE_SIZE)) == OK);
 	}
+}
+
+static void frees_run(uint32_t cpu)
+{
+	world_enter(0);
+	if (cpu == 0 || span == 0) {
+		take_and_give(cpu);
+	} else if (span == 1) {
+		op_protect(0, 2, 2, PROT_R);
+		op_map(0, 1, world_anon(1)); /* page 0's entry grows in place */
+		op_unmap(0, 3, 1);           /* and this one shrinks */
+	} else {
+		op_fork(0, 1);
+	}
 	world_leave();
 }
 
@@ -182,7 +244,8 @@ const struct scenario scenario_vm_range[] = {
 	WORLD_SCENARIO("unmap-unmap", "two unmap the same or overlapping pages", 2, SPANS, false, unmaps, pair),
 	WORLD_SCENARIO("protect-unmap", "pages are protected and unmapped", 2, SPANS, false, protect_unmap, pair),
 	WORLD_SCENARIO("map-map", "two map where it is free", 2, SPANS, false, maps, pair),
-	WORLD_SCENARIO("map-free", "two map where the kernel finds room", 2, 1, false, frees, frees),
+	WORLD_SCENARIO("map-free", "a place for a mapping, against another, changes, a fork", 2, 3, false, frees, frees),
+	WORLD_SCENARIO("map-look", "what a change has seen before its lock changes", 2, 4, false, look, look),
 	WORLD_SCENARIO("map-merge", "two entries become one, of which two others cut a page each", 3, 1, false, merge, merge),
 	WORLD_SCENARIO("replace-replace", "two map over the same pages", 2, SPANS, false, replaces, pair),
 	WORLD_SCENARIO("discard-discard", "two discard", 2, SPANS, false, discards, pair),

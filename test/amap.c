@@ -164,10 +164,32 @@ static void moved(void **state)
 	amap_release(to);
 }
 
+/* A node that comes back from where its slots held something has none that do, wherever they were: all, the first, the last. */
+static void nodes_come_back_empty(void **state)
+{
+	static const uint64_t base = 0x40000000, leaf = AMAP_FANOUT * PAGE_SIZE;
+	struct amap *m = amap_new(v.vm);
+
+	(void)state;
+	for (unsigned i = 0; i < 3 * AMAP_FANOUT; i++)
+		if (i < AMAP_FANOUT || i % AMAP_FANOUT == 0 || i % AMAP_FANOUT == AMAP_FANOUT - 1)
+			assert_null(put(m, base + i * PAGE_SIZE, fresh()));
+	amap_release(m);
+	test_vm_quiet(&v); /* grace periods have passed */
+	m = amap_new(v.vm);
+	for (unsigned i = 0; i < 4; i++)
+		assert_null(put(m, base + i * leaf + 7 * PAGE_SIZE, fresh()));
+	for (unsigned i = 0; i < 4 * AMAP_FANOUT; i++)
+		assert_true(!get(m, base + i * PAGE_SIZE) == (i % AMAP_FANOUT != 7));
+	assert_int_equal(amap_check(m), 4);
+	amap_release(m);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(far_apart), T(one_path_is_copied), T(trim_shared), T(moved) };
+	const struct CMUnitTest tests[] = { T(far_apart), T(one_path_is_copied), T(trim_shared), T(moved),
+					    T(nodes_come_back_empty) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

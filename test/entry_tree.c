@@ -181,6 +181,62 @@ static void step(bool put)
 		model[i] = i < a ? left : i < b ? mid : right;
 }
 
+/* Takes out whatever starts in [a, b), with one cut: none, some in the middle, to an end, all. */
+static void wide_cut(unsigned a, unsigned b)
+{
+	struct vm_entry *olds[PAGES];
+	struct tree_txn x;
+	unsigned n = 0;
+
+	entry_tree_begin(&x, &t, rnd(2));
+	entry_tree_cut(&x, at(a), at(b));
+	if (entry_tree_ready(&x) != OK) {
+		entry_tree_abort(&x);
+		return;
+	}
+	entry_tree_commit(&x);
+	for (unsigned i = a; i < b; i++)
+		if (model[i] && (i == 0 || model[i] != model[i - 1]))
+			olds[n++] = model[i];
+	for (unsigned i = 0; i < n; i++) {
+		for (unsigned k = a; k < PAGES; k++)
+			if (model[k] == olds[i])
+				model[k] = NULL;
+		retire(olds[i]);
+	}
+}
+
+static void wide_cuts(void **state)
+{
+	uint64_t one_in = 12;
+
+	(void)state;
+	for (unsigned round = 0; round < 24; round++) {
+		unsigned a = (unsigned)rnd(PAGES), b = a + (unsigned)rnd(PAGES - a) + 1;
+
+		for (unsigned i = 0; i < 60; i++)
+			step(rnd(4) != 0);
+		if (round % 4 == 3) /* a cut that lacks memory changes nothing */
+			frames_fail_by(&v.vm->frames, fail_some, &one_in);
+		switch (round / 4 % 4) {
+		case 0:
+			wide_cut(a, b);
+			break;
+		case 1:
+			wide_cut(a, PAGES);
+			break;
+		case 2:
+			wide_cut(0, b);
+			break;
+		default:
+			wide_cut(0, PAGES);
+		}
+		frames_fail_by(&v.vm->frames, NULL, NULL);
+		compare();
+		epoch_poll(&v.vm->epoch);
+	}
+}
+
 static void random_steps(void **state)
 {
 	(void)state;
@@ -239,7 +295,7 @@ static void old_version_stays(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(random_steps), T(steps_that_fail), T(old_version_stays) };
+	const struct CMUnitTest tests[] = { T(random_steps), T(steps_that_fail), T(wide_cuts), T(old_version_stays) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
