@@ -49,7 +49,7 @@
  *
  * Memory order. The lock; low and high: release where they are opened, the owner's load reads them; inside: as in gate.c.
  * A page's owner and order are relaxed: the frame passes from hand to hand by gate, by lock or
- * by its bit in the core, and audits run at quiet points. searching: seq_cst, in the core.
+ * by its bit in the core, and audits run at quiet points. searching: the lock shows it; see the core.
  *
  * Failure. "None". Giving back cannot fail.
  *
