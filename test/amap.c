@@ -171,18 +171,21 @@ static void nodes_come_back_empty(void **state)
 	struct amap *m = amap_new(v.vm);
 
 	(void)state;
-	for (unsigned i = 0; i < 3 * AMAP_FANOUT; i++)
-		if (i < AMAP_FANOUT || i % AMAP_FANOUT == 0 || i % AMAP_FANOUT == AMAP_FANOUT - 1)
-			assert_null(put(m, base + i * PAGE_SIZE, fresh()));
+	for (unsigned i = 0; i < AMAP_FANOUT; i++)
+		assert_null(put(m, base + i * PAGE_SIZE, fresh()));
+	for (unsigned i = 1; i < 100; i++) {
+		assert_null(put(m, base + i * leaf, fresh()));
+		assert_null(put(m, base + (i + 1) * leaf - PAGE_SIZE, fresh()));
+	}
 	amap_release(m);
 	for (unsigned i = 0; i < 4; i++)
 		epoch_poll(&v.vm->epoch); /* grace periods pass; what is free stays in its zone, as it is */
 	m = amap_new(v.vm);
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 120; i++) /* so many that some of them come back */
 		assert_null(put(m, base + i * leaf + 7 * PAGE_SIZE, fresh()));
-	for (unsigned i = 0; i < 4 * AMAP_FANOUT; i++)
+	for (unsigned i = 0; i < 120 * AMAP_FANOUT; i++)
 		assert_true(!get(m, base + i * PAGE_SIZE) == (i % AMAP_FANOUT != 7));
-	assert_int_equal(amap_check(m), 4);
+	assert_int_equal(amap_check(m), 120);
 	amap_release(m);
 }
 
