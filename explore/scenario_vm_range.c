@@ -162,7 +162,8 @@ static const struct look {
 } looks[] = {
 	{ { { { 2, 2, PROT_NONE_ }, { 2, 2, PROT_R }, { 2, 2, PROT_NONE_ } }, { { 2, 2, RW }, { 2, 2, PROT_R }, { 2, 2, RW } } },
 	  { RW, RW, EITHER, EITHER, RW, RW }, false }, /* the entry itself */
-	{ { { { 4, 2, PROT_NONE_ }, { 4, 2, PROT_R }, { 4, 2, PROT_NONE_ } }, { { 0, 4, PROT_R }, { 0, 4, RW }, { 0, 4, PROT_R } } },
+	{ { { { 4, 2, PROT_NONE_ }, { 4, 2, PROT_R }, { 4, 2, PROT_NONE_ } },
+	    { { 0, 4, PROT_R }, { 0, 4, RW }, { 0, 4, PROT_R } } },
 	  { PROT_R, PROT_R, PROT_R, PROT_R, PROT_NONE_, PROT_NONE_ }, false }, /* the one behind several */
 	{ { { { 1, 1, UNMAP }, { 4, 1, UNMAP } }, { { 2, 2, RW }, { 2, 2, PROT_R }, { 2, 2, RW } } },
 	  { RW, UNMAP, RW, RW, UNMAP, RW }, false }, /* those before and after, cut */
@@ -195,7 +196,8 @@ static void look_run(uint32_t cpu)
 		struct vrange r = vrange(world_address((unsigned)page),
 					 world_address((unsigned)page + looks[span].step[cpu][i].count));
 
-		CHECK((prot == UNMAP ? vm_map_remove(world.space[0], r) : vm_map_protect(world.space[0], r, (enum prot)prot)) == OK);
+		CHECK((prot == UNMAP ? vm_map_remove(world.space[0], r)
+				     : vm_map_protect(world.space[0], r, (enum prot)prot)) == OK);
 	}
 	if (cpu == 0)
 		atomic_store_relaxed(&through, 1u); /* relaxed: as above */
@@ -271,8 +273,8 @@ const struct scenario scenario_vm_range[] = {
 	WORLD_SCENARIO("protect-unmap", "pages are protected and unmapped", 2, SPANS, false, protect_unmap, pair),
 	WORLD_SCENARIO("map-map", "two map where it is free", 2, SPANS, false, maps, pair),
 	WORLD_SCENARIO("map-free", "a place for a mapping, against another, changes, a fork", 2, 3, false, frees, frees),
-	{ "map-look", "what a change has seen before its lock changes", 2, WORLD_MACHINES * (uint32_t)ARRAY_SIZE(looks), false, look_setup,
-	  world_machine, look_run, look_judge },
+	{ "map-look", "what a change has seen before its lock changes", 2, WORLD_MACHINES * (uint32_t)ARRAY_SIZE(looks), false,
+	  look_setup, world_machine, look_run, look_judge },
 	WORLD_SCENARIO("map-merge", "two entries become one, of which two others cut a page each", 3, 1, false, merge, merge),
 	WORLD_SCENARIO("replace-replace", "two map over the same pages", 2, SPANS, false, replaces, pair),
 	WORLD_SCENARIO("discard-discard", "two discard", 2, SPANS, false, discards, pair),
