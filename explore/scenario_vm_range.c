@@ -147,24 +147,100 @@ static void merge_run(uint32_t cpu)
 	world_leave();
 }
 
-/* Two map where the kernel finds room; what they get is theirs alone, and goes again. */
+/*
+ * Changes that look around before they lock, and what they saw changes meanwhile: in place, or with a new version of the tree.
+ * No page is there, so no table is, and what runs is C11 alone; no barrier stands between the changes. So nothing but what
+ * lock_extent acquires tells one CPU what the other has done. Who misses that replaces an entry that is gone, whatever the
+ * protections are in the end, and loses another, or two.
+ */
+#define UNMAP 0x80
+#define EITHER 0x81
+static const struct look {
+	struct { uint8_t page, count, prot; } step[2][3]; /* count 0: none */
+	uint8_t end[6];                                   /* each page's protection, UNMAP, or EITHER */
+	bool later;                                       /* CPU 1 begins when CPU 0 is through, as a relaxed word says */
+} looks[] = {
+	{ { { { 2, 2, PROT_NONE_ }, { 2, 2, PROT_R }, { 2, 2, PROT_NONE_ } }, { { 2, 2, RW }, { 2, 2, PROT_R }, { 2, 2, RW } } },
+	  { RW, RW, EITHER, EITHER, RW, RW }, false }, /* the entry itself */
+	{ { { { 4, 2, PROT_NONE_ }, { 4, 2, PROT_R }, { 4, 2, PROT_NONE_ } },
+	    { { 0, 4, PROT_R }, { 0, 4, RW }, { 0, 4, PROT_R } } },
+	  { PROT_R, PROT_R, PROT_R, PROT_R, PROT_NONE_, PROT_NONE_ }, false }, /* the one behind several */
+	{ { { { 1, 1, UNMAP }, { 4, 1, UNMAP } }, { { 2, 2, RW }, { 2, 2, PROT_R }, { 2, 2, RW } } },
+	  { RW, UNMAP, RW, RW, UNMAP, RW }, false }, /* those before and after, cut */
+	{ { { { 5, 1, PROT_NONE_ }, { 5, 1, PROT_R }, { 5, 1, PROT_NONE_ } }, { { 1, 2, UNMAP }, { 3, 2, UNMAP } } },
+	  { RW, UNMAP, UNMAP, UNMAP, UNMAP, PROT_NONE_ }, false }, /* the last of several, of which a piece stays */
+	{ { { { 2, 2, PROT_NONE_ } }, { { 2, 2, RW } } }, { RW, RW, RW, RW, RW, RW }, true },
+	{ { { { 4, 2, PROT_NONE_ } }, { { 0, 4, PROT_R } } },
+	  { PROT_R, PROT_R, PROT_R, PROT_R, PROT_NONE_, PROT_NONE_ }, true },
+	{ { { { 4, 2, PROT_R } }, { { 1, 5, PROT_R } } }, { RW, PROT_R, PROT_R, PROT_R, PROT_R, PROT_R }, true },
+};
+static ATOMIC(uint32_t) through;
+
+static void look_setup(uint32_t variant)
+{
+	explore_portable(true);
+	span = world_parameter(variant);
+	world_open(variant, 2, WORLD_TOGETHER);
+	op_map(0, 0, world_anon(6));
+	op_protect(0, 2, 2, PROT_R);
+	world_leave();
+	atomic_store_relaxed(&through, 0u); /* nobody runs yet */
+}
+
+static void look_run(uint32_t cpu)
+{
+	while (cpu == 1 && looks[span].later && !atomic_load_relaxed(&through)) /* relaxed: orders nothing, as is the point */
+		cpu_relax();
+	for (unsigned i = 0; i < 3 && looks[span].step[cpu][i].count; i++) {
+		uint64_t page = looks[span].step[cpu][i].page, prot = looks[span].step[cpu][i].prot;
+		struct vrange r = vrange(world_address((unsigned)page),
+					 world_address((unsigned)page + looks[span].step[cpu][i].count));
+
+		CHECK((prot == UNMAP ? vm_map_remove(world.space[0], r)
+				     : vm_map_protect(world.space[0], r, (enum prot)prot)) == OK);
+	}
+	if (cpu == 0)
+		atomic_store_relaxed(&through, 1u); /* relaxed: as above */
+}
+
+/* Entries and nodes that were lost, or went twice, are found by test_vm_destroy. */
+static void look_judge(void)
+{
+	vm_map_check(world.space[0]);
+	for (unsigned i = 0; i < 6; i++) {
+		struct vm_entry_info info;
+		bool there = vm_map_lookup(world.space[0], world_address(i), &info) && info.range.start.va <= world_address(i);
+		uint8_t due = looks[span].end[i];
+
+		CHECK(there == (due != UNMAP) && (!there || due == EITHER || info.prot == (enum prot)due));
+	}
+	vm_map_release(world.space[0]);
+	test_vm_destroy(&world.v);
+}
+
+/*
+ * One maps where the kernel finds room; what it gets is its alone, and goes again. Against it: the same; entries that change in
+ * place, and grow and shrink; a fork, which publishes a new tree without its lock.
+ */
 static ATOMIC(uint64_t) place[2];
 
 static void frees_setup(uint32_t variant)
 {
+	span = world_parameter(variant);
 	world_open(variant, 2, WORLD_STRADDLE);
 	op_map(0, 0, world_anon(1));
+	if (span > 0)
+		op_map(0, 2, world_anon(2));
 	world_leave();
 	world_warm();
 	for (unsigned i = 0; i < 2; i++)
 		atomic_store_relaxed(&place[i], UINT64_C(0)); /* nobody runs yet */
 }
 
-static void frees_run(uint32_t cpu)
+static void take_and_give(uint32_t cpu)
 {
 	const struct vm_mapping what = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 
-	world_enter(0);
 	for (unsigned i = 0; i < 2; i++) {
 		uint64_t at = 0, other;
 
@@ -175,6 +251,20 @@ static void frees_run(uint32_t cpu)
 		atomic_store_seq_cst(&place[cpu], UINT64_C(0));
 		CHECK(vm_map_remove(world.space[0], vrange(at, at + 2 * PAGE_SIZE)) == OK);
 	}
+}
+
+static void frees_run(uint32_t cpu)
+{
+	world_enter(0);
+	if (cpu == 0 || span == 0) {
+		take_and_give(cpu);
+	} else if (span == 1) {
+		op_protect(0, 2, 2, PROT_R);
+		op_map(0, 1, world_anon(1)); /* page 0's entry grows in place */
+		op_unmap(0, 3, 1);           /* and this one shrinks */
+	} else {
+		op_fork(0, 1);
+	}
 	world_leave();
 }
 
@@ -182,7 +272,9 @@ const struct scenario scenario_vm_range[] = {
 	WORLD_SCENARIO("unmap-unmap", "two unmap the same or overlapping pages", 2, SPANS, false, unmaps, pair),
 	WORLD_SCENARIO("protect-unmap", "pages are protected and unmapped", 2, SPANS, false, protect_unmap, pair),
 	WORLD_SCENARIO("map-map", "two map where it is free", 2, SPANS, false, maps, pair),
-	WORLD_SCENARIO("map-free", "two map where the kernel finds room", 2, 1, false, frees, frees),
+	WORLD_SCENARIO("map-free", "a place for a mapping, against another, changes, a fork", 2, 3, false, frees, frees),
+	{ "map-look", "what a change has seen before its lock changes", 2, WORLD_MACHINES * (uint32_t)ARRAY_SIZE(looks), false,
+	  look_setup, world_machine, look_run, look_judge },
 	WORLD_SCENARIO("map-merge", "two entries become one, of which two others cut a page each", 3, 1, false, merge, merge),
 	WORLD_SCENARIO("replace-replace", "two map over the same pages", 2, SPANS, false, replaces, pair),
 	WORLD_SCENARIO("discard-discard", "two discard", 2, SPANS, false, discards, pair),

@@ -20,6 +20,8 @@
  * frame is not used again (the grace period: epoch.pml). The flush itself is
  * shootdown.pml's. A PTE is named after the entry under which it was made.
  *
+ * The walk may come upon the parent as its first descriptor, or by the bit of its line.
+ *
  * Bounds. 2 faulting CPUs, 1 that unmaps; 2 mappings of the page after one another,
  * each perhaps discarded and then unmapped; as
  * many table frames as are asked for; each fault may start over for ever.
@@ -37,6 +39,8 @@
  * run: no-check-of-dead          -DBUG_NO_DEAD_CHECK               assertion
  * run: check-before-leaf-lock    -DBUG_CHECK_BEFORE_LOCK           assertion
  * run: kill-after-remove         -DBUG_KILL_AFTER_REMOVE           assertion
+ * run: line-set-after-link       -DBUG_LINE_AFTER_LINK             assertion
+ * run: line-cleared-by-a-walk    -DBUG_LINE_CLEARED                assertion
  */
 #define FAULTS 2
 #define TABLES 5          /* frames 1 to 5: one, and one more for each unlinking */
@@ -45,6 +49,7 @@
 byte root = 1;            /* the entry of the page, 0: none */
 bool dead[3];
 byte parent;              /* 0, BUSY or the leaf table */
+bool line;                /* the bit of the parent's line */
 bool linked[TABLES + 1];
 byte lock[TABLES + 1];    /* 0: free */
 byte pte[TABLES + 1];     /* under which entry */
@@ -81,6 +86,9 @@ end:
 		   };
 			if
 			:: table == 0 -> /* table_link */
+#if !defined(BUG_LINE_AFTER_LINK)
+				line = true; /* seq_cst */
+#endif
 				atomic {
 					if
 					:: parent == 0 && late_link[0] == 0 && late_link[1] == 0 ->
@@ -93,6 +101,9 @@ end:
 				};
 #ifndef BUG_LINK_RELEASE
 				atomic { drain_link(me) }
+#endif
+#ifdef BUG_LINE_AFTER_LINK
+				; line = true
 #endif
 			:: else
 			fi;
@@ -166,7 +177,16 @@ remove:		/* pmap_remove */
 		:: else
 		fi;
 #else
-		table = parent; /* seq_cst */
+		if
+		:: table = parent; /* seq_cst */
+#ifdef BUG_LINE_CLEARED
+			if
+			:: table == 0 -> line = false
+			:: else
+			fi
+#endif
+		:: atomic { !line -> table = 0 } /* seq_cst: the walk came from another line */
+		fi;
 #endif
 		if
 		:: table != 0 ->

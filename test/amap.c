@@ -164,10 +164,36 @@ static void moved(void **state)
 	amap_release(to);
 }
 
+/* A node that comes back from where its slots held something has none that do, wherever they were: all, the first, the last. */
+static void nodes_come_back_empty(void **state)
+{
+	static const uint64_t base = 0x40000000, leaf = AMAP_FANOUT * PAGE_SIZE;
+	struct amap *m = amap_new(v.vm);
+
+	(void)state;
+	for (unsigned i = 0; i < AMAP_FANOUT; i++)
+		assert_null(put(m, base + i * PAGE_SIZE, fresh()));
+	for (unsigned i = 1; i < 100; i++) {
+		assert_null(put(m, base + i * leaf, fresh()));
+		assert_null(put(m, base + (i + 1) * leaf - PAGE_SIZE, fresh()));
+	}
+	amap_release(m);
+	for (unsigned i = 0; i < 4; i++)
+		epoch_poll(&v.vm->epoch); /* grace periods pass; what is free stays in its zone, as it is */
+	m = amap_new(v.vm);
+	for (unsigned i = 0; i < 120; i++) /* so many that some of them come back */
+		assert_null(put(m, base + i * leaf + 7 * PAGE_SIZE, fresh()));
+	for (unsigned i = 0; i < 120 * AMAP_FANOUT; i++)
+		assert_true(!get(m, base + i * PAGE_SIZE) == (i % AMAP_FANOUT != 7));
+	assert_int_equal(amap_check(m), 120);
+	amap_release(m);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(far_apart), T(one_path_is_copied), T(trim_shared), T(moved) };
+	const struct CMUnitTest tests[] = { T(far_apart), T(one_path_is_copied), T(trim_shared), T(moved),
+					    T(nodes_come_back_empty) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

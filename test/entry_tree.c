@@ -97,12 +97,35 @@ static void compare(void)
 
 static bool fail_some(void *arg) { return rnd(*(uint64_t *)arg) == 0; }
 
+static unsigned swaps;
+
+/* olds out, news in; what starts at the same address is sometimes changed, sometimes cut and put. */
+static void exchange(struct tree_txn *x, struct vm_entry **olds, unsigned n, struct vm_entry **news, unsigned m)
+{
+	bool done[3] = { false };
+
+	for (unsigned i = 0; i < n; i++) {
+		bool changed = false;
+
+		for (unsigned k = 0; k < m; k++)
+			if (news[k]->range.start.va == olds[i]->range.start.va && rnd(2)) {
+				entry_tree_change(x, news[k]);
+				changed = done[k] = true;
+			}
+		if (!changed)
+			entry_tree_cut(x, olds[i]->range.start.va, olds[i]->range.start.va + 1);
+	}
+	for (unsigned k = 0; k < m; k++)
+		if (!done[k])
+			entry_tree_put(x, news[k]);
+}
+
 /* Puts [a, b) in, or takes it out, cutting what overlaps; all or nothing. */
 static void step(bool put)
 {
 	unsigned a = (unsigned)rnd(PAGES), b = a + 1 + (unsigned)rnd(24), lo = a, hi;
-	struct vm_entry *left = NULL, *mid = NULL, *right = NULL, *olds[PAGES];
-	unsigned n = 0;
+	struct vm_entry *left = NULL, *mid = NULL, *right = NULL, *olds[PAGES], *news[3];
+	unsigned n = 0, m = 0;
 	struct tree_txn x;
 
 	if (b > PAGES)
@@ -121,19 +144,26 @@ static void step(bool put)
 	for (unsigned i = lo; i < hi; i++)
 		if (model[i] && (i == lo || model[i] != model[i - 1]))
 			olds[n++] = model[i];
-	entry_tree_begin(&x, &t, rnd(2));
-	if ((lo < a && !left) || (put && !mid) || (hi > b && !right)) {
-		x.failed = true;
-	} else {
-		for (unsigned i = 0; i < n; i++)
-			entry_tree_cut(&x, olds[i]->range.start.va, olds[i]->range.start.va + 1);
-		if (left)
-			entry_tree_put(&x, left);
-		if (mid)
-			entry_tree_put(&x, mid);
-		if (right)
-			entry_tree_put(&x, right);
+	if (left)
+		news[m++] = left;
+	if (mid)
+		news[m++] = mid;
+	if (right)
+		news[m++] = right;
+	if ((lo >= a || left) && (!put || mid) && (hi <= b || right) && n == 1 && m == 1 &&
+	    olds[0]->range.start.va == news[0]->range.start.va && rnd(2)) {
+		entry_tree_swap(&t, news[0]);
+		retire(olds[0]);
+		for (unsigned i = lo; i < hi; i++)
+			model[i] = i < a ? left : i < b ? mid : right;
+		swaps++;
+		return;
 	}
+	entry_tree_begin(&x, &t, rnd(2));
+	if ((lo < a && !left) || (put && !mid) || (hi > b && !right))
+		x.failed = true;
+	else
+		exchange(&x, olds, n, news, m);
 	if (entry_tree_ready(&x) != OK) {
 		entry_tree_abort(&x);
 		if (left)
@@ -151,6 +181,62 @@ static void step(bool put)
 		model[i] = i < a ? left : i < b ? mid : right;
 }
 
+/* Takes out whatever starts in [a, b), with one cut: none, some in the middle, to an end, all. */
+static void wide_cut(unsigned a, unsigned b)
+{
+	struct vm_entry *olds[PAGES];
+	struct tree_txn x;
+	unsigned n = 0;
+
+	entry_tree_begin(&x, &t, rnd(2));
+	entry_tree_cut(&x, at(a), at(b));
+	if (entry_tree_ready(&x) != OK) {
+		entry_tree_abort(&x);
+		return;
+	}
+	entry_tree_commit(&x);
+	for (unsigned i = a; i < b; i++)
+		if (model[i] && (i == 0 || model[i] != model[i - 1]))
+			olds[n++] = model[i];
+	for (unsigned i = 0; i < n; i++) {
+		for (unsigned k = a; k < PAGES; k++)
+			if (model[k] == olds[i])
+				model[k] = NULL;
+		retire(olds[i]);
+	}
+}
+
+static void wide_cuts(void **state)
+{
+	uint64_t one_in = 12;
+
+	(void)state;
+	for (unsigned round = 0; round < 24; round++) {
+		unsigned a = (unsigned)rnd(PAGES), b = a + (unsigned)rnd(PAGES - a) + 1;
+
+		for (unsigned i = 0; i < 60; i++)
+			step(rnd(4) != 0);
+		if (round % 4 == 3) /* a cut that lacks memory changes nothing */
+			frames_fail_by(&v.vm->frames, fail_some, &one_in);
+		switch (round / 4 % 4) {
+		case 0:
+			wide_cut(a, b);
+			break;
+		case 1:
+			wide_cut(a, PAGES);
+			break;
+		case 2:
+			wide_cut(0, b);
+			break;
+		default:
+			wide_cut(0, PAGES);
+		}
+		frames_fail_by(&v.vm->frames, NULL, NULL);
+		compare();
+		epoch_poll(&v.vm->epoch);
+	}
+}
+
 static void random_steps(void **state)
 {
 	(void)state;
@@ -161,6 +247,7 @@ static void random_steps(void **state)
 		if (i % 16 == 0)
 			epoch_poll(&v.vm->epoch);
 	}
+	assert_true(swaps > 5);
 }
 
 static void steps_that_fail(void **state)
@@ -208,7 +295,7 @@ static void old_version_stays(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(random_steps), T(steps_that_fail), T(old_version_stays) };
+	const struct CMUnitTest tests[] = { T(random_steps), T(steps_that_fail), T(wide_cuts), T(old_version_stays) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

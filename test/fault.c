@@ -167,6 +167,45 @@ static void fork_copies_on_write(void **state)
 		assert_int_equal(load(m, va + i * PAGE_SIZE), i % 2 ? i : 1000 + i);
 }
 
+/* Private entries in windows of leaf tables of their own, and two in one window, with a shared one among them. */
+static void fork_protects_every_window(void **state)
+{
+	static const uint64_t at[] = { 0x40000000, 0x40010000, 0x405ff000, 0x40a00000, 0x4000000000 };
+	const struct vm_mapping w = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
+	struct vm_mapping s = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .shared = true, .inherit = INHERIT_SHARE };
+	uint64_t shared = 0x40008000;
+	struct vm_map *c;
+
+	(void)state;
+	assert_int_equal(object_create(v.vm, (struct oid){ 0, 1 }, &pager_zero, NULL, 0, PAGE_SIZE, &s.object), OK);
+	assert_int_equal(vm_map_enter(m, &shared, PAGE_SIZE, &s, MAP_AT_FREE), OK);
+	object_release(s.object);
+	store(m, shared, 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(at); i++) {
+		uint64_t va = at[i];
+
+		assert_int_equal(vm_map_enter(m, &va, 2 * PAGE_SIZE, &w, MAP_AT_FREE), OK);
+		store(m, va, 10 + i);
+		store(m, va + PAGE_SIZE, 20 + i);
+	}
+	assert_int_equal(vm_map_fork(m, &c), OK);
+	for (unsigned i = 0; i < ARRAY_SIZE(at); i++) {
+		store(m, at[i], 30 + i);
+		store(m, at[i] + PAGE_SIZE, 40 + i);
+	}
+	store(m, shared, 2);
+	switch_to(c);
+	for (unsigned i = 0; i < ARRAY_SIZE(at); i++) {
+		assert_int_equal(load(c, at[i]), 10 + i);
+		assert_int_equal(load(c, at[i] + PAGE_SIZE), 20 + i);
+	}
+	assert_int_equal(load(c, shared), 2);
+	switch_to(m);
+	vm_map_check(m);
+	vm_map_check(c);
+	vm_map_release(c);
+}
+
 static void inheritance(void **state)
 {
 	uint64_t copy = test_map_anon(m, PAGE_SIZE), zero, none, shared = 0, x;
@@ -349,8 +388,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(zero_fill), T(nothing_mapped), T(protection), T(unmap_middle), T(discard),
-					    T(fork_copies_on_write), T(inheritance), T(a_hole_of_fork_is_zero), T(files), T(stack_grows),
-					    T(remap), T(brk) };
+					    T(fork_copies_on_write), T(fork_protects_every_window), T(inheritance),
+					    T(a_hole_of_fork_is_zero), T(files), T(stack_grows), T(remap), T(brk) };
 
 	int failed = cmocka_run_group_tests_name("no hardware dirty state", tests, NULL, NULL);
 

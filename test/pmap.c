@@ -212,6 +212,96 @@ static void test_remove_unlinks(void **state)
 	end(&w);
 }
 
+static uint64_t lines_of(struct world *w, uint64_t va)
+{
+	struct pmap_leaf leaf;
+	uint64_t lines;
+
+	epoch_enter(&w->m.epoch);
+	assert_int_equal(pmap_leaf_lock(&w->p, vaddr(va), NULL, &leaf), OK);
+	lines = atomic_load_relaxed(&leaf.page->lines);
+	pmap_leaf_unlock(&leaf);
+	epoch_leave(&w->m.epoch);
+	return lines;
+}
+
+/* What a table is known to hold follows what it holds; walks find all of it, wherever it is, and nothing beyond their ends. */
+static void test_sparse(void **state)
+{
+	static const unsigned at[] = { 80, 82, 87, 88, 200, 511 };
+	static const uint64_t far[] = { 0, 1, 7, 8, 255, 511, 512, 513 + 7, UINT64_C(512) * 512 - 1, UINT64_C(512) * 700 };
+	struct pmap_leaf next;
+	struct tlb_gather g;
+	struct world w;
+	pfn_t f;
+
+	(void)state;
+	begin(&w);
+	f = pm_alloc(&w.m);
+	for (unsigned i = 0; i < ARRAY_SIZE(at); i++)
+		enter(&w, VA + at[i] * PAGE_SIZE, f, PROT_R, PMAP_UNTRACKED);
+	assert_int_equal(lines_of(&w, VA), BIT(10) | BIT(11) | BIT(25) | BIT(63));
+	/* a part of a line says nothing of the rest; the whole of it does */
+	pm_remove(&w.m, &w.p, VA + 81 * PAGE_SIZE, VA + 89 * PAGE_SIZE, true);
+	assert_int_equal(pmap_resident(&w.p), 3);
+	assert_int_equal(lines_of(&w, VA) & BIT(10), BIT(10));
+	pmap_check(&w.p);
+	pm_remove(&w.m, &w.p, VA + 80 * PAGE_SIZE, VA + 208 * PAGE_SIZE, true);
+	assert_int_equal(lines_of(&w, VA), BIT(63));
+	pmap_check(&w.p);
+	/* BUSY is not empty, whoever made it so */
+	enter(&w, VA + 200 * PAGE_SIZE, f, PROT_R, PMAP_UNTRACKED);
+	gather(&w, &g, false);
+	pmap_remove(&w.p, vrange(VA + 200 * PAGE_SIZE, VA + 208 * PAGE_SIZE), &g);
+	pm_remove(&w.m, &w.p, VA + 200 * PAGE_SIZE, VA + 208 * PAGE_SIZE, true);
+	assert_int_equal(pmap_extract(&w.p, vaddr(VA + 200 * PAGE_SIZE)).state, PMAP_BUSY);
+	assert_int_equal(lines_of(&w, VA), BIT(25) | BIT(63));
+	finish(&w, &g);
+	assert_int_equal(pmap_extract(&w.p, vaddr(VA + 200 * PAGE_SIZE)).state, PMAP_EMPTY);
+	pm_remove(&w.m, &w.p, VA + 511 * PAGE_SIZE, VA + BLOCK_SIZE, true);
+	assert_int_equal(lines_of(&w, VA), 0);
+	pmap_check(&w.p);
+	/* rights are taken from all, and a limit is pushed down to all */
+	for (unsigned i = 0; i < ARRAY_SIZE(at); i++)
+		enter(&w, VA + at[i] * PAGE_SIZE, f, RW, PMAP_UNTRACKED);
+	gather(&w, &g, false);
+	pmap_protect(&w.p, vrange(VA + 82 * PAGE_SIZE, VA + 200 * PAGE_SIZE), PROT_R, &g);
+	finish(&w, &g);
+	for (unsigned i = 0; i < ARRAY_SIZE(at); i++)
+		assert_int_equal(pmap_extract(&w.p, vaddr(VA + at[i] * PAGE_SIZE)).prot,
+				 at[i] >= 82 && at[i] < 200 ? PROT_R : RW);
+	gather(&w, &g, false);
+	pmap_protect(&w.p, vrange(VA, VA + BLOCK_SIZE), PROT_R, &g);
+	finish(&w, &g);
+	enter(&w, VA + 80 * PAGE_SIZE, f, RW, PMAP_UNTRACKED);
+	for (unsigned i = 0; i < ARRAY_SIZE(at); i++)
+		assert_int_equal(pmap_extract(&w.p, vaddr(VA + at[i] * PAGE_SIZE)).prot, i == 0 ? RW : PROT_R);
+	pm_remove(&w.m, &w.p, VA, VA + BLOCK_SIZE, true);
+
+	/* tables in and behind lines of the tables above */
+	for (unsigned i = 0; i < ARRAY_SIZE(far); i++)
+		enter(&w, far[i] * BLOCK_SIZE, f, PROT_R, PMAP_UNTRACKED);
+	pmap_check(&w.p);
+	assert_int_equal(pmap_resident(&w.p), ARRAY_SIZE(far));
+	for (unsigned i = ARRAY_SIZE(far) - 1; i > 0; i--) {
+		/* a walk goes no further than its end: the lock of the next leaf table is held here, and it would take it */
+		epoch_enter(&w.m.epoch);
+		assert_int_equal(pmap_leaf_lock(&w.p, vaddr(far[i] * BLOCK_SIZE), NULL, &next), OK);
+		epoch_leave(&w.m.epoch);
+		gather(&w, &g, true);
+		pmap_remove(&w.p, vrange((far[i - 1] + 1) * BLOCK_SIZE, far[i] * BLOCK_SIZE), &g);
+		pmap_leaf_unlock(&next);
+		finish(&w, &g);
+		assert_int_equal(pmap_resident(&w.p), i + 1);
+		pm_remove(&w.m, &w.p, far[i - 1] * BLOCK_SIZE + PAGE_SIZE, BIT(48), true);
+		assert_int_equal(pmap_resident(&w.p), i);
+	}
+	pmap_check(&w.p);
+	pm_remove(&w.m, &w.p, 0, PAGE_SIZE, true);
+	pm_free(&w.m, f);
+	end(&w);
+}
+
 static void test_remove_of_live_entries(void **state)
 {
 	struct world w;
@@ -455,10 +545,14 @@ static void test_misuse_panics(void **state)
 	EXPECT_PANIC("held_count", gather_flush(&g));
 	EXPECT_PANIC("BUSY_BREAK", pmap_leaf_abandon(&leaf, vaddr(VA)));
 	EXPECT_PANIC("assertion", pmap_page_reset(w.m.ps, f));
-	/* pmap_check sees a count that is off by one, and a mapping that the reverse map lacks */
-	table_live_add_locked(&leaf, 1);
+	/* pmap_check sees a count that is off by one, a line that is said to be empty, and a mapping that the reverse map lacks */
+	table_fill_locked(&leaf, VA);
 	EXPECT_PANIC("live", pmap_check(&w.p));
-	table_live_add_locked(&leaf, -1);
+	table_empty_locked(&leaf, 1);
+	table_line_empty_locked(&leaf, VA);
+	EXPECT_PANIC("lines", pmap_check(&w.p));
+	table_empty_locked(&leaf, 1);
+	table_fill_locked(&leaf, VA);
 	pmap_leaf_unlock(&leaf);
 	epoch_leave(&w.m.epoch);
 	rmap_drop(w.m.ps, f, (struct rmap_entry){ &w.p, VA }, PTE_AP_RO);
@@ -478,6 +572,7 @@ int main(void)
 		cmocka_unit_test(test_stock),
 		cmocka_unit_test(test_set_errors),
 		cmocka_unit_test(test_remove_unlinks),
+		cmocka_unit_test(test_sparse),
 		cmocka_unit_test(test_remove_of_live_entries),
 		cmocka_unit_test(test_protect),
 		cmocka_unit_test(test_hardware_dirty),

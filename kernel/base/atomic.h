@@ -27,10 +27,24 @@
 #define ATOMIC_OP_(a, op) ({ __auto_type a_ = (a); cpu_point(); op; })
 #define ATOMIC_OPV_(a, v, op) ({ __auto_type a_ = (a); __auto_type v_ = (v); cpu_point(); op; })
 
+/*
+ * Relaxed loads and stores. Where machine_cpu.h says CPU_RELAXED_VOLATILE, an aligned volatile access of at most 8 bytes
+ * is one access and no other, which is all that relaxed promises; compilers know an address with an offset for those, and
+ * not for __atomic.
+ */
+#ifdef CPU_RELAXED_VOLATILE
+#define ATOMIC_RELAXED_(p) (*({ \
+		_Static_assert(sizeof *(p) <= 8, "one access"); \
+		(__typeof__(*(p)) volatile *)(p); \
+	}))
+#define atomic_load_relaxed(a) ATOMIC_OP_(a, ATOMIC_RELAXED_(&a_->x))
+#define atomic_store_relaxed(a, v) ATOMIC_OPV_(a, v, (void)(ATOMIC_RELAXED_(&a_->x) = v_))
+#else
 #define atomic_load_relaxed(a) ATOMIC_OP_(a, __atomic_load_n(&a_->x, __ATOMIC_RELAXED))
+#define atomic_store_relaxed(a, v) ATOMIC_OPV_(a, v, __atomic_store_n(&a_->x, v_, __ATOMIC_RELAXED))
+#endif
 #define atomic_load_acquire(a) ATOMIC_OP_(a, __atomic_load_n(&a_->x, __ATOMIC_ACQUIRE))
 #define atomic_load_seq_cst(a) ATOMIC_OP_(a, __atomic_load_n(&a_->x, __ATOMIC_SEQ_CST))
-#define atomic_store_relaxed(a, v) ATOMIC_OPV_(a, v, __atomic_store_n(&a_->x, v_, __ATOMIC_RELAXED))
 #define atomic_store_release(a, v) ATOMIC_OPV_(a, v, __atomic_store_n(&a_->x, v_, __ATOMIC_RELEASE))
 #define atomic_store_seq_cst(a, v) ATOMIC_OPV_(a, v, __atomic_store_n(&a_->x, v_, __ATOMIC_SEQ_CST))
 
@@ -77,7 +91,7 @@
 #define atomic_and_seq_cst(a, v) ATOMIC_OPV_(a, v, __atomic_fetch_and(&a_->x, v_, __ATOMIC_SEQ_CST))
 
 /* A counter that one CPU writes and others read: no read-modify-write, may be read a little late. */
-#define atomic_bump(a, v) atomic_store_relaxed(a, atomic_load_relaxed(a) + (v))
+#define atomic_bump(a, v) ({ __auto_type bump_ = (a); atomic_store_relaxed(bump_, atomic_load_relaxed(bump_) + (v)); })
 
 /* References. A count that has reached 0 stays there: its holder is on the way out. */
 struct refcount {

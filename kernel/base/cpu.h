@@ -11,10 +11,12 @@
  *                                   return every CPU of this machine has executed a full barrier. Slow: microseconds
  *   bool cpu_barrier_all_works(void)   false: it does nothing, and atomic_store_owner orders nothing; fixed at boot
  *   CPU_OWNER_STORE, CPU_OWNER_LOAD the C11 orders of atomic_store_owner and atomic_load_owner
+ *   CPU_RELAXED_VOLATILE            defined where atomic.h may use volatile accesses as relaxed ones
  *   void cpu_point(void)            a point at which an explorer may switch CPUs; nothing on real machines
  *   uint64_t cpu_irq_save(void)     masks interrupts, returns the state before
  *   void cpu_irq_restore(uint64_t)  back to that state
  *   void cpu_irq_enable(void), cpu_irq_disable(void)  only where there are interrupts: real machines
+ *   void *cpu_current(void)         the scheduler's word, its current thread; what cpu_set_current(void *) said here last
  *   struct cpu_debug *cpu_debug(void)  this CPU's record of held locks and epoch sections
  *   void *phys_to_virt(paddr_t)     where the kernel reaches a frame's bytes (direct map)
  *   paddr_t virt_to_phys(const void *)   the way back, for direct-map addresses only

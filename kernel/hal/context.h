@@ -70,13 +70,8 @@ void context_tls_set(uint64_t v);
 /* Top of the kernel stack that the next entry from EL0 on this CPU will use. */
 void context_set_kernel_stack(void *top);
 
-/* The word that the scheduler keeps per CPU (its current thread). */
-void *context_current(void);
-void context_set_current(void *thread);
-
 /* Why EL0 (or a user copy) stopped. */
 enum trap_kind {
-	TRAP_SYSCALL,     /* svc #0: number in frame->syscall, arguments in x[0..5] */
 	TRAP_PAGE,        /* data or instruction abort of a user address: address, access, present */
 	TRAP_ALIGNMENT,   /* SIGBUS/BUS_ADRALN */
 	TRAP_UNDEFINED,   /* SIGILL/ILL_ILLOPC */
@@ -101,11 +96,12 @@ struct trap_place {
 
 /*
  * Registered by proc before the first program runs. Called with interrupts
- * enabled, on the thread's kernel stack. trap: from EL0. user_copy_fault: the
+ * enabled, on the thread's kernel stack. system_call: svc #0, number in frame->syscall,
+ * arguments in x[0..5]. trap: anything else of EL0's own. user_copy_fault: the
  * kernel touched a user address in hal/uaccess; true: mapped now, try again.
- * return_to_user: the last thing before every return to EL0, after syscalls,
- * traps and interrupts: reschedules, delivers signals; interrupts enabled.
- * Called again if an interrupt (tick, IPI, console) came after it was entered, so that
+ * return_to_user: the last thing before a return to EL0: reschedules, delivers signals.
+ * system_call and trap end with the same by themselves; it is called after an interrupt
+ * of EL0, and if one (tick, IPI, console) came meanwhile, so that
  * what an interrupt handler leaves for it is never left lying while EL0 runs.
  */
 struct trap_ops {
@@ -115,6 +111,7 @@ struct trap_ops {
 	 * *place says what is there, for the panic.
 	 */
 	bool (*kernel_fault)(const struct trap *t, bool may_wait, struct trap_place *place);
+	void (*system_call)(struct trap_frame *tf);
 	void (*trap)(struct trap_frame *tf, const struct trap *t);
 	bool (*user_copy_fault)(const struct trap *t);
 	void (*return_to_user)(struct trap_frame *tf);

@@ -28,14 +28,25 @@ struct mmu_features {
 };
 const struct mmu_features *mmu_features(void);
 
-uint64_t mmu_pte_load(const struct pte *p);          /* acquire: pairs with mmu_pte_store */
-uint64_t mmu_pte_load_seq_cst(const struct pte *p);
-void mmu_pte_store(struct pte *p, uint64_t v);       /* release: a page's content is before its mapping */
-void mmu_pte_store_seq_cst(struct pte *p, uint64_t v);
-bool mmu_pte_cas(struct pte *p, uint64_t *expected, uint64_t v); /* seq_cst */
-uint64_t mmu_pte_swap(struct pte *p, uint64_t v);    /* seq_cst; returns the old value: keeps a hardware dirty bit */
-uint64_t mmu_pte_and(struct pte *p, uint64_t mask);  /* seq_cst; returns the old value */
-uint64_t mmu_pte_or(struct pte *p, uint64_t mask);   /* seq_cst; returns the old value */
+/* In line where a machine has nothing to add (machine_cpu.h): a walk is made of these. */
+#ifdef MACHINE_PTE_PLAIN
+#define MMU_PTE(declaration, body) static inline declaration { body; }
+#else
+#define MMU_PTE(declaration, body) declaration;
+#endif
+
+/* acquire: pairs with mmu_pte_store */
+MMU_PTE(uint64_t mmu_pte_load(const struct pte *p), return atomic_load_acquire(&p->word))
+MMU_PTE(uint64_t mmu_pte_load_seq_cst(const struct pte *p), return atomic_load_seq_cst(&p->word))
+/* release: a page's content is before its mapping */
+MMU_PTE(void mmu_pte_store(struct pte *p, uint64_t v), atomic_store_release(&p->word, v))
+MMU_PTE(void mmu_pte_store_seq_cst(struct pte *p, uint64_t v), atomic_store_seq_cst(&p->word, v))
+MMU_PTE(bool mmu_pte_cas(struct pte *p, uint64_t *expected, uint64_t v), return atomic_cas_seq_cst(&p->word, expected, v))
+/* These three return the old value. A swap keeps a hardware dirty bit. */
+MMU_PTE(uint64_t mmu_pte_swap(struct pte *p, uint64_t v), return atomic_swap_seq_cst(&p->word, v))
+MMU_PTE(uint64_t mmu_pte_and(struct pte *p, uint64_t mask), return atomic_and_seq_cst(&p->word, mask))
+MMU_PTE(uint64_t mmu_pte_or(struct pte *p, uint64_t mask), return atomic_or_seq_cst(&p->word, mask))
+#undef MMU_PTE
 
 void mmu_dsb_ishst(void); /* stores to tables have reached the walkers */
 void mmu_dsb_ish(void);   /* and TLB invalidations are complete on all CPUs */

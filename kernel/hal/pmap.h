@@ -43,6 +43,7 @@ struct pmap_system;
  * is handed over at boot with its stride. The lock is never reinitialised: a
  * late walker may still be spinning on the lock of a table that was freed.
  * t: the frame is a leaf table, guarded by lock as RANK_LEAF
+ * u: the frame is a table above the leaves, atomic
  * d: the frame holds data, guarded by lock as RANK_RMAP
  */
 #define PMAP_PAGE_EXEC_CLEAN 1 /* d: flags: instruction fetch is coherent with its bytes */
@@ -56,10 +57,11 @@ struct pmap_page {
 	ATOMIC(uint16_t) flags;   /* PMAP_PAGE_* */
 	union {
 		struct pmap *rmap_pmap; /* d: who maps it; NULL: nobody, or see the chunk */
-		struct pte *parent;     /* t: the descriptor that leads to the table, until its unlinking was flushed */
+		struct pte *parent;     /* t, u: the descriptor that leads to the table, until its unlinking was flushed */
 	};
 	union {
 		uint64_t rmap_word;   /* d: at which address, or the chunk with all mappings */
+		ATOMIC(uint64_t) lines; /* t, u: bit n: entries 8n to 8n + 7, a cache line, may not all be 0 */
 		pfn_t next;           /* free or withdrawn: next in a frame list */
 	};
 };

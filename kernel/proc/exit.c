@@ -122,7 +122,7 @@ static void give_away_children(struct process *p, struct groups *groups)
 		note_tie_locked(groups, child);
 		list_remove(&child->sibling);
 		list_append(&ps->init->children, &child->sibling);
-		child->parent = ps->init;
+		process_set_parent_locked(child, ps->init);
 		child->exit_signal = SIGCHLD;
 		zombies |= child->state == PROCESS_ZOMBIE;
 	}
@@ -296,7 +296,7 @@ static void reap_locked(struct process *p)
 	list_remove(&p->pid_link);
 	list_remove(&p->all_link);
 	list_remove(&p->sibling);
-	p->parent = NULL;
+	process_set_parent_locked(p, NULL);
 	atomic_sub_relaxed(&p->ps->nprocs, 1u); /* a figure */
 }
 

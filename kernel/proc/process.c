@@ -115,6 +115,13 @@ enum error process_create(struct proc_system *ps, struct process **out)
 	return OK;
 }
 
+void process_set_parent_locked(struct process *p, struct process *parent)
+{
+	p->parent = parent;
+	/* relaxed: who learnt by other means that it changed has the order from there */
+	atomic_store_relaxed(&p->parent_pid, parent ? parent->pid : 0u);
+}
+
 void process_enter(struct process *p, struct process *maker, bool sibling)
 {
 	struct proc_system *ps = p->ps;
@@ -124,7 +131,7 @@ void process_enter(struct process *p, struct process *maker, bool sibling)
 	spin_lock(&ps->lock, RANK_PROC_TABLE);
 	p->pgid = maker ? maker->pgid : p->pid;
 	p->sid = maker ? maker->sid : p->pid;
-	p->parent = sibling ? maker->parent : maker;
+	process_set_parent_locked(p, sibling ? maker->parent : maker);
 	if (maker)
 		list_append(&p->parent->children, &p->sibling);
 	else
@@ -184,16 +191,6 @@ struct vm_map *process_map(struct process *p)
 		vm_map_reference(map);
 	spin_unlock(&p->ps->lock);
 	return map;
-}
-
-uint32_t process_parent_pid(struct process *p)
-{
-	uint32_t pid;
-
-	spin_lock(&p->ps->lock, RANK_PROC_TABLE);
-	pid = p->parent ? p->parent->pid : 0;
-	spin_unlock(&p->ps->lock);
-	return pid;
 }
 
 /* --- groups and sessions --- */

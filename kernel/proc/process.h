@@ -46,6 +46,7 @@ struct process {
 
 	/* family: t */
 	struct process *parent;          /* t: NULL only for pid 1 */
+	ATOMIC(uint32_t) parent_pid;     /* x: its pid or 0, written under t with it; relaxed: getppid takes no lock */
 	struct list children, sibling;   /* t: alive and zombies */
 	uint32_t pgid, sid;              /* t */
 	bool did_exec;                   /* t: setpgid by the parent is over */
@@ -155,6 +156,8 @@ long process_wait(struct thread *t, int kind, uint32_t id, uint32_t options, str
 enum error process_create(struct proc_system *ps, struct process **out) MUST_CHECK;
 /* maker: whose child (sibling: whose parent's child), group and session it becomes; NULL: pid 1, on its own. */
 void process_enter(struct process *p, struct process *maker, bool sibling);
+/* parent, and what getppid answers. NULL: none. ps->lock held. */
+void process_set_parent_locked(struct process *p, struct process *parent);
 
 /* An id that no process, thread, group or session has; 0: none left. ps->lock held. */
 uint32_t process_new_id_locked(struct proc_system *ps);
@@ -172,7 +175,11 @@ struct vm_map *process_map(struct process *p);
 struct fd_table *process_files(struct process *p);
 struct vnode *process_exe(struct process *p);
 struct vnode *process_cwd(struct process *p);
-uint32_t process_parent_pid(struct process *p);
+/* 0: pid 1, or reaped. No lock. */
+static inline uint32_t process_parent_pid(const struct process *p)
+{
+	return atomic_load_relaxed(&p->parent_pid); /* see process_set_parent_locked */
+}
 /* State letter of /proc/pid/stat: R, S, T, Z; threads that have not left. */
 char process_state_letter(struct process *p);
 uint32_t process_thread_count(struct process *p);

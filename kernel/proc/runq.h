@@ -4,6 +4,7 @@
 #define PROC_RUNQ_H
 
 #include "proc/thread.h"
+#include "vm/vm.h"
 
 /*
  * c: fixed after boot
@@ -35,6 +36,22 @@ struct runq {
 } ALIGNED(CACHE_LINE);
 
 static inline struct runq *runq_here(struct proc_system *ps) { return ps->runq[cpu_id()]; }
+
+/*
+ * True when sched_point has something to do on this CPU. Thread context. Memory that waits for its grace period is a chore
+ * when there is a batch of it, and else until the timer is set that looks after it (runq_age); when that has come, it is
+ * not set any more (age_due).
+ */
+static inline bool runq_has_chores(const struct thread *t)
+{
+	const struct epoch *e = &t->ps->vm->epoch;
+	const struct runq *rq = runq_here(t->ps);
+
+	/* relaxed: resched as in sched_point; pending is this CPU's own */
+	if (atomic_load_relaxed(&rq->resched))
+		return true;
+	return UNLIKELY(atomic_load_relaxed(&e->cpu[cpu_id()].pending)) && (rq->age_at == TIMER_NEVER || epoch_should_poll(e));
+}
 
 /* Takes the lock of the queue that t->cpu names. => interrupts masked, their state before in *irq. Any context. */
 struct runq *runq_lock_of(struct thread *t, uint64_t *irq);

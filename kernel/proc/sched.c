@@ -184,7 +184,7 @@ void sched_switch(struct runq *rq, uint64_t irq)
 	next->run_since = now;
 	rq->current = next;
 	atomic_bump(&rq->switches, 1);
-	context_set_current(next);
+	cpu_set_current(next);
 	context_switch(&prev->context, &next->context);
 	finish_switch(irq);
 }
@@ -348,15 +348,6 @@ void sched_point(void)
 	/* relaxed: set by interrupts of this CPU, or by others that send an interrupt after it */
 	if (atomic_load_relaxed(&rq->resched))
 		sched_yield();
-}
-
-bool sched_has_chores(struct thread *t)
-{
-	uint32_t cpu = cpu_id();
-
-	/* relaxed: resched as sched_point; pending is this CPU's own */
-	return atomic_load_relaxed(&t->ps->runq[cpu]->resched) ||
-	       atomic_load_relaxed(&t->ps->vm->epoch.cpu[cpu].pending);
 }
 
 void sched_exit(void)

@@ -54,9 +54,6 @@ void sched_yield(void);
  * memory that this CPU retired is freed in batches, or after a while if it is little (runq_age). */
 void sched_point(void);
 
-/* True when return_to_user has to call sched_point. Thread context. */
-bool sched_has_chores(struct thread *t);
-
 /* Never runs again; ps->bury is called once its stack is left. */
 void NORETURN sched_exit(void);
 

@@ -131,7 +131,7 @@ enum error sched_init(struct proc_system *ps)
 		atomic_store_relaxed(&idle->cpu, cpu); /* boot */
 		__builtin_memcpy(idle->name, "idle", 5);
 	}
-	context_set_current(ps->runq[cpu_id()]->idle);
+	cpu_set_current(ps->runq[cpu_id()]->idle);
 	sync_ops = &sched_sync_ops;
 	return OK;
 }
@@ -142,7 +142,7 @@ void sched_enter_secondary(struct proc_system *ps)
 
 	if (cpu >= ps->ncpus)
 		panic("CPU %u started, but only %u were announced", cpu, ps->ncpus);
-	context_set_current(ps->runq[cpu]->idle);
+	cpu_set_current(ps->runq[cpu]->idle);
 	sched_enter_boot(ps);
 }
 

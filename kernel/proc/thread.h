@@ -105,7 +105,7 @@ struct thread {
 };
 
 /* Who runs here. Any context once proc_init ran. */
-static inline struct thread *thread_current(void) { return context_current(); }
+static inline struct thread *thread_current(void) { return cpu_current(); }
 
 /*
  * A thread that does not run yet, with one reference, a kernel stack whose top

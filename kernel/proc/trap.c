@@ -16,9 +16,9 @@
  * A page of pageable kernel memory (vm/kmem.h) comes by kernel_fault. That has no error to give: whoever can
  * take one calls kmem_fault_in first.
  *
- * The way back (return_to_user) does what an interrupt or another CPU has asked for:
+ * The way back (before_user, the end of every call and trap) does what an interrupt or another CPU has asked for:
  * notify, resched. An interrupt that comes after its last look makes the machine call
- * it once more (hal/aarch64/trap.c), so nothing waits until the next trap.
+ * return_to_user (hal/aarch64/trap.c), so nothing waits until the next trap.
  */
 #include "proc/trap.h"
 
@@ -27,6 +27,7 @@
 #include "proc/console.h"
 #include "proc/oom.h"
 #include "proc/process.h"
+#include "proc/runq.h"
 #include "proc/sched.h"
 #include "proc/signal.h"
 #include "proc/syscall.h"
@@ -112,26 +113,38 @@ static void instruction_fault(struct thread *t, const struct trap_frame *tf, con
 	signal_force(t, sig, code, tf->pc);
 }
 
-static void system_call(struct thread *t, struct trap_frame *tf)
+/* What an interrupt or another CPU has asked for; t may go on elsewhere. */
+static inline void before_user(struct thread *t, struct trap_frame *tf)
 {
+	for (;;) {
+		if (UNLIKELY(runq_has_chores(t)))
+			sched_point();
+		/* acquire: pairs with the acq_rel of whoever set it */
+		if (LIKELY(!atomic_load_acquire(&t->notify)))
+			return;
+		signal_deliver(t, tf);
+	}
+}
+
+static void return_to_user(struct trap_frame *tf) { before_user(thread_current(), tf); }
+
+static void system_call(struct trap_frame *tf)
+{
+	struct thread *t = thread_current();
+
 	syscall_dispatch(t, tf);
 	/* ERESTART*: the way back has to set the call back or end it, whatever has become of the signal. */
 	if (UNLIKELY((int64_t)tf->x[0] <= -ERESTARTSYS && (int64_t)tf->x[0] >= -ERESTART_RESTARTBLOCK &&
 		     tf->syscall != UINT64_MAX))
 		(void)atomic_or_acq_rel(&t->notify, NOTIFY_SIGNAL); /* own; others change theirs at the same time */
+	before_user(t, tf);
 }
 
-static void trap(struct trap_frame *tf, const struct trap *trap)
+static void other_trap(struct thread *t, struct trap_frame *tf, const struct trap *trap)
 {
-	struct thread *t = thread_current();
-
 	switch (trap->kind) {
-	case TRAP_SYSCALL:
-		system_call(t, tf);
-		return;
 	case TRAP_PAGE:
-		page_fault(t, trap);
-		return;
+		break;
 	case TRAP_ALIGNMENT:
 		signal_fault(t, trap, SIGBUS, BUS_ADRALN);
 		return;
@@ -149,6 +162,17 @@ static void trap(struct trap_frame *tf, const struct trap *trap)
 		return;
 	}
 	panic("unknown trap %u", (unsigned)trap->kind);
+}
+
+static void trap(struct trap_frame *tf, const struct trap *trap)
+{
+	struct thread *t = thread_current();
+
+	if (LIKELY(trap->kind == TRAP_PAGE))
+		page_fault(t, trap);
+	else
+		other_trap(t, tf, trap);
+	before_user(t, tf);
 }
 
 static bool user_copy_fault(const struct trap *trap)
@@ -190,20 +214,6 @@ static bool kernel_fault(const struct trap *trap, bool may_wait, struct trap_pla
 	return false;
 }
 
-static void return_to_user(struct trap_frame *tf)
-{
-	struct thread *t = thread_current();
-
-	for (;;) {
-		if (UNLIKELY(sched_has_chores(t)))
-			sched_point();
-		/* acquire: pairs with the acq_rel of whoever set it */
-		if (LIKELY(!atomic_load_acquire(&t->notify)))
-			return;
-		signal_deliver(t, tf);
-	}
-}
-
 /* --- interrupts --- */
 
 static void console_byte(uint8_t byte)
@@ -238,6 +248,7 @@ static void panic_info(void)
 }
 
 static const struct trap_ops traps = {
+	.system_call = system_call,
 	.trap = trap,
 	.user_copy_fault = user_copy_fault,
 	.kernel_fault = kernel_fault,

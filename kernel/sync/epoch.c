@@ -38,9 +38,6 @@
  */
 #include "sync/epoch.h"
 
-/* The design's bound: at most one try to advance per so many retirements. */
-#define EPOCH_BATCH 64
-
 void epoch_init(struct epoch *e, uint32_t ncpus)
 {
 	__builtin_memset(e, 0, sizeof *e);
@@ -152,8 +149,6 @@ uint64_t epoch_poll(struct epoch *e)
 		atomic_bump(&c->pending, -freed);
 	return freed;
 }
-
-bool epoch_should_poll(const struct epoch *e) { return e->cpu[cpu_id()].since_advance >= EPOCH_BATCH; }
 
 uint64_t epoch_pending(const struct epoch *e)
 {

@@ -23,6 +23,8 @@ struct epoch_item {
 };
 
 #define EPOCH_LISTS 3
+/* The design's bound: at most one try to advance per so many retirements. */
+#define EPOCH_BATCH 64
 
 /* o: own CPU only; x: written by its own CPU, read by others */
 struct epoch_cpu {
@@ -68,7 +70,7 @@ void epoch_retire(struct epoch *e, struct epoch_item *item, epoch_free_fn *free)
 uint64_t epoch_poll(struct epoch *e);
 
 /* True when enough has been retired on this CPU that its owner should call epoch_poll soon. */
-bool epoch_should_poll(const struct epoch *e);
+static inline bool epoch_should_poll(const struct epoch *e) { return e->cpu[cpu_id()].since_advance >= EPOCH_BATCH; }
 
 /* Items retired and not freed yet, on all CPUs; a snapshot. */
 uint64_t epoch_pending(const struct epoch *e);

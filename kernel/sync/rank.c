@@ -59,6 +59,7 @@ void rank_assert_held(const void *lock)
 	panic("lock %p is not held by CPU %u", lock, cpu_id());
 }
 
+#if STRATA_CHECKED
 void rank_assert_may_wait(void)
 {
 	const struct cpu_debug *d = cpu_debug();
@@ -68,3 +69,4 @@ void rank_assert_may_wait(void)
 	if (d->epoch_depth)
 		panic("CPU %u waits inside an epoch section", cpu_id());
 }
+#endif

@@ -57,8 +57,12 @@ void rank_drop(const void *lock);
 /* Panics unless this CPU holds that lock (for _locked functions in checked builds). */
 void rank_assert_held(const void *lock);
 
-/* Panics unless this CPU may wait: no spinlock held, no epoch section entered. */
+/* Panics unless this CPU may wait: no spinlock held, no epoch section entered. Only checked builds know. */
+#if STRATA_CHECKED
 void rank_assert_may_wait(void);
+#else
+static inline void rank_assert_may_wait(void) {}
+#endif
 
 const char *rank_name(enum lock_rank rank);
 

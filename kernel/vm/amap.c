@@ -35,6 +35,9 @@
  *  4. A node or anon taken out of the tree is dropped only after the flush of
  *     what mapped it: amap_trim hands back detached trash.
  *
+ *  5. A node's used says which slots hold something, so that copying and dropping
+ *     it costs what is there. A free node's slots are NULL: the zone constructs them.
+ *
  * Locking. amap lock (RANK_AMAP) before leaf lock (RANK_NODE) before the leaf
  * table's. fork, trim and copy_range are called under the map's range lock.
  *
@@ -66,41 +69,49 @@ struct amap_node *amap_node_alloc(struct vm *vm)
 	n->vm = vm;
 	ref_init(&n->refs, 1);
 	spin_init(&n->lock);
-	for (unsigned i = 0; i < AMAP_FANOUT; i++)
-		atomic_store_relaxed(&n->slot[i], NULL); /* not published yet */
 	return n;
 }
 
+static void node_construct(void *object)
+{
+	struct amap_node *n = object;
+
+	n->used = 0;
+	for (unsigned i = 0; i < AMAP_FANOUT; i++)
+		atomic_store_relaxed(&n->slot[i], NULL); /* not published yet */
+}
+
+/* Late readers found their way down until now; nobody is left. */
 static void node_free_late(struct epoch_item *item)
 {
 	struct amap_node *n = CONTAINER_OF(item, struct amap_node, retire);
 
+	for (; n->used; n->used &= n->used - 1)
+		atomic_store_relaxed(&n->slot[slot_first(n->used)], NULL); /* as in node_construct */
 	zone_free(n->vm->node_zone, n);
 }
 
 /*
  * Drops a reference; the last one drops everything below. A late faulter may
  * still hold the leaf's lock with a check of the path that it made before the
- * node was taken out: what it put in the slot is drained here, after it.
+ * node was taken out: what it put in a slot is dropped here, after it. Who takes
+ * the lock later finds that no amap leads here.
  */
 void amap_node_put(struct amap_node *n)
 {
+	uint64_t used;
+
 	if (!ref_put(&n->refs))
 		return;
-	for (unsigned i = 0; i < AMAP_FANOUT; i++) {
-		void *p;
+	spin_lock(&n->lock, RANK_NODE);
+	used = n->used;
+	spin_unlock(&n->lock);
+	for (; used; used &= used - 1) {
+		void *p = slot_get(n, slot_first(used));
 
-		if (n->level > 0) {
-			p = slot_get(n, i);
-			if (p)
-				amap_node_put(p);
-			continue;
-		}
-		spin_lock(&n->lock, RANK_NODE);
-		p = slot_get(n, i);
-		slot_put(n, i, NULL);
-		spin_unlock(&n->lock);
-		if (p)
+		if (n->level > 0)
+			amap_node_put(p);
+		else
 			anon_put(p);
 	}
 	epoch_retire(&n->vm->epoch, &n->retire, node_free_late);
@@ -223,12 +234,13 @@ void amap_replace_locked(struct amap *a, struct amap_node *parent, unsigned i, s
 {
 	if (from->level == 0)
 		spin_lock(&from->lock, RANK_NODE);
-	for (unsigned k = 0; k < AMAP_FANOUT; k++) {
+	for (uint64_t used = from->used; used; used &= used - 1) {
+		unsigned k = slot_first(used);
 		void *p = slot_get(from, k);
 
-		if (p && from->level > 0)
+		if (from->level > 0)
 			ref_get(&((struct amap_node *)p)->refs);
-		else if (p)
+		else
 			ref_get(&((struct anon *)p)->refs);
 		slot_put(to, k, p);
 	}
@@ -398,6 +410,8 @@ static uint64_t check_below(const struct amap_node *n)
 
 	ASSERT(ref_count(&n->refs) > 0 && n->level < AMAP_LEVELS);
 	ASSERT((n->base & (node_span(n) - 1)) == 0);
+	for (unsigned k = 0; k < AMAP_FANOUT; k++)
+		ASSERT(!slot_get(n, k) == !(n->used & BIT(k)));
 	for (unsigned k = 0; k < AMAP_FANOUT; k++) {
 		void *p = slot_get(n, k);
 
@@ -424,6 +438,7 @@ uint64_t amap_check(const struct amap *a)
 enum error amap_module_init(struct vm *vm)
 {
 	vm->amap_zone = zone_create(&vm->zones, "amap", sizeof(struct amap), CACHE_LINE, NULL, NULL, 0);
-	vm->node_zone = zone_create(&vm->zones, "amap_node", sizeof(struct amap_node), CACHE_LINE, NULL, NULL, 0);
+	vm->node_zone = zone_create(&vm->zones, "amap_node", sizeof(struct amap_node), CACHE_LINE, node_construct, NULL,
+				    0);
 	return vm->amap_zone && vm->node_zone ? OK : ERR_NOMEM;
 }

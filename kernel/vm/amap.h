@@ -20,6 +20,7 @@ struct amap_node {
 	struct spinlock lock;          /* RANK_NODE: a leaf's slots */
 	uint32_t level;                /* constant; 0: slots hold anons */
 	uint64_t base;                 /* constant; first address, aligned to the node's span */
+	uint64_t used;                 /* n: bit i: slot i is not NULL; not for readers without a lock */
 	ATOMIC(void *) slot[AMAP_FANOUT]; /* n: struct amap_node * or struct anon *; release stores, acquire loads */
 	struct vm *vm;
 	struct epoch_item retire;

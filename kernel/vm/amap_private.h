@@ -3,6 +3,7 @@
 #ifndef VM_AMAP_PRIVATE_H
 #define VM_AMAP_PRIVATE_H
 
+#include "base/bits.h"
 #include "vm/amap.h"
 
 static inline unsigned node_shift(uint32_t level) { return PAGE_SHIFT + AMAP_FANOUT_SHIFT * (level + 1); }
@@ -16,8 +17,16 @@ static inline unsigned slot_of(const struct amap_node *n, uint64_t va)
 
 /* acquire: pairs with the release store that published what is in the slot */
 static inline void *slot_get(const struct amap_node *n, unsigned i) { return atomic_load_acquire(&n->slot[i]); }
-/* release: pairs with slot_get; what p leads to is complete */
-static inline void slot_put(struct amap_node *n, unsigned i, void *p) { atomic_store_release(&n->slot[i], p); }
+/* release: pairs with slot_get; what p leads to is complete. Locks: struct amap_node */
+static inline void slot_put(struct amap_node *n, unsigned i, void *p)
+{
+	n->used = p ? n->used | BIT(i) : n->used & ~BIT(i);
+	atomic_store_release(&n->slot[i], p);
+}
+_Static_assert(AMAP_FANOUT == 64, "a bit each in used");
+
+/* The lowest slot of those; there is one. */
+static inline unsigned slot_first(uint64_t used) { return (unsigned)__builtin_ctzll(used); }
 
 /* A node at reference 1 with empty slots, level and base not set; NULL: no memory. */
 struct amap_node *amap_node_alloc(struct vm *vm);

@@ -17,9 +17,21 @@
  *                  /   \          /   \
  *                [f]   [t] <------+    [f']     (t is shared, f was replaced)
  *
- * Split and join do all the work: cutting a range out is split, split, join;
- * putting an entry in is split, join, join. Each costs expected O(log n) nodes.
+ * Cutting an entry out joins its node's children; putting one in splits the subtree
+ * whose root has to go below it. Each copies the path down to there and, expected, a
+ * constant number of nodes more.
  * A node made in this transaction is changed in place rather than copied again.
+ *
+ * Most changes put one entry in the place of one that starts at the same address:
+ * a heap that grows, a protection. They need no version: entry_tree_swap stores the
+ * node's entry, and mends low, high and gap above it, under the lock, which gap
+ * searches take as well. Readers without it use start, which never changes, and the
+ * entry alone. Why a walk through swaps and older versions goes right: let e cover va and
+ * be in the tree from the walk's begin to its end. What is or was left of e ends
+ * before va, what is right of it ends after va, whichever of a node's
+ * entries the walk sees; so it goes the way to e's node, which is in every version it
+ * may have. If nothing covers va all the time, both answers were right at some moment of
+ * the walk, and who finds an entry that is gone finds it dead.
  *
  * Invariants.
  *  1. Ranges in order, disjoint: all of left end before the entry starts.
@@ -29,12 +41,15 @@
  *  4. A node is reachable from the published root iff it is not on a
  *     transaction's made list and has not been retired.
  *
- * Locking. Only the owner of a transaction writes nodes, and only those it made.
- * lock guards root against a second transaction.
+ * Locking. The owner of a transaction writes nodes that it made. lock guards root
+ * against a second transaction, and what a swap changes. A transaction without the lock has all of the map
+ * to itself, swaps included.
  *
  * Memory order. commit's seq_cst store of root pairs with the readers' seq_cst
  * load (the epoch protocol needs it, see sync/epoch.c); everything in the nodes
- * is written before it.
+ * is written before it. A swap's release store of a node's entry pairs with the
+ * acquire load of readers; that it is no seq_cst store is enough for the epoch
+ * (epoch_retire's own come after it).
  *
  * Failure. Without memory a transaction turns failed; abort frees what it made
  * and the published version has never been touched.
@@ -47,16 +62,21 @@
 
 #include "base/assert.h"
 
+/* c: constant once published; t: changes under the tree's lock, or while its owner holds all of the map's range lock */
 struct tree_node {
-	struct vm_entry *entry;
-	struct tree_node *left, *right;
-	uint64_t prio;
-	uint64_t low, high, gap;      /* invariant 3 */
-	struct tree_txn *maker;       /* the transaction that may still change it; NULL once published */
-	struct tree_node *link;       /* made or replaced list of a transaction */
+	ATOMIC(struct vm_entry *) entry; /* t: release by entry_tree_swap, acquire by readers without a lock */
+	struct tree_node *left, *right;  /* c */
+	uint64_t start, prio;            /* c: the entry's first address, and its hash */
+	uint64_t end, floor;             /* t: the entry's */
+	uint64_t low, high, gap;         /* t: invariant 3 */
+	struct tree_txn *maker;          /* the transaction that may still change it; NULL once published */
+	struct tree_node *link;          /* made or replaced list of a transaction */
 	struct epoch_item retire;
 	struct zone *zone;
 };
+
+/* For who keeps other mutators out: the tree's lock or its owner's range lock orders the stores before. */
+static inline struct vm_entry *node_entry(const struct tree_node *n) { return atomic_load_relaxed(&n->entry); }
 
 static uint64_t prio_of(const struct vm *vm, uint64_t start)
 {
@@ -76,34 +96,45 @@ static uint64_t stretch(uint64_t end, uint64_t floor) { return floor > end ? flo
 
 static void update(struct tree_node *n)
 {
-	const struct vm_entry *e = n->entry;
+	const struct tree_node *l = n->left, *r = n->right;
+	uint64_t low = n->floor, high = n->end, gap = 0;
 
-	n->low = e->floor;
-	n->high = e->range.end.va;
-	n->gap = 0;
-	if (n->left) {
-		n->gap = max64(n->left->gap, stretch(n->left->high, e->floor));
-		n->low = n->left->low;
+	if (l) {
+		gap = max64(l->gap, stretch(l->high, low));
+		low = l->low;
 	}
-	if (n->right) {
-		n->gap = max64(n->gap, max64(n->right->gap, stretch(e->range.end.va, n->right->low)));
-		n->high = n->right->high;
+	if (r) {
+		gap = max64(gap, max64(r->gap, stretch(high, r->low)));
+		high = r->high;
 	}
+	n->low = low;
+	n->high = high;
+	n->gap = gap;
 }
 
-static struct tree_node *node_new(struct tree_txn *x, struct vm_entry *e)
+/* Neither its children nor what update says of them. */
+static struct tree_node *node_new(struct tree_txn *x)
 {
-	struct tree_node *n = x->failed ? NULL : zone_alloc(x->tree->vm->tree_node_zone);
+	struct zone *zone = x->tree->vm->tree_node_zone;
+	struct tree_node *n = x->failed ? NULL : zone_alloc(zone);
 
 	if (!n) {
 		x->failed = true;
 		return NULL;
 	}
-	*n = (struct tree_node){ .entry = e, .prio = prio_of(x->tree->vm, e->range.start.va), .maker = x, .link = x->made,
-				 .zone = x->tree->vm->tree_node_zone };
+	n->maker = x;
+	n->link = x->made;
+	n->zone = zone;
 	x->made = n;
-	update(n);
 	return n;
+}
+
+static void node_set_entry(struct tree_node *n, struct vm_entry *e)
+{
+	n->end = e->range.end.va;
+	n->floor = e->floor;
+	/* release: pairs with the acquire of who looks without a lock; e is complete */
+	atomic_store_release(&n->entry, e);
 }
 
 /* Leaves a published node behind, to be retired at commit. */
@@ -122,9 +153,14 @@ static struct tree_node *node_own(struct tree_txn *x, struct tree_node *n)
 
 	if (n->maker == x)
 		return n;
-	c = node_new(x, n->entry);
+	c = node_new(x);
 	if (!c)
 		return NULL;
+	atomic_store_relaxed(&c->entry, node_entry(n)); /* not published yet */
+	c->start = n->start;
+	c->end = n->end;
+	c->floor = n->floor;
+	c->prio = n->prio;
 	c->left = n->left;
 	c->right = n->right;
 	node_replaced(x, n);
@@ -140,7 +176,7 @@ static void split(struct tree_txn *x, struct tree_node *n, uint64_t key, struct 
 	n = node_own(x, n);
 	if (!n)
 		return;
-	if (n->entry->range.start.va < key) {
+	if (n->start < key) {
 		split(x, n->right, key, &n->right, r);
 		*l = n;
 	} else {
@@ -169,12 +205,20 @@ static struct tree_node *join(struct tree_txn *x, struct tree_node *l, struct tr
 	return n;
 }
 
+/* One at a time: under the tree's lock, or by who has all of the map to himself. */
+static void note_change(struct entry_tree *t)
+{
+	/* release: pairs with entry_tree_changes */
+	atomic_store_release(&t->changes, atomic_load_relaxed(&t->changes) + 1);
+}
+
 void entry_tree_init(struct entry_tree *t, struct vm *vm)
 {
 	t->vm = vm;
 	atomic_store_relaxed(&t->root, NULL);
 	spin_init(&t->lock);
 	atomic_store_relaxed(&t->entries, UINT64_C(0));
+	atomic_store_relaxed(&t->changes, UINT64_C(0));
 }
 
 void entry_tree_begin(struct tree_txn *x, struct entry_tree *t, bool lock)
@@ -185,6 +229,15 @@ void entry_tree_begin(struct tree_txn *x, struct entry_tree *t, bool lock)
 	x->root = atomic_load_acquire(&t->root); /* pairs with commit */
 }
 
+static void drop(struct tree_txn *x, struct tree_node *n)
+{
+	x->entries--;
+	if (n->maker == x)
+		atomic_store_relaxed(&n->entry, NULL); /* not published; freed at commit: NULL marks it unused */
+	else
+		node_replaced(x, n);
+}
+
 /* Everything below n leaves the tree: nodes only. */
 static void drop_all(struct tree_txn *x, struct tree_node *n)
 {
@@ -192,35 +245,116 @@ static void drop_all(struct tree_txn *x, struct tree_node *n)
 		return;
 	drop_all(x, n->left);
 	drop_all(x, n->right);
-	x->entries--;
-	if (n->maker == x)
-		n->entry = NULL; /* freed at commit: entry NULL marks it unused */
-	else
-		node_replaced(x, n);
+	drop(x, n);
 }
 
-void entry_tree_cut(struct tree_txn *x, uint64_t start, uint64_t end)
+/* n without what starts in [start, end). Only the paths to that are copied. */
+static struct tree_node *cut(struct tree_txn *x, struct tree_node *n, uint64_t start, uint64_t end)
 {
-	struct tree_node *l, *m, *r;
+	struct tree_node *l, *r;
 
-	split(x, x->root, start, &l, &r);
-	split(x, r, end, &m, &r);
-	if (x->failed)
-		return;
-	drop_all(x, m);
-	x->root = join(x, l, r);
+	/* No entry here ends after start, or none starts before end: floors are no higher than starts. */
+	if (!n || n->high <= start || n->low >= end || x->failed)
+		return n;
+	if (n->start >= start && n->start < end) {
+		l = cut(x, n->left, start, end);
+		r = cut(x, n->right, start, end);
+		if (x->failed)
+			return NULL;
+		drop(x, n);
+		return join(x, l, r);
+	}
+	n = node_own(x, n);
+	if (!n)
+		return NULL;
+	if (n->start < start)
+		n->right = cut(x, n->right, start, end);
+	else
+		n->left = cut(x, n->left, start, end);
+	update(n);
+	return n;
+}
+
+void entry_tree_cut(struct tree_txn *x, uint64_t start, uint64_t end) { x->root = cut(x, x->root, start, end); }
+
+/* n with made, a leaf so far: above the first node on its path that is of lower priority. */
+static struct tree_node *put(struct tree_txn *x, struct tree_node *n, struct tree_node *made)
+{
+	if (!n || n->prio < made->prio) {
+		split(x, n, made->start, &made->left, &made->right);
+		update(made);
+		return made;
+	}
+	n = node_own(x, n);
+	if (!n)
+		return NULL;
+	if (n->start < made->start)
+		n->right = put(x, n->right, made);
+	else
+		n->left = put(x, n->left, made);
+	update(n);
+	return n;
 }
 
 void entry_tree_put(struct tree_txn *x, struct vm_entry *e)
 {
-	struct tree_node *l, *r, *n;
+	struct tree_node *n = node_new(x);
 
-	split(x, x->root, e->range.start.va, &l, &r);
-	n = node_new(x, e);
 	if (!n)
 		return;
+	n->start = e->range.start.va;
+	n->prio = prio_of(x->tree->vm, n->start);
+	node_set_entry(n, e);
 	x->entries++;
-	x->root = join(x, join(x, l, n), r);
+	x->root = put(x, x->root, n);
+}
+
+/* e in the place of the entry below n that starts where it does. */
+static struct tree_node *change(struct tree_txn *x, struct tree_node *n, struct vm_entry *e)
+{
+	n = node_own(x, n);
+	if (!n)
+		return NULL;
+	if (n->start == e->range.start.va)
+		node_set_entry(n, e);
+	else if (n->start < e->range.start.va)
+		n->right = change(x, n->right, e);
+	else
+		n->left = change(x, n->left, e);
+	update(n);
+	return n;
+}
+
+void entry_tree_change(struct tree_txn *x, struct vm_entry *e)
+{
+	if (!x->failed)
+		x->root = change(x, x->root, e);
+}
+
+/* Above the entry that starts at start, where it has changed: invariant 3, in place. */
+static void refresh(struct tree_node *n, uint64_t start)
+{
+	if (n->start != start)
+		refresh(n->start < start ? n->right : n->left, start);
+	update(n);
+}
+
+void entry_tree_swap(struct entry_tree *t, struct vm_entry *e)
+{
+	uint64_t start = e->range.start.va;
+	struct tree_node *root, *n;
+	bool same;
+
+	spin_lock(&t->lock, RANK_TREE);
+	root = atomic_load_acquire(&t->root); /* pairs with commit */
+	for (n = root; n->start != start;)
+		n = n->start < start ? n->right : n->left;
+	same = n->end == e->range.end.va && n->floor == e->floor;
+	node_set_entry(n, e);
+	if (!same)
+		refresh(root, start);
+	note_change(t);
+	spin_unlock(&t->lock);
 }
 
 enum error entry_tree_ready(const struct tree_txn *x) { return x->failed ? ERR_NOMEM : OK; }
@@ -241,7 +375,7 @@ void entry_tree_commit(struct tree_txn *x)
 	for (struct tree_node *n = x->made, *prev = NULL; n; n = next) {
 		next = n->link;
 		n->maker = NULL;
-		if (n->entry) {
+		if (node_entry(n)) {
 			prev = n;
 			continue;
 		}
@@ -252,6 +386,7 @@ void entry_tree_commit(struct tree_txn *x)
 	/* seq_cst: pairs with the readers' load of root; publishes all made nodes */
 	atomic_store_seq_cst(&t->root, x->root);
 	atomic_bump(&t->entries, (uint64_t)x->entries);
+	note_change(t);
 	if (x->locked)
 		spin_unlock(&t->lock);
 	for (struct tree_node *n = x->replaced; n; n = next) {
@@ -292,9 +427,11 @@ struct vm_entry *entry_tree_find(const struct entry_tree *t, uint64_t va)
 	struct vm_entry *best = NULL;
 
 	while (n) {
-		if (n->entry->range.end.va > va) {
-			best = n->entry;
-			if (best->range.start.va <= va)
+		struct vm_entry *e = atomic_load_acquire(&n->entry); /* pairs with node_set_entry */
+
+		if (e->range.end.va > va) {
+			best = e;
+			if (n->start <= va)
 				break;
 			n = n->left;
 		} else {
@@ -306,18 +443,17 @@ struct vm_entry *entry_tree_find(const struct entry_tree *t, uint64_t va)
 
 struct vm_entry *entry_tree_before(const struct entry_tree *t, uint64_t va)
 {
-	const struct tree_node *n = atomic_load_seq_cst(&t->root); /* seq_cst: as in entry_tree_find */
-	struct vm_entry *best = NULL;
+	const struct tree_node *n = atomic_load_seq_cst(&t->root), *best = NULL; /* seq_cst: as in entry_tree_find */
 
 	while (n) {
-		if (n->entry->range.start.va < va) {
-			best = n->entry;
+		if (n->start < va) {
+			best = n;
 			n = n->right;
 		} else {
 			n = n->left;
 		}
 	}
-	return best;
+	return best ? atomic_load_acquire(&best->entry) : NULL; /* pairs with node_set_entry */
 }
 
 /* Highest free stretch of size within [lo, hi), the room left and right of n's subtree included. */
@@ -325,14 +461,14 @@ static bool gap_below(const struct tree_node *n, uint64_t lo, uint64_t hi, uint6
 {
 	while (n) {
 		uint64_t best = max64(n->gap, max64(stretch(lo, n->low), stretch(n->high, hi)));
-		uint64_t right_lo = max64(lo, n->entry->range.end.va);
+		uint64_t right_lo = max64(lo, n->end);
 
 		if (best < size || hi <= lo)
 			return false;
 		if (right_lo < hi && gap_below(n->right, right_lo, hi, size, addr))
 			return true;
-		if (n->entry->floor < hi)
-			hi = n->entry->floor;
+		if (n->floor < hi)
+			hi = n->floor;
 		n = n->left;
 	}
 	if (hi <= lo || hi - lo < size)
@@ -341,26 +477,34 @@ static bool gap_below(const struct tree_node *n, uint64_t lo, uint64_t hi, uint6
 	return true;
 }
 
-bool entry_tree_gap(const struct entry_tree *t, struct vrange bounds, uint64_t size, uint64_t *addr)
+bool entry_tree_gap(struct entry_tree *t, struct vrange bounds, uint64_t size, uint64_t *addr)
 {
+	bool found;
+
+	spin_lock(&t->lock, RANK_TREE); /* keeps swaps out; an unlocked transaction may publish another version meanwhile */
 	/* seq_cst: as in entry_tree_find */
-	return gap_below(atomic_load_seq_cst(&t->root), bounds.start.va, bounds.end.va, size, addr);
+	found = gap_below(atomic_load_seq_cst(&t->root), bounds.start.va, bounds.end.va, size, addr);
+	spin_unlock(&t->lock);
+	return found;
 }
 
 static uint64_t check_node(const struct vm *vm, const struct tree_node *n, uint64_t *end)
 {
+	const struct vm_entry *e;
 	struct tree_node again;
 	uint64_t count = 1;
 
 	if (!n)
 		return 0;
-	ASSERT(!n->maker && n->entry && n->prio == prio_of(vm, n->entry->range.start.va));
+	e = node_entry(n);
+	ASSERT(!n->maker && e && n->prio == prio_of(vm, n->start));
+	ASSERT(n->start == e->range.start.va && n->end == e->range.end.va && n->floor == e->floor);
 	ASSERT(!n->left || n->left->prio <= n->prio);
 	ASSERT(!n->right || n->right->prio <= n->prio);
 	count += check_node(vm, n->left, end);
-	ASSERT(n->entry->range.start.va >= *end && n->entry->range.end.va > n->entry->range.start.va);
-	ASSERT(entry_live(n->entry));
-	*end = n->entry->range.end.va;
+	ASSERT(n->start >= *end && n->end > n->start);
+	ASSERT(entry_live(e));
+	*end = n->end;
 	count += check_node(vm, n->right, end);
 	again = *n;
 	update(&again);

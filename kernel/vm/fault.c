@@ -145,17 +145,17 @@ struct last_look {
 	const struct vm_page *page;  /* the object must hold it, unless NULL */
 };
 
-/* Entry live; amap still leads to the node and the slot is as expected; object still has the page. */
-static bool still(void *arg)
+/* Entry live; amap still leads to the node and the slot is as expected; object still has the page. *exclusive: nobody else
+ * leads to the leaf node: it may be written. */
+static bool still(const struct last_look *l, bool *exclusive)
 {
-	const struct last_look *l = arg;
 	const struct fault *f = l->f;
-	bool exclusive;
 
+	*exclusive = false;
 	if (!entry_live(f->entry))
 		return false;
 	if (f->entry->amap) {
-		struct amap_node *leaf = amap_find(f->entry->amap, f->va, &exclusive);
+		struct amap_node *leaf = amap_find(f->entry->amap, f->va, exclusive);
 
 		if (leaf != f->leaf || (leaf && amap_slot(leaf, f->va) != l->anon))
 			return false;
@@ -165,12 +165,18 @@ static bool still(void *arg)
 	return !l->anon || !pfn_is_none(anon_frame(l->anon));
 }
 
-/* As above, and nobody else leads to the leaf node: it may be written. */
+static bool still_there(void *arg)
+{
+	bool exclusive;
+
+	return still(arg, &exclusive);
+}
+
 static bool still_ours(const struct last_look *l)
 {
 	bool exclusive;
 
-	return still((void *)(uintptr_t)l) && amap_find(l->f->entry->amap, l->f->va, &exclusive) && exclusive;
+	return still(l, &exclusive) && l->f->leaf && exclusive;
 }
 
 /* --- 4 locks --- */
@@ -198,7 +204,7 @@ static void unlock_both(struct fault *f, struct pmap_leaf *leaf)
 static enum error map_existing(struct fault *f, pfn_t frame, struct vm_page *page, enum prot prot, unsigned flags)
 {
 	struct last_look look = { .f = f, .anon = f->anon, .page = page };
-	const struct pmap_last_check check = { still, &look };
+	const struct pmap_last_check check = { still_there, &look };
 	struct pmap_leaf leaf;
 	struct pmap_pte pte;
 	enum error e = lock_both(f, &leaf);
@@ -260,12 +266,15 @@ static enum error break_old(struct fault *f, const struct last_look *look, pfn_t
 	return e;
 }
 
-/* Puts the spare in the slot in place of look's anon and maps it. => OK: the spare is used, the old reference is the caller's. */
+/*
+ * Puts the spare in the slot in place of look's anon and maps it. => OK: the spare is used, the old reference is the
+ * caller's. ERR_EXISTS: something is mapped there, which has to be broken first.
+ */
 static enum error install_spare(struct fault *f, const struct last_look *look, bool broken)
 {
 	struct anon *made = f->spare;
 	struct last_look after = { .f = f, .anon = made };
-	const struct pmap_last_check check = { still, &after };
+	const struct pmap_last_check check = { still_there, &after };
 	struct pmap_leaf leaf;
 	struct pmap_pte pte;
 	enum error e = lock_both(f, &leaf);
@@ -278,7 +287,7 @@ static enum error install_spare(struct fault *f, const struct last_look *look, b
 	if (!still_ours(look))
 		e = ERR_STALE;
 	else if (!broken && pte.state != PMAP_EMPTY)
-		e = ERR_BUSY;
+		e = pte.state == PMAP_VALID ? ERR_EXISTS : ERR_BUSY;
 	if (e != OK) {
 		if (broken)
 			pmap_leaf_abandon(&leaf, vaddr(f->va));
@@ -320,6 +329,14 @@ static enum error make_private(struct fault *f, struct vm_page *page)
 		if (!f->leaf)
 			return ERR_STALE;
 	}
+	/* Zeros are there already, whatever the PTE is: mostly it is empty, and nothing has to be broken. */
+	if (!old && !page) {
+		e = install_spare(f, &look, false);
+		if (e == OK)
+			counter_add(&vm->counters, COUNTER_faults_zero, 1);
+		if (e != ERR_EXISTS)
+			return e;
+	}
 	/* A copier's reference: the frame stays while it is read, and nobody finds himself alone with it. */
 	if (old && !ref_get_unless_zero(&old->refs))
 		return ERR_STALE;
@@ -334,6 +351,8 @@ static enum error make_private(struct fault *f, struct vm_page *page)
 	}
 	if (e == OK) {
 		e = install_spare(f, &look, broken);
+		if (e == ERR_EXISTS) /* since the look of break_old */
+			e = ERR_BUSY;
 	} else if (broken) {
 		struct pmap_leaf leaf;
 
@@ -475,10 +494,24 @@ static enum error between(struct fault *f, enum error e, unsigned *stale)
 	}
 }
 
+/* One by one: the stocks are large, and only their counts say what is in them. find sets what is of one turn. */
+static void begin(struct fault *f, struct vm_map *m, vaddr_t va, enum prot access)
+{
+	f->vm = m->vm;
+	f->map = m;
+	f->va = round_down(va.va, PAGE_SIZE);
+	f->access = access;
+	f->tables.tables = 0;
+	f->tables.chunk = PFN_NONE;
+	f->nodes.count = 0;
+	f->spare = NULL;
+	f->spare_zero = f->held = false;
+	f->wanted = NULL;
+}
+
 enum error vm_fault(struct vm_map *m, vaddr_t va, enum prot access)
 {
-	struct fault f = { .vm = m->vm, .map = m, .va = round_down(va.va, PAGE_SIZE), .access = access,
-			   .tables = { .tables = 0, .chunk = PFN_NONE }, .nodes = { .count = 0 } };
+	struct fault f;
 	unsigned stale = 0;
 	enum error e;
 
@@ -486,6 +519,7 @@ enum error vm_fault(struct vm_map *m, vaddr_t va, enum prot access)
 	counter_add(&m->vm->counters, COUNTER_faults, 1);
 	if (!vrange_has(m->bounds, va.va))
 		return ERR_FAULT;
+	begin(&f, m, va, access);
 	do {
 		epoch_enter(&m->vm->epoch);
 		e = turn(&f);

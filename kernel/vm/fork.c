@@ -102,11 +102,22 @@ static void settle_amaps(struct forking *f, bool share)
 	}
 }
 
+/*
+ * Whole windows of leaf tables, by one descriptor each, and not page by page: what else lies in them may be written
+ * again after a fault that finds nothing to do but that.
+ */
 static void write_protect(struct forking *f)
 {
-	for (const struct vm_entry *e = f->edit.new; e; e = e->edit_next)
-		if (!e->shared && e->inherit == INHERIT_COPY && (e->max & PROT_W))
-			pmap_protect(&f->parent->pmap, e->range, PROT_R | PROT_X, &f->edit.gather);
+	uint64_t done = 0; /* entries ascend */
+
+	for (const struct vm_entry *e = f->edit.new; e; e = e->edit_next) {
+		uint64_t start = round_down(e->range.start.va, BLOCK_SIZE), end = round_up(e->range.end.va, BLOCK_SIZE);
+
+		if (e->shared || e->inherit != INHERIT_COPY || !(e->max & PROT_W) || end <= done)
+			continue;
+		pmap_protect(&f->parent->pmap, vrange(start > done ? start : done, end), PROT_R | PROT_X, &f->edit.gather);
+		done = end;
+	}
 }
 
 /* Child's tree; the parent's tree in the making. Both can fail, neither is seen yet. */

@@ -106,22 +106,26 @@ static struct vm_entry *entry_at_or_after(struct vm_map *m, uint64_t va)
 void vm_map_release(struct vm_map *m)
 {
 	struct vm *vm = m->vm;
+	struct vm_entry *e, *next, *all = NULL;
 	struct frame_list tables;
 	struct tlb_gather g;
-	struct vm_entry *e, *next;
 
 	if (!ref_put(&m->refs))
 		return;
 	gather_init(&g, &m->pmap);
 	g.exclusive = true; /* nobody is left to map anything */
-	for (uint64_t va = 0; (e = entry_at_or_after(m, va)); va = e->range.end.va) {
+	epoch_enter(&vm->epoch);
+	for (e = entry_tree_find(&m->tree, 0); e; e = entry_tree_find(&m->tree, e->range.end.va)) {
 		entry_kill(e);
-		pmap_remove(&m->pmap, e->range, &g);
+		e->edit_next = all;
+		all = e;
 	}
+	epoch_leave(&vm->epoch);
+	pmap_remove(&m->pmap, vrange(0, BIT(48)), &g);
 	map_flush(vm, &g);
 	frame_list_free_by_epoch(&vm->frames, &g.unlinked);
-	for (e = entry_at_or_after(m, 0); e; e = next) {
-		next = entry_at_or_after(m, e->range.end.va);
+	for (e = all; e; e = next) {
+		next = e->edit_next;
 		entry_retire(vm, e);
 	}
 	entry_tree_clear(&m->tree);
@@ -141,34 +145,62 @@ enum error map_check_range(const struct vm_map *m, struct vrange r)
 	return OK;
 }
 
-/* r and all of every entry that overlaps it or touches its ends. */
-static struct vrange extent(struct vm_map *m, struct vrange r)
-{
-	struct vrange x = r;
-	const struct vm_entry *e;
+/* What lies in a range and at its ends; entries or NULL. */
+struct surroundings {
+	struct vm_entry *before, *first, *after; /* ends where the range begins; lies in it, lowest; begins where it ends */
+	bool several;                            /* more than first lie in it */
+	struct vrange extent;                    /* the range and all of every entry that overlaps it or touches its ends */
+};
 
+static void look_around(struct vm_map *m, struct vrange r, struct surroundings *s)
+{
+	struct vm_entry *e;
+
+	*s = (struct surroundings){ .extent = r };
 	epoch_enter(&m->vm->epoch);
 	e = entry_tree_find(&m->tree, r.start.va - 1);
-	if (e && e->range.start.va < x.start.va)
-		x.start = e->range.start;
-	e = entry_tree_before(&m->tree, r.end.va + 1);
-	if (e && e->range.end.va > x.end.va)
-		x.end = e->range.end;
+	if (e && e->range.end.va == r.start.va) {
+		s->before = e;
+		s->extent.start = e->range.start;
+		e = entry_tree_find(&m->tree, r.start.va);
+	}
+	if (e && e->range.start.va < r.end.va) {
+		s->first = e;
+		if (e->range.start.va < r.start.va)
+			s->extent.start = e->range.start;
+		if (e->range.end.va <= r.end.va)
+			e = entry_tree_find(&m->tree, e->range.end.va);
+		if (e && e != s->first && e->range.start.va < r.end.va) {
+			s->several = true;
+			e = entry_tree_before(&m->tree, r.end.va + 1);
+		}
+		if (e && e->range.start.va < r.end.va && e->range.end.va > r.end.va)
+			s->extent.end = e->range.end;
+	}
+	if (e && e->range.start.va == r.end.va) {
+		s->after = e;
+		s->extent.end = e->range.end;
+	}
 	epoch_leave(&m->vm->epoch);
-	return x;
 }
 
-static void lock_extent(struct map_edit *ed)
+/* Locks what *s comes to say, which holds as long as the lock. */
+static void lock_extent(struct map_edit *ed, struct surroundings *s)
 {
 	struct vm_map *m = ed->map;
 
 	for (unsigned tries = 0;; tries++) {
-		struct vrange x = tries < EXTENT_TRIES ? extent(m, ed->range) : RANGE_ALL, again;
+		uint64_t changes = entry_tree_changes(&m->tree);
+		struct vrange x;
 
+		look_around(m, ed->range, s);
+		x = tries < EXTENT_TRIES ? s->extent : RANGE_ALL;
 		range_lock_take(&m->ranges, &ed->hold, x);
 		/* What touched the range before the lock was ours may be another entry now. */
-		again = extent(m, ed->range);
-		if (again.start.va >= x.start.va && again.end.va <= x.end.va)
+		if (entry_tree_changes(&m->tree) == changes)
+			return;
+		look_around(m, ed->range, s);
+		if (s->extent.start.va >= x.start.va && s->extent.end.va <= x.end.va)
 			return;
 		range_lock_drop(&m->ranges, &ed->hold);
 	}
@@ -176,21 +208,30 @@ static void lock_extent(struct map_edit *ed)
 
 void map_edit_begin(struct map_edit *ed, struct vm_map *m, struct vrange r, bool outer)
 {
+	struct surroundings s;
 	struct vm_entry *e, **tail = &ed->old;
 
 	ed->map = m;
 	ed->range = r;
-	ed->old = ed->new = NULL;
+	ed->new = NULL;
 	ed->new_tail = &ed->new;
 	ed->keep_lock = outer;
 	ed->reserve.first = NULL;
 	gather_init(&ed->gather, &m->pmap);
-	if (!outer)
-		lock_extent(ed);
+	if (outer)
+		look_around(m, r, &s);
+	else
+		lock_extent(ed, &s);
+	ed->before = s.before;
+	ed->after = s.after;
+	ed->old = s.first;
+	if (s.first)
+		s.first->edit_next = NULL;
+	if (!s.several)
+		return;
 	/* Entries that overlap stay valid by the range lock; the one behind them is looked at inside the section only. */
 	epoch_enter(&m->vm->epoch);
-	for (e = entry_tree_find(&m->tree, r.start.va); e && e->range.start.va < r.end.va;
-	     e = entry_tree_find(&m->tree, e->range.end.va)) {
+	for (e = s.first; e && e->range.start.va < r.end.va; e = entry_tree_find(&m->tree, e->range.end.va)) {
 		*tail = e;
 		e->edit_next = NULL;
 		tail = &e->edit_next;
@@ -225,62 +266,54 @@ enum error map_edit_keep_right(struct map_edit *ed, const struct vm_entry *e)
 	return map_edit_add(ed, e, (struct vrange){ ed->range.end, e->range.end }, NULL);
 }
 
+/* e, unpublished, goes on with the private contents of beside if it has none of its own. */
+static void share_amap(struct vm_entry *e, const struct vm_entry *beside)
+{
+	if (e->amap || !beside->amap)
+		return;
+	e->amap = beside->amap;
+	amap_reference(e->amap);
+}
+
 /* b, unpublished, goes into a, unpublished, which ends where b starts. */
 static void absorb(struct vm *vm, struct vm_entry *a, struct vm_entry *b)
 {
 	a->range.end = b->range.end;
 	a->edit_next = b->edit_next;
-	if (!a->amap && b->amap) {
-		a->amap = b->amap;
-		amap_reference(a->amap);
-	}
+	share_amap(a, b);
 	entry_free(vm, b);
-}
-
-/* e if it is one that the range lock covers, so that it may be replaced; else NULL. Inside an epoch section. */
-static struct vm_entry *if_covered(const struct map_edit *ed, struct vm_entry *e)
-{
-	return e && e->range.start.va >= ed->hold.range.start.va && e->range.end.va <= ed->hold.range.end.va ? e : NULL;
 }
 
 void map_edit_merge(struct map_edit *ed)
 {
 	struct vm *vm = ed->map->vm;
-	struct vm_entry *first = ed->new, *last, *beside, *copy;
+	struct vm_entry *first = ed->new, *last, *before = ed->before, *after = ed->after, **tail;
 
 	if (!first || ed->keep_lock)
 		return;
-	/* Without memory for a copy they stay two entries: right, if not the shortest. */
-	epoch_enter(&vm->epoch);
-	beside = if_covered(ed, entry_tree_before(&ed->map->tree, first->range.start.va));
-	epoch_leave(&vm->epoch);
-	if (beside && entry_mergeable(beside, first) && (copy = entry_new(vm, beside, beside->range))) {
-		copy->edit_next = first;
-		ed->new = copy;
-		beside->edit_next = ed->old;
-		ed->old = beside;
+	if (before && entry_mergeable(before, first)) {
+		first->range.start = before->range.start;
+		first->offset = before->offset;
+		first->floor = before->floor;
+		share_amap(first, before);
+		before->edit_next = ed->old;
+		ed->old = before;
 	}
-	for (last = ed->new; last->edit_next;) {
+	for (last = first; last->edit_next;) {
 		if (entry_mergeable(last, last->edit_next))
 			absorb(vm, last, last->edit_next);
 		else
 			last = last->edit_next;
 	}
-	epoch_enter(&vm->epoch);
-	beside = if_covered(ed, entry_tree_find(&ed->map->tree, last->range.end.va));
-	epoch_leave(&vm->epoch);
-	if (beside && entry_mergeable(last, beside) && (copy = entry_new(vm, beside, beside->range))) {
-		struct vm_entry **tail = &ed->old;
-
-		last->edit_next = copy;
-		absorb(vm, last, copy);
-		while (*tail)
+	ed->new_tail = &last->edit_next;
+	if (after && entry_mergeable(last, after)) {
+		last->range.end = after->range.end;
+		share_amap(last, after);
+		for (tail = &ed->old; *tail;)
 			tail = &(*tail)->edit_next;
-		beside->edit_next = NULL;
-		*tail = beside;
+		after->edit_next = NULL;
+		*tail = after;
 	}
-	for (ed->new_tail = &ed->new; *ed->new_tail;)
-		ed->new_tail = &(*ed->new_tail)->edit_next;
 }
 
 enum error map_edit_complete(struct map_edit *ed)
@@ -304,23 +337,48 @@ static uint64_t list_bytes(const struct vm_entry *e)
 	return n;
 }
 
-enum error map_edit_publish(struct map_edit *ed)
+/* Old and new ascend: what starts at the same address changes places. */
+static enum error publish_version(struct map_edit *ed)
 {
-	struct vm_map *m = ed->map;
+	const struct vm_entry *o = ed->old;
+	struct vm_entry *n = ed->new;
 	struct tree_txn x;
 	enum error e;
 
-	entry_tree_begin(&x, &m->tree, true);
-	for (const struct vm_entry *o = ed->old; o; o = o->edit_next)
-		entry_tree_cut(&x, o->range.start.va, o->range.start.va + 1);
-	for (struct vm_entry *n = ed->new; n; n = n->edit_next)
-		entry_tree_put(&x, n);
-	e = entry_tree_ready(&x);
-	if (e != OK) {
-		entry_tree_abort(&x);
-		return e;
+	entry_tree_begin(&x, &ed->map->tree, true);
+	while (o || n) {
+		if (o && n && o->range.start.va == n->range.start.va) {
+			entry_tree_change(&x, n);
+			o = o->edit_next;
+			n = n->edit_next;
+		} else if (o && (!n || o->range.start.va < n->range.start.va)) {
+			entry_tree_cut(&x, o->range.start.va, o->range.start.va + 1);
+			o = o->edit_next;
+		} else {
+			entry_tree_put(&x, n);
+			n = n->edit_next;
+		}
 	}
-	entry_tree_commit(&x);
+	e = entry_tree_ready(&x);
+	if (e == OK)
+		entry_tree_commit(&x);
+	else
+		entry_tree_abort(&x);
+	return e;
+}
+
+enum error map_edit_publish(struct map_edit *ed)
+{
+	struct vm_map *m = ed->map;
+	enum error e = OK;
+
+	if (ed->old && ed->new && !ed->old->edit_next && !ed->new->edit_next &&
+	    ed->old->range.start.va == ed->new->range.start.va)
+		entry_tree_swap(&m->tree, ed->new);
+	else
+		e = publish_version(ed);
+	if (e != OK)
+		return e;
 	for (struct vm_entry *o = ed->old; o; o = o->edit_next)
 		entry_kill(o);
 	/* relaxed: a figure for programs to read */

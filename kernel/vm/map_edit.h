@@ -14,6 +14,7 @@ struct map_edit {
 	struct vm_map *map;
 	struct vrange range;         /* what the change is about */
 	struct range_hold hold;      /* covers range and all of every entry that touches it */
+	struct vm_entry *before, *after; /* published entries that end where range begins, begin where it ends, or NULL; covered */
 	struct vm_entry *old;        /* entries that overlap range, ascending, by edit_next */
 	struct vm_entry *new;        /* what comes in their place, ascending */
 	struct vm_entry **new_tail;
@@ -61,6 +62,8 @@ static inline void map_flush(struct vm *vm, struct tlb_gather *g)
 {
 	if (g->ranges || g->whole)
 		counter_add(&vm->counters, COUNTER_tlb_flushes, 1);
+	else if (!g->open && !g->tables && !g->busy.end.va)
+		return; /* nothing was taken away since the last one */
 	gather_flush(g);
 }
 

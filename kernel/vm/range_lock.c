@@ -7,6 +7,7 @@ void range_lock_init(struct range_lock *l)
 {
 	spin_init(&l->lock);
 	list_init(&l->held);
+	l->waiting = 0;
 	waitq_init(&l->queue);
 }
 
@@ -42,7 +43,11 @@ void range_lock_take(struct range_lock *l, struct range_hold *h, struct vrange r
 	spin_lock(&l->lock, RANK_RANGE);
 	list_append(&l->held, &h->link);
 	mine = first_locked(l, h);
+	if (!mine)
+		l->waiting++;
 	spin_unlock(&l->lock);
+	if (mine)
+		return;
 	/* Once true it stays so: who comes later stands behind. */
 	while (!mine) {
 		/* On the queue before the look, so that a drop in between wakes us. */
@@ -53,12 +58,19 @@ void range_lock_take(struct range_lock *l, struct range_hold *h, struct vrange r
 		else if (wait_block(&l->queue, &w, false) != OK)
 			panic("an uninterruptible wait was interrupted");
 	}
+	spin_lock(&l->lock, RANK_RANGE);
+	l->waiting--;
+	spin_unlock(&l->lock);
 }
 
 void range_lock_drop(struct range_lock *l, struct range_hold *h)
 {
+	bool wake;
+
 	spin_lock(&l->lock, RANK_RANGE);
 	list_remove(&h->link);
+	wake = l->waiting > 0; /* who comes to wait after this finds the range gone from the list */
 	spin_unlock(&l->lock);
-	(void)waitq_wake_all(&l->queue);
+	if (wake)
+		(void)waitq_wake_all(&l->queue);
 }

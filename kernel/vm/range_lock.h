@@ -15,6 +15,7 @@
 struct range_lock {
 	struct spinlock lock;  /* RANK_RANGE: held */
 	struct list held;      /* struct range_hold, who holds or waits, in order of arrival */
+	uint32_t waiting;      /* under lock: how many of those wait */
 	struct waitq queue;    /* who waits for any of them to end */
 };
 

@@ -39,6 +39,9 @@
 #define TF_RECORD 272 /* kernel frames only: a frame record {fp, pc} in place of syscall and orig_x0 */
 #define TF_SIZE 288
 
+/* What EL0 may have in PSTATE: flags, TCO, DIT, SSBS, BTYPE. Mode EL0t, nothing masked. */
+#define PSR_USER 0xf3001c00
+
 /* Memory attribute indexes of MAIR_EL1, the same for user and kernel tables. */
 #define MAIR_NORMAL 0       /* write-back, inner and outer */
 #define MAIR_DEVICE 1       /* Device-nGnRE */

@@ -36,6 +36,3 @@ void context_tls_set(uint64_t v) { sysreg_write(tpidr_el0, v); }
 
 /* SP_EL1 itself remembers where the next entry finds its stack; kept to check that the two agree. */
 void context_set_kernel_stack(void *top) { cpu_self()->user_stack = top; }
-
-void *context_current(void) { return cpu_self()->current; }
-void context_set_current(void *thread) { cpu_self()->current = thread; }

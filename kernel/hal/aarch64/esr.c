@@ -33,24 +33,6 @@ static const char *const classes[64] = {
 	[EC_BRK] = "BRK",
 };
 
-enum fault_status esr_fault(uint64_t esr)
-{
-	unsigned status = esr & 63;
-
-	switch (status >> 2) {
-	case 0:
-		return FAULT_ADDRESS_SIZE;
-	case 1:
-		return FAULT_TRANSLATION;
-	case 2:
-		return FAULT_ACCESS;
-	case 3:
-		return FAULT_PERMISSION;
-	default:
-		return status == 0x21 ? FAULT_ALIGNMENT : FAULT_OTHER;
-	}
-}
-
 static const char *fault_name(uint64_t esr)
 {
 	switch (esr_fault(esr)) {

@@ -40,7 +40,23 @@ enum fault_status {
 	FAULT_ALIGNMENT,
 	FAULT_OTHER
 };
-enum fault_status esr_fault(uint64_t esr);
+static inline enum fault_status esr_fault(uint64_t esr)
+{
+	unsigned status = esr & 63;
+
+	switch (status >> 2) {
+	case 0:
+		return FAULT_ADDRESS_SIZE;
+	case 1:
+		return FAULT_TRANSLATION;
+	case 2:
+		return FAULT_ACCESS;
+	case 3:
+		return FAULT_PERMISSION;
+	default:
+		return status == 0x21 ? FAULT_ALIGNMENT : FAULT_OTHER;
+	}
+}
 
 /* The syndrome in words, with the address where it matters, to the kernel's log. Any context. */
 void esr_print(uint64_t esr, uint64_t far);

@@ -9,6 +9,9 @@
 
 #include "asm_layout.h"
 
+#define MACHINE_PTE_PLAIN /* a descriptor is a word in memory: hal/mmu.h */
+#define CPU_RELAXED_VOLATILE /* base/atomic.h */
+
 /* o: touched by its own CPU only; c: constant once the CPU runs. Assembly knows the first four fields after id. */
 struct cpu {
 	uint32_t id;            /* c: 0 is the CPU that booted */
@@ -42,6 +45,8 @@ static inline struct cpu *cpu_self(void)
 
 static inline uint32_t cpu_id(void) { return cpu_self()->id; }
 static inline size_t cpu_offset(void) { return (size_t)cpu_self()->id << CPU_STRIDE_SHIFT; }
+static inline void *cpu_current(void) { return cpu_self()->current; }
+static inline void cpu_set_current(void *thread) { cpu_self()->current = thread; }
 static inline struct cpu_debug *cpu_debug(void) { return &cpu_self()->debug; }
 
 /*

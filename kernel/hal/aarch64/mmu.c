@@ -7,15 +7,6 @@
 #include "sysreg.h"
 #include "tables.h"
 
-uint64_t mmu_pte_load(const struct pte *p) { return atomic_load_acquire(&p->word); }
-uint64_t mmu_pte_load_seq_cst(const struct pte *p) { return atomic_load_seq_cst(&p->word); }
-void mmu_pte_store(struct pte *p, uint64_t v) { atomic_store_release(&p->word, v); }
-void mmu_pte_store_seq_cst(struct pte *p, uint64_t v) { atomic_store_seq_cst(&p->word, v); }
-bool mmu_pte_cas(struct pte *p, uint64_t *expected, uint64_t v) { return atomic_cas_seq_cst(&p->word, expected, v); }
-uint64_t mmu_pte_swap(struct pte *p, uint64_t v) { return atomic_swap_seq_cst(&p->word, v); }
-uint64_t mmu_pte_and(struct pte *p, uint64_t mask) { return atomic_and_seq_cst(&p->word, mask); }
-uint64_t mmu_pte_or(struct pte *p, uint64_t mask) { return atomic_or_seq_cst(&p->word, mask); }
-
 void mmu_dsb_ishst(void) { __asm__ __volatile__("dsb ishst" ::: "memory"); }
 void mmu_dsb_ish(void) { __asm__ __volatile__("dsb ish" ::: "memory"); }
 void mmu_isb(void) { isb(); }

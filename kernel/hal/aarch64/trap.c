@@ -5,17 +5,20 @@
  * From EL0. The frame is at the top of the thread's kernel stack; interrupts
  * are masked on entry.
  *
- *	synchronous:  interrupts on; trap_ops->trap(frame, what)
- *	interrupt:    irq_handle, interrupts masked
- *	then both:    leave(): interrupts on; work = 0; trap_ops->return_to_user;
+ *	synchronous:  interrupts on; trap_ops->system_call(frame) or trap(frame, what), each
+ *	              of which looks at its end what return_to_user looks at; interrupts off;
+ *	              leave() if work
+ *	interrupt:    irq_handle, interrupts masked; leave()
+ *	leave:        interrupts on; work = 0; trap_ops->return_to_user;
  *	              interrupts off; again if work
  *
  * work is a word of the CPU that every interrupt of interest (tick, reschedule,
- * console) sets. So whatever an interrupt handler wants looked at before EL0
- * runs is seen: if it came before return_to_user looked, by that; if after, by
- * one more turn, since with interrupts masked no other can come before ERET.
- * return_to_user may switch threads and the thread may go on on another CPU:
- * then that CPU's word counts, which at worst costs a turn for nothing.
+ * console) sets, and that leave alone clears. So whatever an interrupt handler wants looked at before EL0
+ * runs is seen: if it came before the look, by that; if after, by
+ * one more turn, since with interrupts masked no other can come before ERET, and
+ * between its last look and ERET a thread does not give up the CPU, so that nobody clears the word.
+ * A look may switch threads and the thread may go on on another CPU:
+ * then that CPU's word counts. At worst it was set before the look, which costs a turn for nothing.
  *
  * From EL1. Interrupts are handled on the interrupted stack and return to where
  * they came from: kernel mode is not preempted. A synchronous exception is a bug
@@ -52,8 +55,6 @@ const struct trap_ops *trap_ops;
 
 #define PSR_D BIT(9)
 #define PSR_I BIT(7)
-/* What EL0 may have in PSTATE: flags, TCO, DIT, SSBS, BTYPE. Mode EL0t, nothing masked. */
-#define PSR_USER (BITS(31, 28) | BIT(25) | BIT(24) | BIT(12) | BITS(11, 10))
 
 struct fixup {
 	int32_t start, end, target; /* each relative to its own place */
@@ -97,7 +98,7 @@ static void decode_abort(struct trap *t, uint64_t esr, uint64_t far, bool fetch)
 }
 
 /* The last thing before ERET; see the theory. => interrupts masked. */
-static void leave(struct trap_frame *tf)
+static void __attribute__((noinline)) leave(struct trap_frame *tf)
 {
 	do {
 		cpu_irq_enable();
@@ -105,26 +106,29 @@ static void leave(struct trap_frame *tf)
 		trap_ops->return_to_user(tf);
 		cpu_irq_disable();
 	} while (cpu_self()->work);
-	tf->pstate &= PSR_USER;
 }
 
-void trap_user_sync(struct trap_frame *tf, uint64_t esr, uint64_t far)
+/* What comes after a look of the upper floors. => interrupts masked. */
+static inline void leave_after_look(struct trap_frame *tf)
+{
+	cpu_irq_disable();
+	if (UNLIKELY(cpu_self()->work))
+		leave(tf);
+}
+
+/* Whatever EL0 did that is no system call; interrupts still masked. */
+static void __attribute__((noinline)) user_trap(struct trap_frame *tf, uint64_t esr)
 {
 	struct trap t = {.from_user = true, .esr = esr};
+	uint64_t far = sysreg_read(far_el1);
 
-	cpu_irq_enable();
 	tf->syscall = UINT64_MAX;
-	tf->orig_x0 = tf->x[0];
 	switch (esr_class(esr)) {
-	case EC_SVC:
-		tf->syscall = (uint32_t)tf->x[8];
-		t.kind = TRAP_SYSCALL;
+	case EC_DATA_USER:
+		decode_abort(&t, esr, far, false);
 		break;
 	case EC_FETCH_USER:
 		decode_abort(&t, esr, far, true);
-		break;
-	case EC_DATA_USER:
-		decode_abort(&t, esr, far, false);
 		break;
 	case EC_PC_ALIGNMENT:
 		t.kind = TRAP_ALIGNMENT;
@@ -149,8 +153,21 @@ void trap_user_sync(struct trap_frame *tf, uint64_t esr, uint64_t far)
 		t.kind = TRAP_UNDEFINED;
 		break;
 	}
+	cpu_irq_enable();
 	trap_ops->trap(tf, &t);
-	leave(tf);
+}
+
+void trap_user_sync(struct trap_frame *tf, uint64_t esr)
+{
+	tf->orig_x0 = tf->x[0];
+	if (LIKELY(esr_class(esr) == EC_SVC)) {
+		cpu_irq_enable();
+		tf->syscall = (uint32_t)tf->x[8];
+		trap_ops->system_call(tf);
+	} else {
+		user_trap(tf, esr);
+	}
+	leave_after_look(tf);
 }
 
 void trap_user_irq(struct trap_frame *tf)

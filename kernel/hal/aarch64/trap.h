@@ -6,7 +6,7 @@
 #include "base/compiler.h"
 #include "hal/context.h"
 
-void trap_user_sync(struct trap_frame *tf, uint64_t esr, uint64_t far);
+void trap_user_sync(struct trap_frame *tf, uint64_t esr);
 void trap_user_irq(struct trap_frame *tf);
 
 /* context_return_to_user: the frame is at the top of the stack. */

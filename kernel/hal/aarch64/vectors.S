@@ -112,7 +112,11 @@ vectors:
 	vector	odd_6
 	vector	odd_7
 	/* EL0 */
-	vector	user_sync
+	.balign	128
+	save_user
+	mrs	x1, esr_el1
+	bl	trap_user_sync
+	b	return_to_user
 	vector	user_irq
 	.balign	128
 	save_user
@@ -146,13 +150,6 @@ odd_vector:
 	bl	trap_odd
 	brk	#0
 
-user_sync:
-	save_user
-	mrs	x1, esr_el1
-	mrs	x2, far_el1
-	bl	trap_user_sync
-	b	return_to_user
-
 user_irq:
 	save_user
 	bl	trap_user_irq
@@ -160,6 +157,9 @@ user_irq:
 return_to_user:
 	ldp	x30, x21, [sp, #(TF_SP - 8)]
 	ldp	x22, x23, [sp, #TF_PC]
+	movz	x24, #(PSR_USER & 0xffff)       /* whatever a frame says, EL0 gets no more than that */
+	movk	x24, #(PSR_USER >> 16), lsl #16
+	and	x23, x23, x24
 	msr	sp_el0, x21
 	msr	elr_el1, x22
 	msr	spsr_el1, x23

@@ -170,9 +170,11 @@ static void release_busy(struct tlb_gather *g)
 	epoch_enter(g->pm->sys->config.epoch);
 	while (table_next_lock(g->pm, &va, end, &leaf)) {
 		uint64_t stop = round_down(va, BLOCK_SIZE) + BLOCK_SIZE;
-		int n = 0;
+		unsigned n = 0;
 
-		for (; va < stop && va < end; va += PAGE_SIZE) {
+		if (stop > end)
+			stop = end;
+		for (va = leaf_occupied(&leaf, va, stop); va < stop; va = leaf_step(&leaf, va, stop)) {
 			struct pte *p = leaf_pte(&leaf, va);
 
 			if (mmu_pte_load(p) != tag)
@@ -180,7 +182,7 @@ static void release_busy(struct tlb_gather *g)
 			mmu_pte_store(p, 0);
 			n++;
 		}
-		table_live_add_locked(&leaf, -n);
+		table_empty_locked(&leaf, n);
 		pmap_leaf_unlock(&leaf);
 	}
 	epoch_leave(g->pm->sys->config.epoch);
@@ -190,7 +192,7 @@ static void release_busy(struct tlb_gather *g)
 static void release_parents(struct tlb_gather *g, struct pmap_system *ps)
 {
 	for (pfn_t f = g->unlinked.head; !pfn_is_none(f);) {
-		struct pmap_page *page = pmap_page(ps, f);
+		struct pmap_page *page = pmap_page_at(ps, f);
 
 		if (page->parent) {
 			ASSERT_CHECKED(mmu_pte_load(page->parent) == gather_tag(g));

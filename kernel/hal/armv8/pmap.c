@@ -35,7 +35,7 @@ void pmap_system_init(struct pmap_system *ps, const struct pmap_config *config)
 	rmap_chunk_init(&ps->chunks);
 	__builtin_memset(ps->gathers, 0, sizeof ps->gathers);
 	for (uint64_t i = 0; i < config->count; i++) {
-		struct pmap_page *page = pmap_page(ps, pfn(config->first.fn + i));
+		struct pmap_page *page = pmap_page_at(ps, pfn(config->first.fn + i));
 
 		spin_init(&page->lock); /* for the only time */
 		atomic_store_relaxed(&page->live, (uint16_t)0);
@@ -47,14 +47,14 @@ void pmap_system_init(struct pmap_system *ps, const struct pmap_config *config)
 
 struct pmap_page *pmap_page(struct pmap_system *ps, pfn_t f)
 {
-	ASSERT_CHECKED(pmap_has_page(ps, f));
-	return (struct pmap_page *)((char *)ps->config.pages + (f.fn - ps->config.first.fn) * ps->config.page_stride);
+	return pmap_page_at(ps, f);
 }
 
 void pmap_init(struct pmap_system *ps, struct pmap *pm, pfn_t root)
 {
 	pm->sys = ps;
 	pm->root = root;
+	atomic_store_relaxed(&pmap_page_at(ps, root)->lines, UINT64_C(0)); /* as below */
 	/* relaxed: nobody else knows pm yet */
 	atomic_store_relaxed(&pm->asid, UINT64_C(0));
 	atomic_store_relaxed(&pm->tables, UINT64_C(0));
@@ -79,7 +79,7 @@ uint64_t pmap_resident(struct pmap *pm)
 static void destroy_leaf(struct pmap *pm, uint64_t parent, struct frame_list *tables)
 {
 	pfn_t f = pte_frame(parent);
-	struct pmap_page *page = pmap_page(pm->sys, f);
+	struct pmap_page *page = pmap_page_at(pm->sys, f);
 
 	spin_lock(&page->lock, RANK_LEAF);
 	for (unsigned i = 0; atomic_load_relaxed(&page->live) && i < TABLE_ENTRIES; i++)
@@ -94,9 +94,15 @@ static void destroy_leaf(struct pmap *pm, uint64_t parent, struct frame_list *ta
 
 static void destroy_table(struct pmap *pm, pfn_t table, unsigned level, struct frame_list *tables)
 {
-	for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
-		uint64_t d = mmu_pte_load_seq_cst(&table_at(table)[i]);
+	/* relaxed: whoever linked here is gone, and its reference to the pmap with it */
+	uint64_t lines = atomic_load_relaxed(&pmap_page_at(pm->sys, table)->lines);
 
+	for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
+		uint64_t d;
+
+		if (i % LINE_ENTRIES == 0 && (i = lines_next(lines, i)) >= TABLE_ENTRIES)
+			break;
+		d = mmu_pte_load_seq_cst(&table_at(table)[i]);
 		if (!pte_valid(d))
 			continue;
 		if (level + 1 == LEAF_LEVEL)
@@ -105,8 +111,8 @@ static void destroy_table(struct pmap *pm, pfn_t table, unsigned level, struct f
 			destroy_table(pm, pte_frame(d), level + 1, tables); /* two deep at most */
 	}
 	/* relaxed: late readers descend through it, but nobody locks it or asks for its flags */
-	atomic_store_relaxed(&pmap_page(pm->sys, table)->flags, (uint16_t)0);
-	pmap_page(pm->sys, table)->parent = NULL;
+	atomic_store_relaxed(&pmap_page_at(pm->sys, table)->flags, (uint16_t)0);
+	pmap_page_at(pm->sys, table)->parent = NULL;
 	pmap_list_push(pm->sys, tables, table);
 }
 

@@ -13,14 +13,15 @@ static void check_pte(struct pmap *pm, uint64_t va, uint64_t d, uint64_t *tracke
 	if (!pte_tracked(d))
 		return;
 	ASSERT(pmap_has_page(ps, f));
-	ASSERT(!(atomic_load_relaxed(&pmap_page(ps, f)->flags) & PMAP_PAGE_LINKED));
-	ASSERT(d & PTE_UXN || atomic_load_relaxed(&pmap_page(ps, f)->flags) & PMAP_PAGE_EXEC_CLEAN);
+	ASSERT(!(atomic_load_relaxed(&pmap_page_at(ps, f)->flags) & PMAP_PAGE_LINKED));
+	ASSERT(d & PTE_UXN || atomic_load_relaxed(&pmap_page_at(ps, f)->flags) & PMAP_PAGE_EXEC_CLEAN);
 	ASSERT(rmap_count(ps, f, (struct rmap_entry){ pm, va }) == 1);
 	++*tracked;
 }
 
 static void check_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t base, uint64_t *tables, uint64_t *tracked)
 {
+	uint64_t lines = atomic_load_relaxed(&pmap_page_at(pm->sys, table)->lines);
 	unsigned live = 0;
 
 	for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
@@ -31,6 +32,7 @@ static void check_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t b
 		if (d == 0)
 			continue;
 		live++;
+		ASSERT(lines & line_bit(i));
 		if (level == LEAF_LEVEL) {
 			check_pte(pm, va, d, tracked);
 			continue;
@@ -38,13 +40,15 @@ static void check_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t b
 		ASSERT((d & PTE_PAGE) == PTE_PAGE);
 		ASSERT((d & ~(PTE_ADDR | PTE_PAGE)) == 0 || level == LEAF_LEVEL - 1);
 		ASSERT((d & ~(PTE_ADDR | PTE_PAGE | TABLE_LIMITS)) == 0);
-		page = pmap_page(pm->sys, pte_frame(d));
+		page = pmap_page_at(pm->sys, pte_frame(d));
 		ASSERT(atomic_load_relaxed(&page->flags) == PMAP_PAGE_LINKED && page->parent == p);
 		++*tables;
 		check_table(pm, pte_frame(d), level + 1, va, tables, tracked); /* three deep at most */
 	}
-	if (level == LEAF_LEVEL)
-		ASSERT(atomic_load_relaxed(&pmap_page(pm->sys, table)->live) == live);
+	if (level == LEAF_LEVEL) {
+		ASSERT(atomic_load_relaxed(&pmap_page_at(pm->sys, table)->live) == live);
+		ASSERT(live || !lines);
+	}
 }
 
 /* How many entries of all reverse maps name pm. */
@@ -58,7 +62,7 @@ static uint64_t count_entries(struct pmap *pm)
 		struct rmap_entry e[8];
 		unsigned skip = 0, n;
 
-		if (atomic_load_relaxed(&pmap_page(ps, f)->flags) & PMAP_PAGE_LINKED)
+		if (atomic_load_relaxed(&pmap_page_at(ps, f)->flags) & PMAP_PAGE_LINKED)
 			continue; /* a table's parent stands where a reverse map would */
 		do {
 			n = rmap_copy(ps, f, skip, e, ARRAY_SIZE(e));

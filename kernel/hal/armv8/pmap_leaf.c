@@ -113,7 +113,7 @@ static enum error set_new(struct pmap_leaf *leaf, vaddr_t va, struct pte *p, pfn
 	if (limited(leaf, prot))
 		table_push_down_locked(leaf, va.va);
 	if (!(flags & PMAP_OWN_BUSY))
-		table_live_add_locked(leaf, 1); /* a BUSY one counts already */
+		table_fill_locked(leaf, va.va); /* a BUSY one counts already */
 	/* release: see the theory */
 	mmu_pte_store(p, make_pte(f, prot, flags));
 	return OK;
@@ -163,5 +163,5 @@ void pmap_leaf_abandon(struct pmap_leaf *leaf, vaddr_t va)
 	ASSERT_CHECKED(spin_held(&leaf->page->lock));
 	ASSERT(mmu_pte_load(p) == BUSY_BREAK);
 	mmu_pte_store(p, 0);
-	table_live_add_locked(leaf, -1);
+	table_empty_locked(leaf, 1);
 }

@@ -109,7 +109,7 @@ static bool walk(struct pmap_system *ps, pfn_t f, bool modified, bool clear)
 /* The flag in f's pmap_page, cleared if asked. */
 static bool noted(struct pmap_system *ps, pfn_t f, unsigned flag, bool clear)
 {
-	struct pmap_page *page = pmap_page(ps, f);
+	struct pmap_page *page = pmap_page_at(ps, f);
 	unsigned flags;
 
 	spin_lock(&page->lock, RANK_RMAP);
@@ -156,7 +156,7 @@ static void empty_broken(struct broken *b)
 	if (atomic_load_relaxed(&b->leaf.page->flags) & PMAP_PAGE_LINKED) {
 		ASSERT(mmu_pte_load(b->p) == BUSY_PAGE);
 		mmu_pte_store(b->p, 0);
-		table_live_add_locked(&b->leaf, -1);
+		table_empty_locked(&b->leaf, 1);
 	}
 	spin_unlock(&b->leaf.page->lock);
 }
@@ -208,7 +208,7 @@ uint32_t pmap_page_mappings(struct pmap_system *ps, pfn_t f)
 
 void pmap_page_reset(struct pmap_system *ps, pfn_t f)
 {
-	struct pmap_page *page = pmap_page(ps, f);
+	struct pmap_page *page = pmap_page_at(ps, f);
 
 	ASSERT_CHECKED(!page->rmap_pmap && !(atomic_load_relaxed(&page->flags) & (PMAP_PAGE_RMAP_CHUNK | PMAP_PAGE_LINKED)));
 	/* relaxed: the frame's owner is alone with it; it hands it on in an order of its own */

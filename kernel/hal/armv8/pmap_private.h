@@ -10,6 +10,7 @@
 #ifndef HAL_ARMV8_PMAP_PRIVATE_H
 #define HAL_ARMV8_PMAP_PRIVATE_H
 
+#include "base/assert.h"
 #include "base/bits.h"
 #include "base/list.h"
 #include "hal/pmap.h"
@@ -137,9 +138,16 @@ static inline bool pmap_has_page(const struct pmap_system *ps, pfn_t f)
 	return f.fn - ps->config.first.fn < ps->config.count;
 }
 
+/* pmap_page, in line. */
+static inline struct pmap_page *pmap_page_at(const struct pmap_system *ps, pfn_t f)
+{
+	ASSERT_CHECKED(pmap_has_page(ps, f));
+	return (struct pmap_page *)((char *)ps->config.pages + (f.fn - ps->config.first.fn) * ps->config.page_stride);
+}
+
 static inline void pmap_list_push(struct pmap_system *ps, struct frame_list *l, pfn_t f)
 {
-	pmap_page(ps, f)->next = l->head;
+	pmap_page_at(ps, f)->next = l->head;
 	l->head = f;
 	l->count++;
 }
@@ -170,11 +178,70 @@ void table_push_down_locked(struct pmap_leaf *leaf, uint64_t va);
 /* Takes the empty leaf table out of its parent, for g to give back. Leaf lock held. */
 void table_unlink_locked(struct pmap_leaf *leaf, struct tlb_gather *g);
 
-/* live += n. Leaf lock held. */
-static inline void table_live_add_locked(struct pmap_leaf *leaf, int n)
+/*
+ * Which cache lines of a table may hold something: pmap_page.lines, table.c. A line has LINE_ENTRIES descriptors.
+ * Relaxed where leaf tables are meant: under the leaf lock.
+ */
+#define LINE_ENTRIES 8u
+#define LINE_SPAN (LINE_ENTRIES * PAGE_SIZE) /* of addresses, in a leaf table */
+_Static_assert(LINE_ENTRIES * sizeof(struct pte) == CACHE_LINE && TABLE_ENTRIES / LINE_ENTRIES == 64, "a bit each in a word");
+
+static inline uint64_t line_bit(unsigned index) { return BIT(index / LINE_ENTRIES); }
+
+/* The first index from i on in a line whose bit is set; TABLE_ENTRIES or more: none. i is in the table. */
+static inline unsigned lines_next(uint64_t lines, unsigned i)
 {
-	/* relaxed: written under the leaf lock; others read it for statistics */
-	atomic_store_relaxed(&leaf->page->live, (uint16_t)(atomic_load_relaxed(&leaf->page->live) + n));
+	uint64_t rest = lines >> i / LINE_ENTRIES;
+
+	if (rest & 1)
+		return i;
+	return rest ? (i / LINE_ENTRIES + (unsigned)__builtin_ctzll(rest)) * LINE_ENTRIES : TABLE_ENTRIES;
+}
+
+/* The first address from va on and below end whose line may hold something; end: none. In the leaf table's window. Leaf lock held. */
+static inline uint64_t leaf_occupied(const struct pmap_leaf *leaf, uint64_t va, uint64_t end)
+{
+	unsigned i = level_index(va, LEAF_LEVEL);
+	uint64_t at;
+
+	if (va >= end)
+		return end;
+	at = va + (lines_next(atomic_load_relaxed(&leaf->page->lines), i) - i) * PAGE_SIZE;
+	return at < end ? at : end;
+}
+
+/* The next address that may hold something, after va, likewise. */
+static inline uint64_t leaf_step(const struct pmap_leaf *leaf, uint64_t va, uint64_t end)
+{
+	va += PAGE_SIZE;
+	return va % LINE_SPAN ? va : leaf_occupied(leaf, va, end);
+}
+
+/* The PTE of va is about to be no longer 0. Leaf lock held. */
+static inline void table_fill_locked(struct pmap_leaf *leaf, uint64_t va)
+{
+	struct pmap_page *page = leaf->page;
+
+	/* relaxed: written under the leaf lock; others read live for statistics */
+	atomic_store_relaxed(&page->live, (uint16_t)(atomic_load_relaxed(&page->live) + 1));
+	atomic_store_relaxed(&page->lines, atomic_load_relaxed(&page->lines) | line_bit(level_index(va, LEAF_LEVEL)));
+}
+
+/* n PTEs have become 0. Leaf lock held. */
+static inline void table_empty_locked(struct pmap_leaf *leaf, unsigned n)
+{
+	unsigned live = atomic_load_relaxed(&leaf->page->live) - n; /* relaxed: as above */
+
+	atomic_store_relaxed(&leaf->page->live, (uint16_t)live);
+	if (live == 0)
+		atomic_store_relaxed(&leaf->page->lines, UINT64_C(0));
+}
+
+/* All PTEs of va's line are 0. Leaf lock held. */
+static inline void table_line_empty_locked(struct pmap_leaf *leaf, uint64_t va)
+{
+	atomic_store_relaxed(&leaf->page->lines, /* relaxed: as above */
+			     atomic_load_relaxed(&leaf->page->lines) & ~line_bit(level_index(va, LEAF_LEVEL)));
 }
 
 /* --- asid.c --- */

@@ -2,9 +2,9 @@
 /*
  * hal/armv8/pmap_range.c: rights taken away from ranges.
  *
- * Both functions go from leaf table to leaf table; where a descriptor of a
- * higher level is empty they jump over all that it would span, so their time
- * grows with the tables that exist and the PTEs in r, not with r.
+ * Both functions go from leaf table to leaf table, and in a table from one cache
+ * line that may hold something to the next (table.c, 6), so their time grows with the tables
+ * that exist and the lines in use in r, not with r.
  *
  * Every table that is linked is locked, even if it holds nothing: a fault that
  * found its entry live before the caller marked it dead may hold the lock and be
@@ -48,11 +48,12 @@ static void check_args(const struct pmap *pm, struct vrange r, const struct tlb_
 	ASSERT_CHECKED(!epoch_inside(pm->sys->config.epoch));
 }
 
-/* Clears the valid PTEs of one table in [va, end). Returns how many. */
-static unsigned remove_locked(struct pmap_leaf *leaf, uint64_t va, uint64_t end, struct tlb_gather *g)
+/* Clears the valid PTEs of one table in [va, end), which lie in one line of it. Returns how many. */
+static unsigned remove_line_locked(struct pmap_leaf *leaf, uint64_t va, uint64_t end, struct tlb_gather *g)
 {
 	struct pmap_system *ps = leaf->pm->sys;
-	uint64_t after = g->exclusive ? 0 : gather_tag(g);
+	uint64_t after = g->exclusive ? 0 : gather_tag(g), left = 0;
+	bool whole = end - va == LINE_SPAN;
 	unsigned n = 0;
 
 	for (; va < end; va += PAGE_SIZE) {
@@ -62,6 +63,7 @@ static unsigned remove_locked(struct pmap_leaf *leaf, uint64_t va, uint64_t end,
 		if (!pte_valid(d)) {
 			if (d) /* BUSY: its flush may still be to come, but what it mapped may be freed after ours */
 				gather_add(g, va, va + PAGE_SIZE);
+			left |= d;
 			continue;
 		}
 		if (ps->hw_updates)
@@ -72,7 +74,26 @@ static unsigned remove_locked(struct pmap_leaf *leaf, uint64_t va, uint64_t end,
 		if (pte_tracked(d))
 			rmap_drop(ps, pte_frame(d), (struct rmap_entry){ leaf->pm, va }, d);
 		gather_add(g, va, va + PAGE_SIZE);
+		left |= after;
 		n++;
+	}
+	if (whole && !left)
+		table_line_empty_locked(leaf, va - PAGE_SIZE);
+	return n;
+}
+
+/* Likewise, lines that may hold something only. */
+static unsigned remove_locked(struct pmap_leaf *leaf, uint64_t va, uint64_t end, struct tlb_gather *g)
+{
+	unsigned n = 0;
+
+	while ((va = leaf_occupied(leaf, va, end)) < end) {
+		uint64_t stop = round_down(va, LINE_SPAN) + LINE_SPAN;
+
+		if (stop > end)
+			stop = end;
+		n += remove_line_locked(leaf, va, stop, g);
+		va = stop;
 	}
 	return n;
 }
@@ -104,7 +125,7 @@ void pmap_remove(struct pmap *pm, struct vrange r, struct tlb_gather *g)
 			unsigned n = atomic_load_relaxed(&leaf.page->live) ? remove_locked(&leaf, va, end, g) : 0;
 
 			if (n && g->exclusive)
-				table_live_add_locked(&leaf, -(int)n);
+				table_empty_locked(&leaf, n);
 			else if (n)
 				busy_extend(g, va, end);
 			if (whole_window(va, r) && atomic_load_relaxed(&leaf.page->live) == 0) {
@@ -129,7 +150,7 @@ static bool must_flush(const struct pmap_system *ps, uint64_t before, uint64_t a
 
 static void protect_locked(struct pmap_leaf *leaf, uint64_t va, uint64_t end, enum prot prot, struct tlb_gather *g)
 {
-	for (; va < end; va += PAGE_SIZE) {
+	for (va = leaf_occupied(leaf, va, end); va < end; va = leaf_step(leaf, va, end)) {
 		struct pte *p = leaf_pte(leaf, va);
 		uint64_t d = mmu_pte_load(p);
 

@@ -97,7 +97,7 @@ static void exec_locked(struct pmap_page *page, pfn_t f)
 enum error rmap_add(struct pmap_system *ps, pfn_t f, struct rmap_entry e, bool exec, struct pmap_stock *stock,
 		    const struct pmap_last_check *check)
 {
-	struct pmap_page *page = pmap_page(ps, f);
+	struct pmap_page *page = pmap_page_at(ps, f);
 	enum error result;
 
 	/* Not in line: if f is something else by now, whoever holds its lock may be waiting for a lock of ours. */
@@ -115,7 +115,7 @@ enum error rmap_add(struct pmap_system *ps, pfn_t f, struct rmap_entry e, bool e
 
 void rmap_exec(struct pmap_system *ps, pfn_t f)
 {
-	struct pmap_page *page = pmap_page(ps, f);
+	struct pmap_page *page = pmap_page_at(ps, f);
 
 	spin_lock(&page->lock, RANK_RMAP);
 	exec_locked(page, f);
@@ -159,7 +159,7 @@ static void remove_locked(struct pmap_system *ps, struct pmap_page *page, struct
 
 void rmap_drop(struct pmap_system *ps, pfn_t f, struct rmap_entry e, uint64_t d)
 {
-	struct pmap_page *page = pmap_page(ps, f);
+	struct pmap_page *page = pmap_page_at(ps, f);
 
 	spin_lock(&page->lock, RANK_RMAP);
 	change_flags_locked(page, (d & PTE_AF ? PMAP_PAGE_REFERENCED : 0) | (pte_dirty(d) ? PMAP_PAGE_MODIFIED : 0), 0);
@@ -169,7 +169,7 @@ void rmap_drop(struct pmap_system *ps, pfn_t f, struct rmap_entry e, uint64_t d)
 
 unsigned rmap_copy(struct pmap_system *ps, pfn_t f, unsigned skip, struct rmap_entry *to, unsigned max)
 {
-	struct pmap_page *page = pmap_page(ps, f);
+	struct pmap_page *page = pmap_page_at(ps, f);
 	unsigned n = 0;
 
 	spin_lock(&page->lock, RANK_RMAP);

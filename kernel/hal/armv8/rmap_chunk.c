@@ -145,7 +145,7 @@ static void give_back_locked(struct pmap_system *ps, struct rmap_frame *rf)
 
 	atomic_bump(&rc->frames, -1);
 	pmap_list_push(ps, &rc->empty, rf->frame);
-	pmap_page(ps, rf->frame)->parent = NULL;
+	pmap_page_at(ps, rf->frame)->parent = NULL;
 	/* relaxed: a hint for rmap_chunk_take_empty, which looks again under the lock */
 	atomic_store_relaxed(&rc->empty_count, rc->empty.count);
 }
@@ -192,7 +192,7 @@ void rmap_chunk_take_empty(struct pmap_system *ps, struct frame_list *l)
 	while (!pfn_is_none(rc->empty.head)) {
 		pfn_t f = rc->empty.head;
 
-		rc->empty.head = pmap_page(ps, f)->next;
+		rc->empty.head = pmap_page_at(ps, f)->next;
 		pmap_list_push(ps, l, f);
 	}
 	rc->empty.count = 0;

@@ -29,13 +29,20 @@
  *  5. A PTE changes only under the leaf lock, but for the access flag and the
  *     dirty state, which hardware and pmap_spurious change by atomic
  *     read-modify-write. Hence swap, and, or and cas wherever those may happen.
+ *  6. A descriptor that is not 0 has its line's bit in the table's lines. A leaf
+ *     table's bits change under the leaf lock: set before the PTE, cleared where
+ *     the line is seen to hold zeros, and all of them with live = 0. Above the
+ *     leaves they are set before the link, which takes no lock, and stay for the
+ *     life of the pmap: a bit that is cleared in the middle of a link would hide
+ *     it. So what a walk costs is the lines that were used, not the range.
  *
  * Memory order. Linking is a seq_cst cas, loads of table descriptors are
  * seq_cst: with the mutator's seq_cst store and the faulter's seq_cst load of an
  * entry's "dead" they form the store-buffering square of DESIGN 5.4: of
  *      faulter: cas parent 0 -> table; load dead
  *      mutator: store dead;            load parent
- * one sees the other. The cas is a release besides, so that walkers and readers
+ * one sees the other. The mutator may load lines in the place of the parent: the
+ * faulter sets the bit, seq_cst, or sees it set, before its cas. The cas is a release besides, so that walkers and readers
  * find zeros in a new table (pair: the load in the next descent; for the walker
  * the address dependency). A push-down makes its PTEs visible to walkers (DSB
  * ISHST) before the limit above them goes.
@@ -44,20 +51,25 @@
  */
 #include "hal/armv8/pmap_private.h"
 
-/* A fresh leaf or inner table out of the stock, linked at p; false: someone else was first, or the stock is empty. */
-static enum error table_link(struct pmap *pm, struct pte *p, struct pmap_stock *stock, uint64_t *d)
+/* A fresh leaf or inner table out of the stock, linked at p in table; false: someone else was first, or the stock is empty. */
+static enum error table_link(struct pmap *pm, pfn_t table, struct pte *p, struct pmap_stock *stock, uint64_t *d)
 {
-	struct pmap_page *page;
+	struct pmap_page *upper = pmap_page_at(pm->sys, table), *page;
+	uint64_t bit = line_bit((unsigned)(p - table_at(table)));
 	pfn_t f;
 
 	if (!stock || stock->tables == 0)
 		return ERR_STOCK;
 	f = stock->table[stock->tables - 1];
-	page = pmap_page(pm->sys, f);
+	page = pmap_page_at(pm->sys, f);
 	/* relaxed: the cas below publishes them */
 	atomic_store_relaxed(&page->live, (uint16_t)0);
 	atomic_store_relaxed(&page->flags, (uint16_t)PMAP_PAGE_LINKED);
+	atomic_store_relaxed(&page->lines, UINT64_C(0));
 	page->parent = p;
+	/* seq_cst, both: before the cas, for walks that find the bit clear and look no further (see the theory) */
+	if (!(atomic_load_seq_cst(&upper->lines) & bit))
+		(void)atomic_or_seq_cst(&upper->lines, bit);
 	*d = 0;
 	if (mmu_pte_cas(p, d, pfn_to_paddr(f).pa | PTE_PAGE)) {
 		stock->tables--;
@@ -76,7 +88,7 @@ static void leaf_fill(struct pmap *pm, uint64_t parent, struct pmap_leaf *leaf)
 	leaf->pm = pm;
 	leaf->frame = pte_frame(parent);
 	leaf->table = table_at(leaf->frame);
-	leaf->page = pmap_page(pm->sys, leaf->frame);
+	leaf->page = pmap_page_at(pm->sys, leaf->frame);
 }
 
 /* Takes the leaf lock; false and unlocked: the table was unlinked meanwhile. */
@@ -104,7 +116,7 @@ enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock,
 
 			d = mmu_pte_load_seq_cst(p);
 			if (UNLIKELY(!pte_valid(d))) {
-				enum error e = d == 0 ? table_link(pm, p, stock, &d) : ERR_BUSY;
+				enum error e = d == 0 ? table_link(pm, table, p, stock, &d) : ERR_BUSY;
 
 				if (e != OK)
 					return e;
@@ -119,6 +131,35 @@ enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock,
 
 void pmap_leaf_unlock(struct pmap_leaf *leaf) { spin_unlock(&leaf->page->lock); }
 
+/*
+ * The first valid descriptor of a table for *va or above and below end; *va moves up to where it begins. False: none in
+ * this table; *va is then behind it, or not below end.
+ */
+static bool table_next(struct pmap *pm, pfn_t table, unsigned level, uint64_t *va, uint64_t end, uint64_t *d)
+{
+	unsigned i = level_index(*va, level), last;
+	uint64_t span = level_span(level), base = round_down(*va, span) - i * span;
+
+	*d = mmu_pte_load_seq_cst(&table_at(table)[i]);
+	if (pte_valid(*d))
+		return true;
+	last = end - base < TABLE_ENTRIES * span ? level_index(end - 1, level) : TABLE_ENTRIES - 1;
+	while (++i <= last) {
+		/* seq_cst: in the place of the descriptors' loads (see the theory) */
+		if (i % LINE_ENTRIES == 0)
+			i = lines_next(atomic_load_seq_cst(&pmap_page_at(pm->sys, table)->lines), i);
+		if (i > last)
+			break;
+		*d = mmu_pte_load_seq_cst(&table_at(table)[i]);
+		if (pte_valid(*d)) {
+			*va = base + i * span;
+			return true;
+		}
+	}
+	*va = base + TABLE_ENTRIES * span;
+	return false;
+}
+
 bool table_next_lock(struct pmap *pm, uint64_t *va, uint64_t end, struct pmap_leaf *leaf)
 {
 	ASSERT_CHECKED(epoch_inside(pm->sys->config.epoch));
@@ -127,30 +168,37 @@ bool table_next_lock(struct pmap *pm, uint64_t *va, uint64_t end, struct pmap_le
 		unsigned level = 0;
 		uint64_t d;
 
-		for (;;) {
-			d = mmu_pte_load_seq_cst(&table_at(table)[level_index(*va, level)]);
-			if (!pte_valid(d) || level == LEAF_LEVEL - 1)
-				break;
+		while (level < LEAF_LEVEL && table_next(pm, table, level, va, end, &d)) {
 			table = pte_frame(d);
 			level++;
 		}
-		if (pte_valid(d)) {
-			leaf_fill(pm, d, leaf);
-			if (leaf_lock_linked(leaf))
-				return true;
-			/* Unlinked under our eyes; the descriptor is no longer that table: look again. */
+		if (level < LEAF_LEVEL)
 			continue;
-		}
-		*va = round_down(*va, level_span(level)) + level_span(level);
+		leaf_fill(pm, d, leaf);
+		if (leaf_lock_linked(leaf))
+			return true;
+		/* Unlinked under our eyes; the descriptor is no longer that table: look again. */
 	}
 	return false;
 }
 
 bool table_find_lock(struct pmap *pm, uint64_t va, struct pmap_leaf *leaf)
 {
-	uint64_t at = va;
+	uint64_t d;
 
-	return table_next_lock(pm, &at, va + 1, leaf);
+	ASSERT_CHECKED(epoch_inside(pm->sys->config.epoch));
+	do {
+		pfn_t table = pm->root;
+
+		for (unsigned level = 0; level < LEAF_LEVEL; level++) {
+			d = mmu_pte_load_seq_cst(&table_at(table)[level_index(va, level)]);
+			if (!pte_valid(d))
+				return false;
+			table = pte_frame(d);
+		}
+		leaf_fill(pm, d, leaf);
+	} while (!leaf_lock_linked(leaf)); /* unlinked under our eyes: look again */
+	return true;
 }
 
 struct pte *table_peek(struct pmap *pm, uint64_t va, uint64_t *d, uint64_t *parent)
@@ -178,6 +226,7 @@ struct pte *table_peek(struct pmap *pm, uint64_t va, uint64_t *d, uint64_t *pare
 void table_push_down_locked(struct pmap_leaf *leaf, uint64_t va)
 {
 	uint64_t limits = mmu_pte_load(leaf->page->parent) & TABLE_LIMITS;
+	uint64_t start = round_down(va, BLOCK_SIZE), end = start + BLOCK_SIZE;
 	enum prot prot = PROT_ALL;
 	uint32_t asid;
 
@@ -186,8 +235,8 @@ void table_push_down_locked(struct pmap_leaf *leaf, uint64_t va)
 		return;
 	prot &= ~(limits & TABLE_RO ? PROT_W : 0);
 	prot &= ~(limits & TABLE_UXN ? PROT_X : 0);
-	for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
-		struct pte *p = &leaf->table[i];
+	for (uint64_t at = leaf_occupied(leaf, start, end); at < end; at = leaf_step(leaf, at, end)) {
+		struct pte *p = leaf_pte(leaf, at);
 		uint64_t d = mmu_pte_load(p);
 
 		while (pte_valid(d) && pte_restrict(d, prot) != d && !mmu_pte_cas(p, &d, pte_restrict(d, prot)))

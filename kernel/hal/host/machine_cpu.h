@@ -22,6 +22,7 @@ struct host_cpu {
 	uint64_t ram_start, ram_end; /* physical span of all banks, holes included */
 	char *arena;                 /* host address of ram_start */
 	struct cpu_debug debug;
+	void *current;
 };
 
 /* The vCPU that this thread is; NULL when it is none. */
@@ -59,6 +60,8 @@ static inline HOST_UNSEEN size_t cpu_offset(void)
 }
 
 static inline uint32_t cpu_id(void) { return host_cpu_self()->id; }
+static inline void *cpu_current(void) { return host_cpu_self()->current; }
+static inline void cpu_set_current(void *thread) { host_cpu_self()->current = thread; }
 static inline struct cpu_debug *cpu_debug(void) { return &host_cpu_self()->debug; }
 
 /* As on a real machine, nothing in a build that checks nothing: what is measured there are the kernel's own instructions. */
