@@ -43,7 +43,7 @@ struct fd_table {
 	struct slot *slot;    /* l */
 };
 
-long fd_table_create(struct vm *vm, struct fd_table **out)
+NOINLINE long fd_table_create(struct vm *vm, struct fd_table **out)
 {
 	struct fd_table *t = kmalloc(&vm->kmalloc, sizeof *t);
 
