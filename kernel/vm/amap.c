@@ -87,7 +87,7 @@ static void node_free_late(struct epoch_item *item)
 	struct amap_node *n = CONTAINER_OF(item, struct amap_node, retire);
 
 	for (; n->used; n->used &= n->used - 1)
-		atomic_store_relaxed(&n->slot[slot_first(n->used)], NULL); /* as in node_construct */
+		atomic_store_relaxed(&n->slot[bit_lowest(n->used)], NULL); /* as in node_construct */
 	zone_free(n->vm->node_zone, n);
 }
 
@@ -107,7 +107,7 @@ void amap_node_put(struct amap_node *n)
 	used = n->used;
 	spin_unlock(&n->lock);
 	for (; used; used &= used - 1) {
-		void *p = slot_get(n, slot_first(used));
+		void *p = slot_get(n, bit_lowest(used));
 
 		if (n->level > 0)
 			amap_node_put(p);
@@ -235,7 +235,7 @@ void amap_replace_locked(struct amap *a, struct amap_node *parent, unsigned i, s
 	if (from->level == 0)
 		spin_lock(&from->lock, RANK_NODE);
 	for (uint64_t used = from->used; used; used &= used - 1) {
-		unsigned k = slot_first(used);
+		unsigned k = bit_lowest(used);
 		void *p = slot_get(from, k);
 
 		if (from->level > 0)

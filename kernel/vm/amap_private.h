@@ -25,9 +25,6 @@ static inline void slot_put(struct amap_node *n, unsigned i, void *p)
 }
 _Static_assert(AMAP_FANOUT == 64, "a bit each in used");
 
-/* The lowest slot of those; there is one. */
-static inline unsigned slot_first(uint64_t used) { return (unsigned)__builtin_ctzll(used); }
-
 /* A node at reference 1 with empty slots, level and base not set; NULL: no memory. */
 struct amap_node *amap_node_alloc(struct vm *vm);
 /* Drops a reference; the last one drops everything below. */

@@ -16,7 +16,7 @@
  *	   miss one that moves (set behind the pass, another one cleared before it); then somebody
  *	   else took a frame, and the next pass looks again.
  *	2. free == CHUNK_FRAMES means that all bits are set and that nobody holds a
- *	   claim: who takes it from 512 to 0 has the bits to himself and clears them by plain stores; and who gives back
+ *	   claim: who takes it from 512 to 0 has the bits to himself and stores them, without a cas; and who gives back
  *	   all 512 frames finds free == 0, no bit set and no claim, and sets them likewise.
  *	3. A claim of a block promises the number only. When the bits do not fit, the
  *	   claim goes back; who looks for a block looks at the bits before he claims, so that he does so

@@ -56,7 +56,10 @@ size_t frame_core_size(uint64_t chunks);
 /* Boot. tables: frame_core_size bytes, 64-byte aligned. => every frame is taken; frame_core_put frees. */
 void frame_core_init(struct frame_core *c, void *tables, uint64_t chunks, uint64_t first_chunk, uint32_t ncpus);
 
-/* Up to n single frames to out; returns how many. 0: no tree and no reservation had a credit when it was looked at. */
+/*
+ * Up to n single frames to out; returns how many. 0: none was found; in a search that has settled all reservations: no tree
+ * had a credit when it was looked at.
+ */
 unsigned frame_core_get_singles(struct frame_core *c, uint32_t cpu, enum frame_kind kind, uint32_t *out, unsigned n);
 
 /* A block of 2^order frames, aligned to its size; false: none was found. */

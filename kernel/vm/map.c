@@ -121,7 +121,7 @@ void vm_map_release(struct vm_map *m)
 		all = e;
 	}
 	epoch_leave(&vm->epoch);
-	pmap_remove(&m->pmap, vrange(0, BIT(48)), &g);
+	pmap_remove(&m->pmap, m->bounds, &g);
 	map_flush(vm, &g);
 	frame_list_free_by_epoch(&vm->frames, &g.unlinked);
 	for (e = all; e; e = next) {

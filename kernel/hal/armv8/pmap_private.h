@@ -195,7 +195,7 @@ static inline unsigned lines_next(uint64_t lines, unsigned i)
 
 	if (rest & 1)
 		return i;
-	return rest ? (i / LINE_ENTRIES + (unsigned)__builtin_ctzll(rest)) * LINE_ENTRIES : TABLE_ENTRIES;
+	return rest ? (i / LINE_ENTRIES + bit_lowest(rest)) * LINE_ENTRIES : TABLE_ENTRIES;
 }
 
 /* The first address from va on and below end whose line may hold something; end: none. In the leaf table's window. Leaf lock held. */
