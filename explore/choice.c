@@ -64,12 +64,15 @@ static uint32_t one_of(const uint32_t *table, unsigned n) { return table[next_ra
 /* One in so many; 0: never. */
 static uint32_t rate_of(uint32_t one_in) { return one_in ? 65536 / one_in : 0; }
 
+/* Not every store waits, or a lock whose release always does would starve others. */
+static uint32_t store_rate(uint32_t one_in) { return one_in == 1 ? 65536 / 8 * 7 : rate_of(one_in); }
+
 static bool percent(unsigned p) { return next_random(&c.random) % 100 < p; }
 
 static void pick_rates(void)
 {
 	static const uint32_t cpu[] = {2, 3, 5, 10, 20, 50, 100, 200};
-	static const uint32_t weak[] = {1, 2, 3, 4, 8, 32, 128}; /* 1 not for stores: a lock whose release always waits starves others */
+	static const uint32_t weak[] = {1, 2, 3, 4, 8, 32, 128};
 	static const uint32_t machine[] = {2, 4, 8, 16, 64};
 	static const uint32_t alloc[] = {3, 8, 32};
 
@@ -77,7 +80,7 @@ static void pick_rates(void)
 	c.rate[CHOOSE_CPU] = rate_of(one_of(cpu, 8));
 	if (percent(60)) {
 		if (percent(75))
-			c.rate[CHOOSE_DRAIN] = rate_of(one_of(weak + 1, 6));
+			c.rate[CHOOSE_DRAIN] = store_rate(one_of(weak, 7));
 		if (percent(75))
 			c.rate[CHOOSE_STALE] = rate_of(one_of(weak, 7));
 	}

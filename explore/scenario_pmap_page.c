@@ -324,6 +324,16 @@ static void shared_clean(struct cpu *c)
 	world_fault(c, space(c), OBJECT, 1, PROT_R);
 }
 
+/* A write through a mapping that is gone is noted in the frame; another space maps it, clean. */
+static void noted(struct cpu *c)
+{
+	if (c != plan_cpu)
+		return;
+	add(c, OBJECT, 1);
+	pm_remove(&c->w->m, &space(c)->p, world_va(OBJECT, 1), world_va(OBJECT, 1) + PAGE_SIZE, true);
+	world_fault(c, &c->w->space[1], OBJECT, 1, PROT_R);
+}
+
 /* --- random steps --- */
 
 static void any(struct cpu *c)
@@ -358,6 +368,7 @@ PLAN(ask_spurious, .cpus = 2, .prepare = clean, .part = {{ask, spurious_object, 
 PLAN(exec_unmap, .cpus = 2, .prepare = shared_clean, .part = {{exec_object}, {unmap_other}})
 PLAN(exec_exec, .cpus = 2, .prepare = shared_clean, .part = {{exec_object}, {exec_other}})
 PLAN(write_clear, .cpus = 2, .prepare = warm, .part = {{write_object, write_object}, {ask_clear, ask}})
+PLAN(clear_map, .cpus = 2, .prepare = noted, .part = {{ask_clear}, {fault_object}})
 PLAN(chunk_reuse, .cpus = 2, .prepare = chunks_owned, .part = {{fault_object_2}, {unmap_other}})
 PLAN(chunk_last, .cpus = 2, .prepare = chunk_lone, .part = {{fault_object_2, fault_object_3}, {unmap_other}})
 PLAN(owed, .cpus = 2, .prepare = shared, .part = {{unmap_page}, {withdraw}})
@@ -413,6 +424,7 @@ const struct scenario scenario_pmap_page[] = {
 	SMALL("pmap-exec-unmap", "a frame becomes executable while another mapping of it goes", exec_unmap),
 	SMALL("pmap-exec-exec", "a frame becomes executable in two spaces", exec_exec),
 	SMALL("pmap-write-clear", "writes while the page is made clean", write_clear),
+	SMALL("pmap-clear-map", "the note of a write is cleared while the frame is mapped a second time", clear_map),
 	SMALL("pmap-chunk-reuse", "a chunk of a reverse map is freed by one CPU and taken by its owner", chunk_reuse),
 	SMALL("pmap-chunk-last", "the last chunk of a frame is freed while its owner takes others", chunk_last),
 	SMALL("pmap-write-copy", "writes against copy-on-write", write_copy),

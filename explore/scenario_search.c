@@ -15,11 +15,11 @@ static uint32_t how;
 static pfn_t filler[1536];
 static uint32_t fillers;
 
-static void search_setup(uint32_t variant, uint64_t ram)
+static void search_setup(uint32_t variant, uint32_t cpus, uint64_t ram)
 {
 	how = variant;
 	explore_portable(true);
-	m = memory_open(EXPLORE_CPUS, ram);
+	m = memory_open(cpus, ram);
 	while (frame_alloc(&m->frames, 0, 0, FRAME_WIRED, &filler[fillers]) == OK)
 		fillers++;
 }
@@ -68,7 +68,7 @@ static void hidden_setup(uint32_t variant)
 {
 	uint64_t at;
 
-	search_setup(variant, 2 << 20);
+	search_setup(variant, EXPLORE_CPUS, 2 << 20);
 	at = round_up(m->frames.first.fn + 200, 8);
 	spare(at);
 	spare(at + 1);
@@ -112,7 +112,7 @@ static void range_setup(uint32_t variant)
 {
 	uint64_t at;
 
-	search_setup(variant, 2 << 20);
+	search_setup(variant, EXPLORE_CPUS, 2 << 20);
 	at = round_up(m->frames.first.fn + 254, 64) - 3; /* across two words */
 	for (unsigned i = 0; i < 3; i++)
 		spare(at + i + (i == 2 && how == 0));
@@ -125,11 +125,11 @@ static void range_setup(uint32_t variant)
 
 /* --- the stock of zeroed frames: filled, taken, drained and searched --- */
 
-static void zero_open(uint32_t variant, uint32_t batch, unsigned spares)
+static void zero_open(uint32_t variant, uint32_t cpus, uint32_t batch, unsigned spares)
 {
 	uint64_t at;
 
-	search_setup(variant, 2 << 20);
+	search_setup(variant, cpus, 2 << 20);
 	m->frames.high = 0;
 	m->frames.zeros.batch = batch;
 	m->frames.zeros.lines = 1;
@@ -141,7 +141,7 @@ static void zero_open(uint32_t variant, uint32_t batch, unsigned spares)
 
 static void zero_setup(uint32_t variant)
 {
-	zero_open(variant, variant == 1 ? 2 : 1, variant == 1 ? 7 : 4);
+	zero_open(variant, EXPLORE_CPUS, variant == 1 ? 2 : 1, variant == 1 ? 7 : 4);
 	if (how == 2) { /* all of it is there already */
 		while (frames_zero_idle(&m->frames))
 			;
@@ -161,22 +161,48 @@ static void zero_run(uint32_t cpu)
 	CHECK(use(cpu, 0, FRAME_ZERO, FRAME_ANON));
 }
 
+/* Of two lines the second is full. It is claimed while an idle CPU fills the first, which is then the lowest of those that are. */
+static void lines_setup(uint32_t variant)
+{
+	zero_open(variant, 2, 1, 8);
+	m->frames.zeros.lines = 2;
+	atomic_store_relaxed(&m->frames.zeros.empty.bits, UINT64_C(3)); /* as above */
+	for (unsigned i = 0; i < 4; i++) /* two stay in the own stack */
+		frames_zero_idle(&m->frames);
+	for (unsigned i = 0; i < 3; i++)
+		CHECK(frame_alloc(&m->frames, 0, FRAME_ZERO, FRAME_ANON, &filler[fillers++]) == OK);
+	CHECK(atomic_load_relaxed(&m->frames.zeros.full.bits) == 2);
+}
+
+static void lines_run(uint32_t cpu)
+{
+	if (cpu == 1)
+		frames_zero_idle(&m->frames);
+	else
+		CHECK(use(cpu, 0, FRAME_ZERO, FRAME_ANON));
+}
+
 /*
  * --- what an idle CPU, or a batch out of the stock, may hide from a search: all that is free ---
  *
  * Variant 0: CPU 1 is idle, and there is room for all frames in its stack of zeroed ones. 1: they are a batch in the stock, which
  * CPU 1 uses one of. 2: likewise, and two searchers drain it.
  */
-static void hide_setup(uint32_t variant)
+/* All that is free, two frames, is a batch in the stock. */
+static void stocked(void)
 {
-	zero_open(variant, 2, variant == 0 ? 3 : 5);
-	if (variant == 0)
-		return;
 	while (frames_zero_idle(&m->frames)) /* two to the stock, three in the own stack */
 		;
 	CHECK(atomic_load_relaxed(&m->frames.zeros.full.bits));
 	for (unsigned i = 0; i < 3; i++)
 		CHECK(frame_alloc(&m->frames, 0, FRAME_ZERO, FRAME_ANON, &filler[fillers++]) == OK);
+}
+
+static void hide_setup(uint32_t variant)
+{
+	zero_open(variant, EXPLORE_CPUS, 2, variant == 0 ? 3 : 5);
+	if (variant > 0)
+		stocked();
 }
 
 static void hide_run(uint32_t cpu)
@@ -189,6 +215,21 @@ static void hide_run(uint32_t cpu)
 		CHECK(use(cpu, 0, 0, FRAME_TABLE));
 }
 
+/* The same on a machine of two CPUs. Variant 0: both search, and drain the stock. 1: one drains it that does not search. */
+static void hide_two_setup(uint32_t variant)
+{
+	zero_open(variant, 2, 2, 5);
+	stocked();
+}
+
+static void hide_two_run(uint32_t cpu)
+{
+	if (cpu == 1 && how == 1)
+		frames_drain(&m->frames);
+	else
+		CHECK(use(cpu, 0, 0, FRAME_TABLE));
+}
+
 const struct scenario scenario_search[] = {
 	{"search-hidden", "single frames while another CPU tries blocks, and gives back what it cannot use", 3, 3, true,
 	 hidden_setup, machine, hidden_run, search_judge},
@@ -196,7 +237,11 @@ const struct scenario scenario_search[] = {
 	 range_run, search_judge},
 	{"search-zero", "the stock of zeroed frames is filled and taken while others search and drain", 3, 3, true,
 	 zero_setup, machine, zero_run, search_judge},
+	{"search-zero-lines", "a batch of the stock is claimed while another is given", 2, 1, true, lines_setup, machine,
+	 lines_run, search_judge},
 	{"search-hide", "all that is free is zeroed by an idle CPU, or in the stock", 3, 3, true, hide_setup, machine,
 	 hide_run, search_judge},
+	{"search-hide-two", "the stock, all that is free, is drained by two", 2, 2, true, hide_two_setup, machine, hide_two_run,
+	 search_judge},
 };
 const unsigned scenario_search_count = ARRAY_SIZE(scenario_search);

@@ -313,6 +313,31 @@ static void leaf_copied_run(uint32_t cpu)
 	world_leave();
 }
 
+/*
+ * One leaf, the root, that a child has in common. It ends, a thread of the parent copies the leaf, and another forks again: the
+ * second child may get the leaf or its copy, but no leaf that everyone else has left.
+ */
+static void root_copied_setup(uint32_t variant)
+{
+	(void)variant;
+	family(WORLD_SMALL, 3, WORLD_TOGETHER);
+	op_fork(0, 1);
+	ready();
+}
+
+static void root_copied_run(uint32_t cpu)
+{
+	if (cpu == 0) {
+		op_fork(0, 2);
+	} else if (cpu == 1) {
+		op_exit(1);
+	} else {
+		world_enter(0);
+		op_store(0, 0, 0);
+		world_leave();
+	}
+}
+
 /* --- one window, protected by its table when it forks: what one page is granted the others are not --- */
 
 #define KIND_ONE_WINDOW 3u /* eight slots of 64 pages are a window */
@@ -415,6 +440,8 @@ const struct scenario scenario_vm_fork[] = {
 		       last_sharer, last_sharer),
 	{ "exit-write-leaf", "the same, and the thread that writes waits for its moment", 3, 1, false, leaf_copied_setup,
 	  world_machine, leaf_copied_run, world_judge },
+	{ "fork-exit-write", "a fork while the only sharer of the root ends and a writer copies it", 3, 1, false,
+	  root_copied_setup, world_machine, root_copied_run, world_judge },
 	{ "fork-window", "a window write-protected by its table is written page by page, at or after the fork", 2, 2, false,
 	  window_setup, world_machine, window_run, world_judge },
 	WORLD_SCENARIO("exit-middle", "a space ends while its parent and its child write", 3, 3, false, sharers_three, exit_middle),

@@ -32,7 +32,9 @@
 /* Clears a bit that is set; NO_LINE: none is. */
 static unsigned claim_line(struct frame_lines *l)
 {
-	uint64_t v = atomic_load_acquire(&l->bits); /* "none" is a claim: who has cleared the last has noted that before */
+	/* relaxed: a guess for the cas. A drain that finds none trusts it: it has a note of its own around the look, and notes are
+	 * a chain, so its end comes after the note of who has cleared the last bit */
+	uint64_t v = atomic_load_relaxed(&l->bits);
 
 	do {
 		if (v == 0)
