@@ -59,7 +59,7 @@ conflicts-alloc: $(BL)/main ## Cache lines that CPUs take from each other while 
 	@$(BL)/main $(call sq,$(TURN)) $(call sq,$(OPERATIONS)) $(call sq,$(LOAD)) $(or $(CONFLICT_CPUS),8 64) >$(B)/conflicts-alloc.jsonl
 
 # Plugins for QEMU's TCG.
-$(B)/plugin/%.so: tools/plugin/%.c tools/plugin/common.h tools/plugin/qemu_plugin.h user/lib/marker.h mk/bench.mk | setup
+$(B)/plugin/%.so: tools/plugin/%.c tools/plugin/common.h tools/plugin/names.h tools/plugin/qemu_plugin.h user/lib/marker.h mk/bench.mk | setup
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(HOSTCC) -shared -fPIC -std=gnu11 -O2 -Wall -Wextra -Werror -fvisibility=hidden -o $@.$$$$ $< && mv $@.$$$$ $@
@@ -75,7 +75,11 @@ conflicts: ## Kernel cache lines that CPUs take from each other on memory of the
 		$(if $(filter command line environment,$(origin ROUNDS)),ROUNDS=$(call sq,$(ROUNDS))) \
 		tools/conflicts $(call sq,$(if $(filter file,$(origin CPUS)),8,$(CPUS)))
 
-# Numbers and names of the kernel's structs for tools/conflicts.
+.PHONY: walk
+walk: ## What the kernel does for one operation, function by function, and what it writes: doc/fault.md [OPERATION=touch]
+	@BUILD=$(call sq,$(B)) tools/walk $(call sq,$(OPERATION))
+
+# Numbers and names of the kernel's structs for tools/conflicts, tools/walk.
 $(B)/plugin/layout.o: tools/plugin/layout.c $(HEADERS) mk/bench.mk mk/kernel.mk | setup
 	$(call say,CC,$<)
 	@mkdir -p $(@D)

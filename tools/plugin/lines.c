@@ -22,7 +22,7 @@
  * Slices. With thread=single a vCPU runs until it waits or a timer is due: lines would hardly ever move. So while a
  * window is open a vCPU gives the turn to the next after `slice` instructions, give or take a half by a generator that
  * `seed` starts, at the end of the block that it is in. QEMU's interface for plugins has no call for that, nor for
- * reading memory: the three functions declared below are QEMU's own, which Debian's QEMU exports as it exports all.
+ * reading memory: the functions declared below and in names.h are QEMU's own, which Debian's QEMU exports as it exports all.
  *
  * Names. With layout (tools/plugin/layout.c) of our kernel the page of the frame is looked up in guest memory when a
  * line is first counted: who owns the frame, and the zone and place in its object if it is a slab's.
@@ -42,20 +42,18 @@
 #include <inttypes.h>
 
 #include "common.h"
+#include "names.h"
 
 #define VCPUS_MAX 128
 #define LINE_SHIFT 6
-#define PAGE_SHIFT 12
 #define PAGE_LINES (1u << (PAGE_SHIFT - LINE_SHIFT))
 #define BUCKETS 65536u /* a power of two */
 #define NO_REGION (-1)
-#define NAME_BYTES 24
 
 /* QEMU's own */
 struct CPUState;
 struct CPUState *qemu_get_cpu(int index);
 void cpu_exit(struct CPUState *cpu);
-void cpu_physical_memory_rw(uint64_t address, void *bytes, uint64_t n, bool write);
 
 typedef unsigned __int128 vcpu_set;
 
@@ -85,8 +83,7 @@ struct move {
 	uint64_t count, line, address, from, to;
 	int region;
 	bool write;
-	char what[NAME_BYTES + 16];
-	uint64_t number, offset;
+	struct what what;
 };
 
 enum kind { KERNEL, COPY, USER, KINDS };
@@ -95,19 +92,12 @@ static struct region {
 	uint64_t windows, moves[KINDS], outside;
 } regions[MARKER_REGIONS];
 
-/* What layout says; all 0 without. */
-static struct layout {
-	uint64_t direct_base, direct_size, image_base, image_size, pages, first, count, page_size, owner, order, home,
-		name, stride, block, zone_owner;
-} layout;
-
 static struct page *bucket[BUCKETS];
 static struct move *move_bucket[BUCKETS];
 static size_t moves;
 static int window[VCPUS_MAX];
 static unsigned open_windows;
 static bool following;
-static uint64_t image_delta; /* virtual less physical address of the kernel's image, once seen */
 static const char *out, *moves_name;
 static uint64_t slice = 100, seed = 1, state;
 static int64_t left;
@@ -120,93 +110,6 @@ static uint64_t mix(uint64_t x)
 	x *= UINT64_C(0xff51afd7ed558ccd);
 	x ^= x >> 29;
 	return x;
-}
-
-/* --- what a line is --- */
-
-static bool read_guest(uint64_t address, void *bytes, size_t n)
-{
-	uint64_t physical;
-
-	if (address - layout.direct_base < layout.direct_size)
-		physical = address - layout.direct_base;
-	else if (image_delta && address >= layout.image_base)
-		physical = address - image_delta;
-	else
-		return false;
-	cpu_physical_memory_rw(physical, bytes, n, false);
-	return true;
-}
-
-static uint64_t word_at(uint64_t address, unsigned bytes)
-{
-	uint64_t word = 0;
-
-	return read_guest(address, &word, bytes) ? word : 0;
-}
-
-/* The slab's zone and the place in its object. */
-static bool name_slab(struct move *m, uint64_t page, uint64_t physical)
-{
-	uint64_t zone = word_at(page + layout.home, 8), stride = word_at(zone + layout.stride, 4), start;
-	char text[NAME_BYTES] = "", of[NAME_BYTES] = "";
-
-	if (!zone || !stride || !read_guest(word_at(zone + layout.name, 8), text, sizeof text - 1))
-		return false;
-	start = physical >> PAGE_SHIFT >> word_at(zone + layout.block, 4)
-						  << word_at(zone + layout.block, 4) << PAGE_SHIFT;
-	m->number = stride;
-	m->offset = (physical - start) % stride;
-	/* A zone's own description says which zone that is. */
-	if (strcmp(text, "zone") == 0 &&
-	    read_guest(word_at(layout.direct_base + physical - m->offset + layout.name, 8), of, sizeof of - 1))
-		snprintf(m->what, sizeof m->what, "zone:zone(%s)", of);
-	else
-		snprintf(m->what, sizeof m->what, "zone:%s", text);
-	for (char *c = m->what; *c; c++)
-		if (*c <= ' ' || *c > '~')
-			*c = '_';
-	return true;
-}
-
-static void name_line(struct move *m, uint64_t physical)
-{
-	uint64_t pages, first, frame, page;
-
-	snprintf(m->what, sizeof m->what, "unknown");
-	if (!layout.pages)
-		return;
-	if (m->address >= layout.image_base && m->address - layout.image_base < layout.image_size) {
-		snprintf(m->what, sizeof m->what, "image");
-		m->offset = m->address - layout.image_base;
-		return;
-	}
-	pages = word_at(layout.pages, 8);
-	first = word_at(layout.first, 8);
-	frame = (physical >> PAGE_SHIFT) - first;
-	if (!pages || frame >= word_at(layout.count, 8))
-		return;
-	if (physical - (pages - layout.direct_base) < word_at(layout.count, 8) * layout.page_size) {
-		uint64_t offset = physical - (pages - layout.direct_base);
-
-		snprintf(m->what, sizeof m->what, "page");
-		m->number = word_at(pages + offset / layout.page_size * layout.page_size + layout.owner, 1);
-		m->offset = offset % layout.page_size;
-		return;
-	}
-	/* The head of the block says who owns it. */
-	for (unsigned order = 0; order < 10; order++) {
-		uint64_t head = frame >> order << order;
-
-		page = pages + head * layout.page_size;
-		m->number = word_at(page + layout.owner, 1);
-		if (m->number && head + (1ull << word_at(page + layout.order, 1)) > frame)
-			break;
-	}
-	if (m->number == layout.zone_owner && name_slab(m, pages + frame * layout.page_size, physical))
-		return;
-	snprintf(m->what, sizeof m->what, "frame");
-	m->offset = physical & ((1u << PAGE_SHIFT) - 1);
 }
 
 /* --- the directory --- */
@@ -240,8 +143,8 @@ static void record(unsigned vcpu, uint64_t physical, uint64_t address, access_t 
 			break;
 	if (!m) {
 		m = allocate(1, sizeof *m);
-		*m = (struct move){*head, 0, line, address, access_pc(from), to, region, write, "", 0, 0};
-		name_line(m, physical);
+		*m = (struct move){*head, 0, line, address, access_pc(from), to, region, write, {"", 0, 0}};
+		name_line(&m->what, physical, address);
 		*head = m;
 		moves++;
 	}
@@ -297,9 +200,7 @@ static void accessed(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t address
 	if (!where || qemu_plugin_hwaddr_is_io(where))
 		return;
 	physical = qemu_plugin_hwaddr_phys_addr(where);
-	if (layout.image_base && !image_delta && address >= layout.image_base &&
-	    address - layout.image_base < layout.image_size)
-		image_delta = address - physical;
+	names_seen(address, physical);
 	touch(vcpu, physical, address, pc, write);
 	/* An access that is not aligned may reach into the next line; a page's last one is left alone. */
 	last = physical + (UINT64_C(1) << qemu_plugin_mem_size_shift(info)) - 1;
@@ -391,7 +292,8 @@ static void write_moves(void)
 			"%d %" PRIu64 " %s %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 " %s %" PRIu64 " %" PRIu64
 			"\n",
 			all[i]->region, all[i]->count, all[i]->write ? "write" : "read", all[i]->line << LINE_SHIFT,
-			all[i]->address, all[i]->from, all[i]->to, all[i]->what, all[i]->number, all[i]->offset);
+			all[i]->address, all[i]->from, all[i]->to, all[i]->what.name, all[i]->what.number,
+			all[i]->what.offset);
 	fclose(f);
 	free(all);
 }
@@ -410,46 +312,6 @@ static void leaving(qemu_plugin_id_t id, void *argument)
 				regions[i].moves[USER], regions[i].outside);
 	fclose(f);
 	write_moves();
-}
-
-/* Lines "NAME number". */
-static void read_layout(const char *name)
-{
-	static const struct {
-		const char *name;
-		uint64_t *value;
-	} known[] = {
-		{"DIRECT_BASE", &layout.direct_base},
-		{"DIRECT_SIZE", &layout.direct_size},
-		{"IMAGE_BASE", &layout.image_base},
-		{"IMAGE_SIZE", &layout.image_size},
-		{"PAGES", &layout.pages},
-		{"FIRST", &layout.first},
-		{"COUNT", &layout.count},
-		{"PAGE_BYTES", &layout.page_size},
-		{"OWNER", &layout.owner},
-		{"ORDER", &layout.order},
-		{"HOME", &layout.home},
-		{"NAME", &layout.name},
-		{"STRIDE", &layout.stride},
-		{"BLOCK", &layout.block},
-		{"ZONE_OWNER", &layout.zone_owner},
-	};
-	FILE *f = fopen(name, "r");
-	char key[64], number[64];
-	unsigned found = 0;
-
-	if (!f)
-		fail("cannot read the layout");
-	while (fscanf(f, "%63s %63s", key, number) == 2)
-		for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-			if (strcmp(key, known[i].name) == 0) {
-				*known[i].value = strtoull(number, NULL, 0);
-				found++;
-			}
-	fclose(f);
-	if (found != sizeof known / sizeof *known)
-		fail("the layout is not complete");
 }
 
 static uint64_t number_of(const char *text, const char *why)
