@@ -123,6 +123,8 @@ static void make_executable(struct cpu *c, struct space *s, unsigned window, uns
 	epoch_leave(&c->w->m.epoch);
 }
 
+static ATOMIC(uint32_t) taken; /* nobody may execute page 1 any more */
+
 /* Execution is taken from the window by its table, and given back to page 2, for which that is pushed down. */
 static void exec_push(struct cpu *c)
 {
@@ -135,10 +137,24 @@ static void exec_push(struct cpu *c)
 	pmap_protect(&s->p, vrange(world_va(ANON, 0), world_va(ANON, 0) + BLOCK_SIZE), PROT_R | PROT_W, &g);
 	gather_flush(&g);
 	pm_free_late(&c->w->m, &g.unlinked);
+	atomic_store_seq_cst(&taken, 1u);
 	make_executable(c, s, ANON, 2);
 	CHECK(pmap_extract(&s->p, vaddr(world_va(ANON, 2))).prot & PROT_X);
 	CHECK(!(pmap_extract(&s->p, vaddr(world_va(ANON, 1))).prot & PROT_X));
 	test_unlock(&win->range);
+}
+
+static void fetch_anon(struct cpu *c)
+{
+	struct host_fault f;
+
+	pmap_activate(&space(c)->p);
+	for (unsigned i = 0; i < 3; i++) {
+		bool must_fault = atomic_load_seq_cst(&taken);
+		enum error e = host_user_exec(vaddr(world_va(ANON, 1)), NULL, &f);
+
+		CHECK(e == ERR_FAULT || (e == OK && !must_fault));
+	}
 }
 
 /* Another mapping of the object's page 1 becomes executable, and is executed. */
@@ -386,6 +402,7 @@ PLAN(protect_push, .cpus = 3, .prepare = warm_more,
      .part = {{protect_window, write_anon}, {write_anon, write_anon_2}, {write_anon_2, write_anon}})
 PLAN(protect_clean, .cpus = 2, .prepare = clean, .part = {{protect_window, write_anon}, {write_anon, write_anon}})
 PLAN(exec_write, .cpus = 2, .prepare = clean_exec, .part = {{exec_push}, {write_anon, write_anon_2}})
+PLAN(exec_fetch, .cpus = 2, .prepare = clean_exec, .part = {{exec_push}, {fetch_anon, fetch_anon}})
 PLAN(protect_part, .cpus = 2, .prepare = warm_more,
      .part = {{protect_anon, write_anon_10}, {write_anon_10, touch_anon}})
 PLAN(protect_discard, .cpus = 3, .prepare = warm_more,
@@ -442,6 +459,7 @@ const struct scenario scenario_pmap_page[] = {
 	LARGE("pmap-protect-clean", "the same with clean pages", 2, protect_clean),
 	LARGE("pmap-exec-push-down", "the limit of execution is pushed down while clean pages are written", 2,
 	      exec_write),
+	LARGE("pmap-exec-push-fetch", "the same while a page that lost it is executed", 2, exec_fetch),
 	LARGE("pmap-protect-part", "part of a window is write-protected", 2, protect_part),
 	LARGE("pmap-protect-discard", "protect, discard and copy in a window", 3, protect_discard),
 	LARGE("pmap-copy-discard", "copy-on-write against a discard and a write", 3, copy_discard),
