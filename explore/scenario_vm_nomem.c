@@ -110,10 +110,39 @@ static void object_run(uint32_t cpu)
 	world_leave();
 }
 
+/*
+ * Pages 0 and 1, and 4 and 5, are two entries with one amap, of which page 4 is all that is there. It is unmapped, while page 0 is
+ * touched: the tree has a new root when page 4 is to be taken out of it, and for that there may be no memory. What is
+ * mapped there later must not show it.
+ */
+static void trim_setup(uint32_t variant)
+{
+	world_open(variant, 2, WORLD_STRADDLE);
+	op_map(0, 0, world_anon(6));
+	op_store(0, 4, 0);
+	op_unmap(0, 2, 2);
+	world_leave();
+	world_warm();
+	world_fail_allocations();
+}
+
+static void trim_run(uint32_t cpu)
+{
+	world_enter(0);
+	if (cpu == 1) {
+		op_store(0, 0, 0);
+	} else if (op_unmap(0, 4, 1) == OK) {
+		op_map(0, 2, world_anon(3)); /* one entry with pages 0 and 1, if that may be */
+		op_load(0, 4, 0);
+	}
+	world_leave();
+}
+
 const struct scenario scenario_vm_nomem[] = {
 	WORLD_SCENARIO("nomem-fault", "allocations fail under faults of parent and child", 2, 1, false, injected, faults),
 	WORLD_SCENARIO("nomem-fork", "allocations fail under fork and a writer", 2, 1, false, injected, fork),
 	WORLD_SCENARIO("nomem-change", "allocations fail under changes of the map", 2, WORLD_CHANGES + 1, false, change, change),
+	WORLD_SCENARIO("nomem-trim", "private pages cannot be taken out of a tree that has grown", 2, 1, false, trim, trim),
 	WORLD_SCENARIO("nomem-object", "allocations fail under reads, writes and faults of an object", 2, 1, false, injected, object),
 	WORLD_SCENARIO("exhausted-fault", "there are few frames, parent and child write", 2, 5, false, exhausted, faults),
 	WORLD_SCENARIO("exhausted-fork", "there are few frames, fork and a writer", 2, 5, false, exhausted, fork),
