@@ -268,8 +268,34 @@ static void frees_run(uint32_t cpu)
 	world_leave();
 }
 
+/* Two entries with one amap, of which one page is unmapped while it is written: it leaves the amap, which goes on being used. */
+static void part_setup(uint32_t variant)
+{
+	world_open(variant, 2, WORLD_STRADDLE);
+	op_map(0, 0, world_anon(4));
+	op_store(0, 0, 0);
+	op_store(0, 3, 0);
+	op_unmap(0, 1, 1);
+	world_leave();
+	world_warm();
+}
+
+static void part_run(uint32_t cpu)
+{
+	world_enter(0);
+	if (cpu == 0) {
+		op_unmap(0, 3, 1);
+	} else {
+		op_store(0, 3, 1);
+		op_load(0, 3, 0);
+	}
+	world_leave();
+}
+
 const struct scenario scenario_vm_range[] = {
 	WORLD_SCENARIO("unmap-unmap", "two unmap the same or overlapping pages", 2, SPANS, false, unmaps, pair),
+	WORLD_SCENARIO("unmap-part", "a page is taken out of an amap that goes on being used, while it is written", 2, 1, false, part,
+		       part),
 	WORLD_SCENARIO("protect-unmap", "pages are protected and unmapped", 2, SPANS, false, protect_unmap, pair),
 	WORLD_SCENARIO("map-map", "two map where it is free", 2, SPANS, false, maps, pair),
 	WORLD_SCENARIO("map-free", "a place for a mapping, against another, changes, a fork", 2, 3, false, frees, frees),
