@@ -144,6 +144,7 @@ static void exec_push(struct cpu *c)
 	test_unlock(&win->range);
 }
 
+/* Once execution is taken away no fetch succeeds, whatever the walker finds while the limit is pushed down. */
 static void fetch_anon(struct cpu *c)
 {
 	struct host_fault f;

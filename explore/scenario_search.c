@@ -182,12 +182,6 @@ static void lines_run(uint32_t cpu)
 		CHECK(use(cpu, 0, FRAME_ZERO, FRAME_ANON));
 }
 
-/*
- * --- what an idle CPU, or a batch out of the stock, may hide from a search: all that is free ---
- *
- * Variant 0: CPU 1 is idle, and there is room for all frames in its stack of zeroed ones. 1: they are a batch in the stock, which
- * CPU 1 uses one of. 2: likewise, and two searchers drain it.
- */
 /* All that is free, two frames, is a batch in the stock. */
 static void stocked(void)
 {
@@ -198,6 +192,12 @@ static void stocked(void)
 		CHECK(frame_alloc(&m->frames, 0, FRAME_ZERO, FRAME_ANON, &filler[fillers++]) == OK);
 }
 
+/*
+ * --- what an idle CPU, or a batch out of the stock, may hide from a search: all that is free ---
+ *
+ * Variant 0: CPU 1 is idle, and there is room for all frames in its stack of zeroed ones. 1: they are a batch in the stock, which
+ * CPU 1 uses one of. 2: likewise, and two searchers drain it.
+ */
 static void hide_setup(uint32_t variant)
 {
 	zero_open(variant, EXPLORE_CPUS, 2, variant == 0 ? 3 : 5);
