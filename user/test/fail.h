@@ -9,6 +9,8 @@
  *	  it worked:    it did without, or nothing was refused any more: then this was the last number
  *	the result is right; undo
  *
+ * And once more for each number: fail_each says why.
+ *
  * A page fault has nobody to tell: the kernel tries it again once (kernel/proc/oom.c), and since only one allocation
  * is refused, it works. Such operations are marked NEVER_FAILS.
  *
@@ -198,15 +200,19 @@ static bool fail_attempt_in_child(const struct operation *o, unsigned long n)
 	return status == W_EXIT(FAIL_REFUSED);
 }
 
+/*
+ * Each number twice: what one allocation asks for depends on what its zone has left on this CPU. If the n-th to be refused was
+ * a new slab, then the slab is there after the call that follows, all later ones have moved up, and n is the next one's number.
+ */
 static void fail_each(const struct operation *o)
 {
+	bool (*attempt)(const struct operation *, unsigned long) = o->flags & CHILD ? fail_attempt_in_child : fail_attempt;
 	unsigned long n = 1;
 
-	while ((o->flags & CHILD ? fail_attempt_in_child : fail_attempt)(o, n) && n < FAIL_MOST)
-		n++;
+	for (; n < FAIL_MOST && attempt(o, n); n++)
+		fail_refused += 1 + attempt(o, n);
 	if (n == FAIL_MOST)
 		check_failed(__FILE__, __LINE__, "%s: has no last allocation", o->name);
-	fail_refused += (long)n - 1;
 	fail_operations++;
 }
 
