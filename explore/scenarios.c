@@ -18,6 +18,7 @@
 	X(scenario_live) \
 	X(scenario_object) \
 	X(scenario_vm_fault) \
+	X(scenario_vm_around) \
 	X(scenario_vm_fork) \
 	X(scenario_vm_range) \
 	X(scenario_vm_object) \

@@ -14,7 +14,7 @@ static struct test_vm v;
 static struct vm_map *m;
 static const struct vm_mapping anon = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 
-enum change { DISCARD_LEAF, DISCARD_PAGE, REMOVE, READ_ONLY, NOTHING_ALLOWED, REPLACE, FORK, CHANGES };
+enum change { DISCARD_LEAF, DISCARD_PAGE, REMOVE, READ_ONLY, NOTHING_ALLOWED, REPLACE, FORK, CHANGES, CUT = CHANGES };
 enum before { UNTOUCHED, TOUCHED, SHARED, SHARED_MAPPED, BEFORES };
 
 static struct {
@@ -25,6 +25,8 @@ static struct {
 	bool stopped;
 	enum error result;
 	struct vm_map *child;
+	struct vm_object *object; /* that CUT cuts */
+	enum error seen;          /* by a read after it */
 	ATOMIC(uint32_t) turn; /* 0: the fault's; 1: the change's; 2: over */
 } duet;
 
@@ -66,6 +68,10 @@ static void change(void)
 		break;
 	case FORK:
 		CHECK(vm_map_fork(m, &duet.child) == OK);
+		break;
+	case CUT:
+		CHECK(object_resize(duet.object, 0) == OK);
+		duet.seen = vm_fault(m, vaddr(duet.va), PROT_R);
 		break;
 	default:
 		panic("no such change");
@@ -186,9 +192,56 @@ static void every_point(void **state)
 	test_vm_destroy(&v);
 }
 
+/* A private copy of an object's page is made, or the object was cut before: who has seen that sees no copy later. */
+static bool cut_round(unsigned n)
+{
+	struct vm_mapping file = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
+	uint64_t at = UINT64_C(0x40000000);
+	size_t done;
+
+	CHECK(object_create(v.vm, (struct oid){ 0, 1 }, &pager_zero, NULL, 0, PAGE_SIZE, &duet.object) == OK);
+	CHECK(object_write(duet.object, 0, "content", 8, &done) == OK);
+	file.object = duet.object;
+	CHECK(vm_map_enter(m, &at, PAGE_SIZE, &file, MAP_AT) == OK);
+	duet.va = at;
+	duet.at = n;
+	duet.count = 0;
+	duet.stopped = false;
+	atomic_store_relaxed(&duet.turn, 0u);
+	run_on_cpus(v.t.m, 2, play, NULL);
+	if (duet.stopped)
+		assert_int_equal(duet.result, duet.seen);
+	object_release(duet.object);
+	vm_map_check(m);
+	(void)epoch_poll(&v.vm->epoch);
+	return duet.stopped;
+}
+
+static void every_point_of_a_private_copy(void **state)
+{
+	uint64_t at = UINT64_C(0x40000000) + PAGE_SIZE;
+	unsigned n = 1;
+
+	(void)state;
+	test_vm_init(&v, NULL);
+	assert_int_equal(vm_map_create(v.vm, &m), OK);
+	pmap_activate(&m->pmap);
+	/* The table is there, so that all rounds have the same points. */
+	assert_int_equal(vm_map_enter(m, &at, PAGE_SIZE, &anon, MAP_AT), OK);
+	assert_int_equal(test_store(m, at, 1), OK);
+	duet.change = CUT;
+	duet.write = true;
+	while (cut_round(n))
+		n++;
+	assert_true(n > 10);
+	pmap_deactivate(v.pmaps);
+	vm_map_release(m);
+	test_vm_destroy(&v);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(every_point) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(every_point), cmocka_unit_test(every_point_of_a_private_copy) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

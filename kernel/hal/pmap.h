@@ -11,12 +11,14 @@
  * (DESIGN 5.6) is made where nobody can pass it:
  *
  *	pmap_leaf_lock(pm, va, stock, &leaf);      links missing tables, takes the leaf lock
+ *	    the caller looks: entry live? the slot still as it was found?
  *	pmap_leaf_set(&leaf, va, pfn, prot, flags, stock, check);
- *	    check->still(): entry live? page still the one?, then reverse map, then the PTE
+ *	    check->still(): page still the one? then reverse map, then the PTE
  *	pmap_leaf_unlock(&leaf);
  *
- * Entry liveness may also be checked between the first and second step: the
- * leaf lock guards it. What is withdrawn through the reverse map (an object's
+ * What is withdrawn by its address (an entry, a slot) is changed first, and then
+ * pmap_remove or pmap_protect take the leaf lock of every table there: so it is
+ * enough to look once under it. What is withdrawn through the reverse map (an object's
  * page: first the slot, then pmap_page_remove_all) must be checked by still(),
  * which is called under the lock of the frame's reverse map: either the withdrawer
  * finds the mapping there, or it held that lock before us and still() sees what
@@ -78,6 +80,7 @@ struct frame_list {
 struct pmap_stock {
 	pfn_t table[PMAP_STOCK_TABLES]; /* zeroed frames */
 	uint32_t tables;                /* how many are there */
+	uint32_t missing;               /* out, with pmap_leaf_lock's ERR_STOCK: how many it takes */
 	pfn_t chunk;                    /* a frame for reverse-map chunks, or PFN_NONE; see pmap_page.c */
 };
 
@@ -153,6 +156,8 @@ struct pmap_pte {
 	bool dirty;        /* VALID: written through this PTE */
 };
 struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va);
+/* How many PTEs in a row are PMAP_EMPTY from va's on, at most max, which does not lead out of the table. */
+unsigned pmap_leaf_empty(const struct pmap_leaf *leaf, vaddr_t va, unsigned max);
 
 #define PMAP_WRITTEN 1    /* the access that faulted is a write: dirty from the start */
 #define PMAP_UNTRACKED 2  /* no reverse map: the shared zero page, device memory */

@@ -26,7 +26,9 @@
  *  2. A node is changed only through a path on which every node, itself
  *     included, is at reference 1: then one amap leads to it. Exception:
  *     a fork may raise the root's count at any moment, but it has marked the
- *     entries dead before, so who is in between installs no PTE (fault.c).
+ *     entries dead before, and protects what is mapped afterwards: who changes a
+ *     leaf in between has looked at its entry under the leaf table's lock (fault.c), and
+ *     fork, which takes that lock too, comes after: the change was before the copy.
  *  3. Interior slots and root change under the amap's lock; leaf slots under the
  *     leaf's lock. A leaf is copied, and the amap led to the copy, in one hold of
  *     the leaf's lock: a writer that comes later finds that the amap leads
@@ -249,6 +251,12 @@ void amap_replace_locked(struct amap *a, struct amap_node *parent, unsigned i, s
 		spin_unlock(&from->lock);
 }
 
+static enum error lacks(struct amap_stock *s, uint32_t n)
+{
+	s->missing = n;
+	return ERR_STOCK;
+}
+
 /* Puts roots above until va is covered. ERR_STOCK as in amap_own_path. */
 static enum error grow_locked(struct amap *a, uint64_t va, struct amap_stock *stock)
 {
@@ -257,14 +265,14 @@ static enum error grow_locked(struct amap *a, uint64_t va, struct amap_stock *st
 	if (!root) {
 		n = amap_stock_take(stock, 0, va);
 		if (!n)
-			return ERR_STOCK;
+			return lacks(stock, 1);
 		amap_relink_locked(a, NULL, 0, n);
 		return OK;
 	}
 	while (!node_covers(root, va)) {
 		n = amap_stock_take(stock, root->level + 1, root->base);
-		if (!n)
-			return ERR_STOCK;
+		if (!n) /* this root, and a path below it; perhaps more roots */
+			return lacks(stock, root->level + 2);
 		slot_put(n, slot_of(n, root->base), root); /* the reference moves along */
 		amap_relink_locked(a, NULL, 0, n);
 		root = n;
@@ -286,7 +294,7 @@ enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock)
 		if (ref_count(&n->refs) != 1) {
 			c = amap_stock_take(stock, n->level, n->base);
 			if (!c) {
-				e = ERR_STOCK;
+				e = lacks(stock, n->level + 1);
 				break;
 			}
 			amap_replace_locked(a, parent, i, n, c);
@@ -301,7 +309,7 @@ enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock)
 		if (!n) {
 			n = amap_stock_take(stock, parent->level - 1, va);
 			if (!n) {
-				e = ERR_STOCK;
+				e = lacks(stock, parent->level);
 				break;
 			}
 			slot_put(parent, i, n);

@@ -42,6 +42,7 @@ struct amap {
 struct amap_stock {
 	struct amap_node *node[AMAP_STOCK_MAX];
 	uint32_t count;
+	uint32_t missing; /* out, with amap_own_path's ERR_STOCK: how many it takes, or some of them */
 };
 /* Fills up to n nodes. ERR_NOMEM: some may be there. */
 enum error amap_stock_fill(struct vm *vm, struct amap_stock *s, uint32_t n) MUST_CHECK;

@@ -16,13 +16,6 @@ struct anon *anon_new(struct vm *vm, pfn_t f)
 	return a;
 }
 
-pfn_t anon_frame(const struct anon *a)
-{
-	uint64_t w = atomic_load_acquire(&a->word); /* pairs with anon_new */
-
-	return w & ANON_BUSY ? PFN_NONE : pfn(w >> 1);
-}
-
 static void anon_free_late(struct epoch_item *item)
 {
 	struct anon *a = CONTAINER_OF(item, struct anon, retire);

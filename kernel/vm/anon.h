@@ -24,7 +24,12 @@ struct anon {
 struct anon *anon_new(struct vm *vm, pfn_t f);
 
 /* The frame, or PFN_NONE while it is busy. */
-pfn_t anon_frame(const struct anon *a);
+static inline pfn_t anon_frame(const struct anon *a)
+{
+	uint64_t w = atomic_load_acquire(&a->word); /* pairs with anon_new */
+
+	return w & ANON_BUSY ? PFN_NONE : pfn(w >> 1);
+}
 
 /* Drops a reference. The last frees the frame at once: no TLB may lead to it any more. The anon itself goes by epoch. */
 void anon_put(struct anon *a);

@@ -23,7 +23,8 @@
  *   3 own     path to the leaf node exists and is exclusive           amap lock, rarely
  *   4 node lock, leaf lock                                            RANK_NODE, RANK_LEAF
  *   5 check   entry live, the amap leads to this node, slot as found
- *   6 put the new anon in the slot; reverse map; last check; PTE
+ *   6 put the new anon in the slot; last check; reverse map; PTE
+ *   7 a read that goes on from the page before maps what follows      the same locks
  *
  * When the address maps another frame already (the zero page, a shared anon, the
  * object's page) break comes before make: 4-5, the PTE turns BUSY, locks
@@ -36,8 +37,11 @@
  *
  * Invariants.
  *  1. No PTE for a dead entry, or for an anon that its slot does not hold, or
- *     for a page that its object does not hold: all are looked at after the
- *     frame's reverse map, under the leaf lock (struct last_look).
+ *     for a page that its object does not hold. Who takes rights or content away at an address
+ *     changes entry or slot first and then takes the leaf lock of every table there, so
+ *     one look under that lock is enough (holds); an entry that dies for another reason
+ *     (wiring, inheritance, growth) has a successor that allows the same. Who takes a page out of
+ *     its object goes by the reverse map, so that is looked at under the frame's lock (page_backed).
  *  2. An anon goes into a slot only through an exclusive path, under the node's lock.
  *  3. The old anon's reference goes after the flush of the PTE that mapped it.
  *  4. What a turn has not used goes back at the end (struct fault).
@@ -139,44 +143,44 @@ static enum error find_page(struct fault *f, struct vm_page **page)
 
 /* --- 5 check and 6 last check --- */
 
-struct last_look {
+/* What a fault counts on; the leaf's node and table locks are held when it is looked at. */
+struct found {
 	const struct fault *f;
-	const struct anon *anon;     /* the slot must hold it; NULL: must be empty */
+	struct anon *anon;           /* the slot must hold it; NULL: must be empty */
 	const struct vm_page *page;  /* the object must hold it, unless NULL */
+	uint64_t index;              /* where */
 };
 
-/* Entry live; amap still leads to the node and the slot is as expected; object still has the page. *exclusive: nobody else
- * leads to the leaf node: it may be written. */
-static bool still(const struct last_look *l, bool *exclusive)
+/* Entry live; amap still leads to the node and the slot is as found. *exclusive: nobody else leads to the leaf node: it may be
+ * written. */
+static bool holds(const struct found *l, bool *exclusive)
 {
 	const struct fault *f = l->f;
+	struct amap_node *leaf;
 
 	*exclusive = false;
 	if (!entry_live(f->entry))
 		return false;
-	if (f->entry->amap) {
-		struct amap_node *leaf = amap_find(f->entry->amap, f->va, exclusive);
-
-		if (leaf != f->leaf || (leaf && amap_slot(leaf, f->va) != l->anon))
-			return false;
-	}
-	if (l->page)
-		return object_page_is(l->page, f->entry->object, f->index);
-	return !l->anon || !pfn_is_none(anon_frame(l->anon));
+	if (!f->entry->amap)
+		return true;
+	leaf = amap_find(f->entry->amap, f->va, exclusive);
+	return leaf == f->leaf && (!leaf || amap_slot(leaf, f->va) == l->anon);
 }
 
-static bool still_there(void *arg)
+/* The last check. Not asked for an anon: it keeps its frame as long as its slot, and nobody takes it out before our locks. */
+static bool page_backed(void *arg)
+{
+	const struct found *l = arg;
+
+	return object_page_is(l->page, l->f->entry->object, l->index);
+}
+
+/* What an anon is about to take the place of: a page that was cut off must not come back as a private one. */
+static bool holds_ours(struct found *l)
 {
 	bool exclusive;
 
-	return still(arg, &exclusive);
-}
-
-static bool still_ours(const struct last_look *l)
-{
-	bool exclusive;
-
-	return still(l, &exclusive) && l->f->leaf && exclusive;
+	return holds(l, &exclusive) && l->f->leaf && exclusive && (!l->page || page_backed(l));
 }
 
 /* --- 4 locks --- */
@@ -200,19 +204,83 @@ static void unlock_both(struct fault *f, struct pmap_leaf *leaf)
 		spin_unlock(&f->leaf->lock);
 }
 
+/* What is there at va already, to be mapped: an anon or an object's page. false: nothing. */
+static bool look_up(const struct fault *f, uint64_t va, bool exclusive, struct found *l, pfn_t *frame, enum prot *prot)
+{
+	const struct vm_entry *e = f->entry;
+
+	*prot = e->prot | PROT_R;
+	*l = (struct found){ .f = f, .anon = f->leaf ? amap_slot(f->leaf, va) : NULL };
+	if (l->anon) {
+		if (!exclusive || ref_count(&l->anon->refs) != 1)
+			*prot &= ~PROT_W;
+		*frame = anon_frame(l->anon);
+		return true;
+	}
+	if (!e->object)
+		return false;
+	if (!e->shared)
+		*prot &= ~PROT_W;
+	l->index = entry_index(e, va);
+	l->page = object_lookup(e->object, l->index);
+	if (l->page)
+		*frame = frame_of(&f->vm->frames, l->page);
+	return l->page;
+}
+
+/*
+ * Reads that go on from page to page: when the page before is mapped, those that follow are mapped as well, as far as they
+ * are there, up to the next that is mapped already, in this entry and this leaf node. Locks held, found holds: no slot changes.
+ */
+static void map_around(struct fault *f, struct pmap_leaf *leaf, bool exclusive)
+{
+	const struct vm_entry *entry = f->entry;
+	uint64_t end = f->va + f->vm->fault_around * PAGE_SIZE, n = 0;
+	uint64_t node_end = round_down(f->va, AMAP_FANOUT * PAGE_SIZE) + AMAP_FANOUT * PAGE_SIZE;
+	uint64_t va = f->va + PAGE_SIZE;
+
+	/* Not what is executed: a frame's bytes are made fetchable when it is, and others may write them until then. */
+	if (!(f->va & (BLOCK_SIZE - 1)) || entry->prot & PROT_X ||
+	    pmap_leaf_get(leaf, vaddr(f->va - PAGE_SIZE)).state != PMAP_VALID)
+		return;
+	if (end > entry->range.end.va)
+		end = entry->range.end.va;
+	if (end > node_end)
+		end = node_end;
+	if (va < end)
+		end = va + pmap_leaf_empty(leaf, vaddr(va), (unsigned)((end - va) >> PAGE_SHIFT)) * PAGE_SIZE;
+	for (; va < end; va += PAGE_SIZE) {
+		struct found l;
+		enum prot prot;
+		pfn_t frame;
+		enum error e;
+
+		if (!look_up(f, va, exclusive, &l, &frame, &prot))
+			continue;
+		e = pmap_leaf_set(leaf, vaddr(va), frame, prot, 0, &f->tables,
+				  l.page ? &(struct pmap_last_check){ page_backed, &l } : NULL);
+		if (e == OK)
+			n++;
+		else if (e != ERR_STALE)
+			break; /* no memory for the reverse map: who needs the page will see to it */
+	}
+	counter_add(&f->vm->counters, COUNTER_pages_around, n);
+}
+
 /* Maps what is there already: an anon, an object's page, or the zero page (neither). */
 static enum error map_existing(struct fault *f, pfn_t frame, struct vm_page *page, enum prot prot, unsigned flags)
 {
-	struct last_look look = { .f = f, .anon = f->anon, .page = page };
-	const struct pmap_last_check check = { still_there, &look };
+	struct found found = { .f = f, .anon = f->anon, .page = page, .index = f->index };
+	const struct pmap_last_check check = { page_backed, &found };
 	struct pmap_leaf leaf;
 	struct pmap_pte pte;
+	bool exclusive;
 	enum error e = lock_both(f, &leaf);
 
 	if (e != OK)
 		return e;
 	/* Reference counts may have moved since: what is not ours alone any more must not become writable. */
-	if ((prot & PROT_W) && f->anon && !(still_ours(&look) && ref_count(&f->anon->refs) == 1)) {
+	if (!holds(&found, &exclusive) || ((prot & PROT_W) && f->anon && !(exclusive && ref_count(&f->anon->refs) == 1))) {
 		unlock_both(f, &leaf);
 		return ERR_STALE;
 	}
@@ -226,7 +294,9 @@ static enum error map_existing(struct fault *f, pfn_t frame, struct vm_page *pag
 		counter_add(&f->vm->counters, COUNTER_faults_spurious, 1);
 		return OK;
 	}
-	e = pmap_leaf_set(&leaf, vaddr(f->va), frame, prot, flags, &f->tables, &check);
+	e = pmap_leaf_set(&leaf, vaddr(f->va), frame, prot, flags, &f->tables, page ? &check : NULL);
+	if (e == OK && f->access != PROT_W && (page || f->anon))
+		map_around(f, &leaf, exclusive);
 	unlock_both(f, &leaf);
 	/* Another frame there, under an entry that is live: its remover is about to come by. */
 	return e == ERR_EXISTS ? ERR_BUSY : e;
@@ -238,7 +308,7 @@ static enum error map_existing(struct fault *f, pfn_t frame, struct vm_page *pag
  * Breaks the PTE when it maps old (PFN_NONE: there must be none). => OK: nothing
  * maps the address any more, *broken tells whether the PTE is our BUSY one.
  */
-static enum error break_old(struct fault *f, const struct last_look *look, pfn_t old, bool *broken)
+static enum error break_old(struct fault *f, struct found *found, pfn_t old, bool *broken)
 {
 	struct pmap_leaf leaf;
 	struct pmap_pte pte;
@@ -249,7 +319,7 @@ static enum error break_old(struct fault *f, const struct last_look *look, pfn_t
 	if (e != OK)
 		return e;
 	pte = pmap_leaf_get(&leaf, vaddr(f->va));
-	if (!still_ours(look)) {
+	if (!holds_ours(found)) {
 		e = ERR_STALE;
 	} else if (pte.state == PMAP_BUSY || (pte.state == PMAP_VALID && pte.frame.fn != old.fn)) {
 		e = ERR_BUSY;
@@ -267,14 +337,12 @@ static enum error break_old(struct fault *f, const struct last_look *look, pfn_t
 }
 
 /*
- * Puts the spare in the slot in place of look's anon and maps it. => OK: the spare is used, the old reference is the
+ * Puts the spare in the slot in place of found's anon and maps it. => OK: the spare is used, the old reference is the
  * caller's. ERR_EXISTS: something is mapped there, which has to be broken first.
  */
-static enum error install_spare(struct fault *f, const struct last_look *look, bool broken)
+static enum error install_spare(struct fault *f, struct found *found, bool broken)
 {
 	struct anon *made = f->spare;
-	struct last_look after = { .f = f, .anon = made };
-	const struct pmap_last_check check = { still_there, &after };
 	struct pmap_leaf leaf;
 	struct pmap_pte pte;
 	enum error e = lock_both(f, &leaf);
@@ -284,7 +352,7 @@ static enum error install_spare(struct fault *f, const struct last_look *look, b
 		return e;
 	}
 	pte = pmap_leaf_get(&leaf, vaddr(f->va));
-	if (!still_ours(look))
+	if (!holds_ours(found))
 		e = ERR_STALE;
 	else if (!broken && pte.state != PMAP_EMPTY)
 		e = pte.state == PMAP_VALID ? ERR_EXISTS : ERR_BUSY;
@@ -297,10 +365,8 @@ static enum error install_spare(struct fault *f, const struct last_look *look, b
 	amap_slot_set_locked(f->leaf, f->va, made);
 	f->spare = NULL;
 	e = pmap_leaf_set(&leaf, vaddr(f->va), anon_frame(made), f->entry->prot | PROT_R,
-			  PMAP_WRITTEN | (broken ? PMAP_OWN_BUSY : 0), &f->tables, &check);
-	/* The slot is right whether or not the PTE got in: the next turn finds the anon there. */
-	if (e != OK && broken)
-		pmap_leaf_abandon(&leaf, vaddr(f->va));
+			  PMAP_WRITTEN | (broken ? PMAP_OWN_BUSY : 0), &f->tables, NULL);
+	ASSERT(e == OK); /* the PTE is as we left it, and the frame mapped nowhere: no chunk was needed */
 	unlock_both(f, &leaf);
 	return OK;
 }
@@ -310,7 +376,7 @@ static enum error make_private(struct fault *f, struct vm_page *page)
 {
 	struct vm *vm = f->vm;
 	struct anon *old = f->anon;
-	struct last_look look = { .f = f, .anon = old, .page = page };
+	struct found found = { .f = f, .anon = old, .page = page, .index = f->index };
 	pfn_t source = old ? anon_frame(old) : page ? frame_of(&vm->frames, page) : vm->zero_page;
 	bool broken;
 	enum error e;
@@ -331,7 +397,7 @@ static enum error make_private(struct fault *f, struct vm_page *page)
 	}
 	/* Zeros are there already, whatever the PTE is: mostly it is empty, and nothing has to be broken. */
 	if (!old && !page) {
-		e = install_spare(f, &look, false);
+		e = install_spare(f, &found, false);
 		if (e == OK)
 			counter_add(&vm->counters, COUNTER_faults_zero, 1);
 		if (e != ERR_EXISTS)
@@ -340,7 +406,7 @@ static enum error make_private(struct fault *f, struct vm_page *page)
 	/* A copier's reference: the frame stays while it is read, and nobody finds himself alone with it. */
 	if (old && !ref_get_unless_zero(&old->refs))
 		return ERR_STALE;
-	e = break_old(f, &look, source, &broken);
+	e = break_old(f, &found, source, &broken);
 	if (e == OK && old) {
 		machine_copy_frame(pfn_to_paddr(anon_frame(f->spare)), pfn_to_paddr(source));
 		f->spare_zero = false;
@@ -350,7 +416,7 @@ static enum error make_private(struct fault *f, struct vm_page *page)
 			e = ERR_STALE;
 	}
 	if (e == OK) {
-		e = install_spare(f, &look, broken);
+		e = install_spare(f, &found, broken);
 		if (e == ERR_EXISTS) /* since the look of break_old */
 			e = ERR_BUSY;
 	} else if (broken) {
@@ -413,21 +479,25 @@ static enum error turn(struct fault *f)
 	return e;
 }
 
-/* Prepares more table frames, reverse-map chunks and amap nodes. */
+/* Prepares what the turn lacked: table frames, amap nodes, or a frame for reverse-map chunks. */
 static enum error restock(struct fault *f)
 {
 	struct pmap_stock *t = &f->tables;
+	enum error e = OK;
 
-	while (t->tables < PMAP_STOCK_TABLES) {
-		if (frame_alloc(&f->vm->frames, 0, FRAME_ZERO, FRAME_TABLE, &t->table[t->tables]) != OK)
-			return ERR_NOMEM;
-		t->tables++;
+	if (t->missing) {
+		for (; t->tables < t->missing && e == OK; t->tables += e == OK)
+			e = frame_alloc(&f->vm->frames, 0, FRAME_ZERO, FRAME_TABLE, &t->table[t->tables]);
+	} else if (f->nodes.missing) {
+		e = amap_stock_fill(f->vm, &f->nodes, f->nodes.missing);
+	} else {
+		ASSERT(pfn_is_none(t->chunk));
+		e = frame_alloc(&f->vm->frames, 0, FRAME_ZERO, FRAME_TABLE, &t->chunk);
+		if (e != OK)
+			t->chunk = PFN_NONE;
 	}
-	if (pfn_is_none(t->chunk) && frame_alloc(&f->vm->frames, 0, FRAME_ZERO, FRAME_TABLE, &t->chunk) != OK) {
-		t->chunk = PFN_NONE;
-		return ERR_NOMEM;
-	}
-	return amap_stock_fill(f->vm, &f->nodes, AMAP_LEVELS);
+	t->missing = f->nodes.missing = 0;
+	return e;
 }
 
 static void give_back(struct fault *f)
@@ -501,9 +571,9 @@ static void begin(struct fault *f, struct vm_map *m, vaddr_t va, enum prot acces
 	f->map = m;
 	f->va = round_down(va.va, PAGE_SIZE);
 	f->access = access;
-	f->tables.tables = 0;
+	f->tables.tables = f->tables.missing = 0;
 	f->tables.chunk = PFN_NONE;
-	f->nodes.count = 0;
+	f->nodes.count = f->nodes.missing = 0;
 	f->spare = NULL;
 	f->spare_zero = f->held = false;
 	f->wanted = NULL;

@@ -3,6 +3,7 @@
 #include "vm/init.h"
 
 #include "base/assert.h"
+#include "base/print.h"
 #include "vm/amap.h"
 #include "vm/anon.h"
 #include "vm/entry_tree.h"
@@ -13,6 +14,22 @@ static void need(enum error e, const char *what)
 {
 	if (e != OK)
 		panic("memory subsystem: %s: %s", what, error_name(e));
+}
+
+/* `fault-around=N` on the command line: pages that a read may map at once; 0 and 1: only the one. */
+static uint64_t fault_around(void)
+{
+	char text[8];
+	uint64_t n = 0;
+
+	if (!machine_option("fault-around", text, sizeof text))
+		return FAULT_AROUND;
+	for (const char *p = text; *p; p++)
+		n = *p >= '0' && *p <= '9' ? 10 * n + (uint64_t)(*p - '0') : UINT32_MAX;
+	if (*text && n <= AMAP_FANOUT)
+		return n;
+	kprintf("fault-around=%s: not a number from 0 to %u, %u is taken\n", text, AMAP_FANOUT, FAULT_AROUND);
+	return FAULT_AROUND;
 }
 
 void vm_init(struct vm *vm, const struct machine_info *info, struct pmap_system *pmaps)
@@ -27,6 +44,7 @@ void vm_init(struct vm *vm, const struct machine_info *info, struct pmap_system 
 				   .first = vm->frames.first, .count = vm->frames.count, .ncpus = info->ncpus,
 				   .epoch = &vm->epoch };
 	vm->pmaps = pmaps;
+	vm->fault_around = fault_around();
 	pmap_system_init(pmaps, &pc);
 	need(kmem_init(&vm->kmem, &vm->kmalloc), "kernel memory");
 	need(frame_alloc(&vm->frames, 0, FRAME_ZERO, FRAME_WIRED, &vm->zero_page), "zero page");

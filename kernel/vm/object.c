@@ -20,9 +20,9 @@
  *  4. Bytes that come into the object when it grows are zeros. Beyond the end the last page holds anything, for who
  *     maps it may write there; so growing wipes what it takes in, and cutting what it leaves out.
  *  5. A page is withdrawn from its slot first, then unmapped everywhere by the
- *     reverse map, then its frame freed. A fault enters its reverse map first
- *     and then looks at the slot (hal/pmap.h, pmap_last_check): one of the two
- *     sees the other.
+ *     reverse map, then its frame freed. A fault looks at the slot and enters the
+ *     reverse map in one hold of the frame's lock (hal/pmap.h, pmap_last_check): the
+ *     withdrawer finds it there, or it finds the slot empty.
  *
  * Locking. lock guards the tree's shape, slots, pages and size. Kernel copies
  * of a page's bytes are made with it held, since that keeps the page in its

@@ -15,6 +15,8 @@
 #include "vm/kmem.h"
 #include "vm/zone.h"
 
+#define FAULT_AROUND 16u /* unless the command line says otherwise */
+
 struct vm {
 	struct frames frames;
 	struct epoch epoch;
@@ -27,6 +29,7 @@ struct vm {
 	/* set by the modules' own init */
 	struct zone *anon_zone, *amap_zone, *node_zone, *object_zone, *object_node_zone;
 	struct zone *entry_zone, *tree_node_zone, *map_zone;
+	uint64_t fault_around;      /* pages that a read maps at most, itself included (fault.c) */
 	uint64_t tree_secret;       /* what entry trees' priorities are made with */
 };
 

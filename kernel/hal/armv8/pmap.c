@@ -149,6 +149,17 @@ struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va)
 	return decode(mmu_pte_load(leaf_pte(leaf, va.va)), mmu_pte_load(leaf->page->parent));
 }
 
+unsigned pmap_leaf_empty(const struct pmap_leaf *leaf, vaddr_t va, unsigned max)
+{
+	const struct pte *p = leaf_pte(leaf, va.va);
+	unsigned n = 0;
+
+	ASSERT_CHECKED(max <= TABLE_ENTRIES - level_index(va.va, LEAF_LEVEL));
+	while (n < max && mmu_pte_load(&p[n]) == 0)
+		n++;
+	return n;
+}
+
 struct pmap_pte pmap_extract(struct pmap *pm, vaddr_t va)
 {
 	uint64_t d, parent;

@@ -20,9 +20,9 @@
  * manage the dirty state, and the fault that follows brings PMAP_WRITTEN.
  *
  * Invariants.
- *  1. The caller's last check (DESIGN 5.6) and the entry in the reverse map are
- *     made in one hold of the frame's lock, within this hold of the leaf lock, and
- *     before the PTE is valid: rmap.c says why no withdrawn frame can be mapped.
+ *  1. The caller's last check, if what it maps can be withdrawn by the reverse map, and
+ *     the entry there are made in one hold of the frame's lock, within this hold of the leaf lock,
+ *     and before the PTE is valid: rmap.c says why no withdrawn frame can be mapped.
  *  2. An executable PTE is stored after the frame's EXEC_CLEAN.
  *  3. No right is granted under a table limit: the limits are pushed down first.
  *

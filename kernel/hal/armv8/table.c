@@ -118,6 +118,8 @@ enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock,
 			if (UNLIKELY(!pte_valid(d))) {
 				enum error e = d == 0 ? table_link(pm, table, p, stock, &d) : ERR_BUSY;
 
+				if (e == ERR_STOCK && stock)
+					stock->missing = LEAF_LEVEL - level;
 				if (e != OK)
 					return e;
 			}
