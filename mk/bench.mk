@@ -80,6 +80,7 @@ walk: ## What the kernel does for one operation, function by function, and what 
 	@BUILD=$(call sq,$(B)) tools/walk $(call sq,$(OPERATION))
 
 # Numbers and names of the kernel's structs for tools/conflicts, tools/walk.
+DEPS += $(B)/plugin/layout.d
 $(B)/plugin/layout.o: tools/plugin/layout.c $(HEADERS) mk/bench.mk mk/kernel.mk | setup
 	$(call say,CC,$<)
 	@mkdir -p $(@D)

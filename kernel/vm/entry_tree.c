@@ -62,18 +62,22 @@
 
 #include "base/assert.h"
 
-/* c: constant once published; t: changes under the tree's lock, or while its owner holds all of the map's range lock */
+/*
+ * c: constant once published; t: changes under the tree's lock, or while its owner holds all of the map's range lock. The first
+ * line is all that readers look at; of the nodes above a change only the second is written.
+ */
 struct tree_node {
 	ATOMIC(struct vm_entry *) entry; /* t: release by entry_tree_swap, acquire by readers without a lock */
 	struct tree_node *left, *right;  /* c */
 	uint64_t start, prio;            /* c: the entry's first address, and its hash */
+	struct epoch_item retire;
+	struct zone *zone;
 	uint64_t end, floor;             /* t: the entry's */
 	uint64_t low, high, gap;         /* t: invariant 3 */
 	struct tree_txn *maker;          /* the transaction that may still change it; NULL once published */
 	struct tree_node *link;          /* made or replaced list of a transaction */
-	struct epoch_item retire;
-	struct zone *zone;
 };
+_Static_assert(offsetof(struct tree_node, end) == CACHE_LINE, "what readers look at is the first line");
 
 /* For who keeps other mutators out: the tree's lock or its owner's range lock orders the stores before. */
 static inline struct vm_entry *node_entry(const struct tree_node *n) { return atomic_load_relaxed(&n->entry); }
@@ -522,6 +526,6 @@ void entry_tree_check(const struct entry_tree *t)
 enum error entry_tree_module_init(struct vm *vm)
 {
 	machine_random(&vm->tree_secret, sizeof vm->tree_secret);
-	vm->tree_node_zone = zone_create(&vm->zones, "tree_node", sizeof(struct tree_node), 8, NULL, NULL, 0);
+	vm->tree_node_zone = zone_create(&vm->zones, "tree_node", sizeof(struct tree_node), CACHE_LINE, NULL, NULL, 0);
 	return vm->tree_node_zone ? OK : ERR_NOMEM;
 }

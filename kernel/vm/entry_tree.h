@@ -9,9 +9,9 @@
 struct tree_node;
 
 struct entry_tree {
-	struct vm *vm;
+	struct vm *vm ALIGNED(CACHE_LINE); /* with root, what faults read: nothing else in their line */
 	ATOMIC(struct tree_node *) root; /* published version: seq_cst store under lock, seq_cst load by readers */
-	struct spinlock lock;            /* RANK_TREE: one new version at a time */
+	struct spinlock lock ALIGNED(CACHE_LINE); /* RANK_TREE: one new version at a time */
 	ATOMIC(uint64_t) changes;        /* versions and swaps so far: release after each, by who makes it; see entry_tree_changes */
 	ATOMIC(uint64_t) entries;        /* under lock; relaxed readers want a figure, not the truth */
 };
