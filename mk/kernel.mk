@@ -27,7 +27,7 @@ K_ARCH := $(if $(filter 1,$(LSE)),-march=armv8.1-a+lse,-march=armv8-a)
 K_CPP   = -nostdinc -isystem $(KCC_INCLUDE) -isystem $(CK) -isystem $(PICO)/include -isystem $(FDT) \
 	-Ikernel -Ikernel/hal/aarch64 $(CK_DEFS) -DSTRATA_CHECKED=$(CHECKED)
 K_GEN  := -std=gnu11 -O2 -g -ffreestanding $(K_ARCH) -mstrict-align -mno-outline-atomics -fno-pic -fno-pie \
-	-fno-stack-protector -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer -ffunction-sections -fdata-sections \
+	-fno-stack-protector -fno-omit-frame-pointer -momit-leaf-frame-pointer -ffunction-sections -fdata-sections \
 	-fno-common -fno-strict-aliasing -fno-asynchronous-unwind-tables
 K_LDFLAGS := -nostdlib -static -no-pie -Wl,--gc-sections -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack \
 	-Wl,--build-id=none
