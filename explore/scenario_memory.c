@@ -106,7 +106,7 @@ static void epoch_run(uint32_t cpu)
 			look();
 		epoch_poll(&epoch);
 		if (writes)
-			epoch_poll(&epoch);
+			epoch_tidy(&epoch); /* others may have advanced it */
 	}
 	look();
 }

@@ -260,12 +260,61 @@ static void destructors_may_retire(void **state)
 	teardown(&t);
 }
 
+/* A CPU that retires frees what others' tries have made free, and tries itself only when that is nothing. */
+static void tidies(void **state)
+{
+	struct object first = { .value = 1 }, second = { .value = 2 };
+	struct test_machine t;
+	uint64_t now;
+
+	(void)state;
+	setup(&t);
+	retire(&first);
+	be(&t, 1);
+	epoch_enter(&e); /* in the epoch in which first was retired */
+	be(&t, 0);
+	assert_int_equal(epoch_tidy(&e), 0); /* advances once, for nothing is free */
+	now = atomic_load_relaxed(&e.now);
+	assert_int_equal(epoch_tidy(&e), 0);
+	assert_int_equal(atomic_load_relaxed(&e.now), now);
+	be(&t, 1);
+	epoch_leave(&e);
+	(void)epoch_poll(&e);
+	be(&t, 0);
+	assert_int_equal(first.freed, 0);
+	retire(&second);
+	epoch_enter(&e);
+	assert_int_equal(epoch_tidy(&e), 0); /* not inside a section */
+	epoch_leave(&e);
+	now = atomic_load_relaxed(&e.now);
+	assert_int_equal(epoch_tidy(&e), 1); /* what CPU 1 made free */
+	assert_int_equal(first.freed, 1);
+	assert_int_equal(atomic_load_relaxed(&e.now), now);
+	assert_int_equal(second.freed, 0);
+	assert_int_equal(epoch_tidy(&e) + epoch_tidy(&e), 1);
+	assert_int_equal(second.freed, 1);
+	teardown(&t);
+}
+
+/* So many that a retirement's share of a try is the same on any machine, but never more than may wait. */
+static void batches(void **state)
+{
+	static struct epoch many;
+
+	(void)state;
+	for (uint32_t n = 1; n <= CPU_MAX; n++) {
+		epoch_init(&many, n);
+		assert_int_equal(many.due, n * EPOCH_BATCH < EPOCH_BATCH_MAX ? n * EPOCH_BATCH : EPOCH_BATCH_MAX);
+	}
+}
+
 static void says_when_to_poll(void **state)
 {
-	static struct object o[64];
+	static struct object o[3 * EPOCH_BATCH]; /* a batch for each CPU that a try has to look at */
 	struct test_machine t;
 
 	(void)state;
+	memset(o, 0, sizeof o);
 	setup(&t);
 	for (unsigned i = 0; i < ARRAY_SIZE(o); i++) {
 		assert_false(epoch_should_poll(&e));
@@ -388,8 +437,10 @@ static void readers_and_writers(uint32_t cpu, void *arg)
 		struct object *old = atomic_swap_seq_cst(&shared.slot[slot], new_object(i * SLOTS + slot));
 
 		epoch_retire(&e, &old->item, shared_free);
-		if (epoch_should_poll(&e) || i % 8 == 0)
+		if (i % 16 == 0)
 			epoch_poll(&e);
+		else if (epoch_should_poll(&e) || i % 16 == 8)
+			epoch_tidy(&e);
 		if (i % 16 == 0)
 			read_shared(slot);
 	}
@@ -425,6 +476,7 @@ int main(void)
 		cmocka_unit_test(waits_for_readers),      cmocka_unit_test(waits_for_each_cpu),
 		cmocka_unit_test(any_distance),
 		cmocka_unit_test(sections_nest),          cmocka_unit_test(destructors_may_retire),
+		cmocka_unit_test(tidies),                 cmocka_unit_test(batches),
 		cmocka_unit_test(says_when_to_poll),      cmocka_unit_test(a_section_is_over_before_reuse),
 		cmocka_unit_test(nothing_is_freed_in_a_readers_hands),
 		cmocka_unit_test(inner_sections_are_as_old_as_the_outer), cmocka_unit_test(new_items_do_not_go_with_old_ones),

@@ -342,7 +342,7 @@ void sched_point(void)
 
 	if (epoch_should_poll(&ps->vm->epoch) || rq->age_due) {
 		rq->age_due = false;
-		(void)epoch_poll(&ps->vm->epoch);
+		(void)epoch_tidy(&ps->vm->epoch);
 	}
 	runq_age(ps);
 	/* relaxed: set by interrupts of this CPU, or by others that send an interrupt after it */

@@ -7,10 +7,13 @@
  * thread behind another CPU, then waits for an interrupt. The order that loses no
  * thread (sched.c, "Idle and queues"):
  *
- *	chores                       if an interrupt says meanwhile that there are more (age_due, input), it is seen
- *below bit in ps->idle = 1          interrupts are masked from here on own queue empty?             who queued here
- *before this sent an IPI or we see it others' nready == 0?         who queues there after this sees the bit and sends
- *an IPI wait                         an IPI sent meanwhile is pending and ends the wait at once bit = 0
+ *	idle CPU                            others
+ *	chores                              an interrupt says meanwhile that there are more (age_due, input): seen below
+ *	bit in ps->idle = 1                 who queues here before this sent an IPI, or we see it below
+ *	own queue empty?                    (interrupts are masked from here on)
+ *	others' nready == 0?                who queues there after this sees the bit and sends an IPI
+ *	wait                                an IPI sent meanwhile is pending and ends the wait at once
+ *	bit = 0
  *
  * The hardware timer is set to the earliest of: the CPU's first timer, the end of
  * the running thread's slice if another waits, the next push for the epoch if this
@@ -59,10 +62,11 @@ static void set_idle(struct proc_system *ps, uint32_t cpu, bool idle)
 
 static void chores(struct proc_system *ps, struct runq *rq)
 {
-	rq->age_due = false; /* own CPU's interrupt sets it: whatever it meant is looked at now */
-	/* relaxed: own CPU's. Advancing the epoch for others is theirs to do: they are awake. */
-	if (atomic_load_relaxed(&ps->vm->epoch.cpu[cpu_id()].pending))
-		(void)epoch_poll(&ps->vm->epoch);
+	/* Not whenever the CPU goes idle for a moment: to look whether the epoch can advance takes a line from each CPU. */
+	if (rq->age_due || epoch_should_poll(&ps->vm->epoch)) {
+		rq->age_due = false; /* own CPU's interrupt sets it: what it meant is looked at now */
+		(void)epoch_tidy(&ps->vm->epoch);
+	}
 	if (ps->console && console_pending(ps->console))
 		console_service(ps->console);
 	runq_age(ps);

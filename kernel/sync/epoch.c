@@ -30,6 +30,10 @@
  * pairs with the acquire side of the advancing CPU's seq_cst load, so that the section's
  * accesses are over before the memory is reused.
  *
+ * Cost. A try to advance takes a line from every CPU, and each takes it back with its next section. So a CPU tries only after so
+ * many retirements for each CPU there is (epoch.due), and not if other CPUs have advanced the epoch meanwhile (epoch_tidy): with n
+ * CPUs that retire, what one retirement costs does not grow with n.
+ *
  * Failure. A CPU that stays in a section holds reclamation up, never safety.
  * Nothing here allocates.
  *
@@ -43,6 +47,7 @@ void epoch_init(struct epoch *e, uint32_t ncpus)
 	__builtin_memset(e, 0, sizeof *e);
 	atomic_store_relaxed(&e->now, UINT64_C(1));
 	e->ncpus = ncpus;
+	e->due = EPOCH_BATCH * ncpus < EPOCH_BATCH_MAX ? EPOCH_BATCH * ncpus : EPOCH_BATCH_MAX;
 }
 
 void epoch_enter(struct epoch *e)
@@ -117,20 +122,15 @@ void epoch_retire(struct epoch *e, struct epoch_item *item, epoch_free_fn *free)
 	c->list_epoch[i] = now;
 	item->next = c->list[i];
 	c->list[i] = item;
-	c->since_advance++;
+	c->since_look++;
 }
 
-uint64_t epoch_poll(struct epoch *e)
+/* Frees what this CPU retired two epochs before now or earlier. */
+static uint64_t free_ready(struct epoch_cpu *c, uint64_t now)
 {
-	struct epoch_cpu *c = &e->cpu[cpu_id()];
-	uint64_t now = atomic_load_seq_cst(&e->now), freed = 0;
+	uint64_t freed = 0;
 
-	if (c->depth > 0)
-		return 0;
-	c->since_advance = 0;
-	/* cas: several CPUs may find that it can advance; one of them does it */
-	if (can_advance(e, now) && atomic_cas_seq_cst(&e->now, &now, now + 1))
-		now = now + 1;
+	c->since_look = 0;
 	for (unsigned i = 0; i < EPOCH_LISTS; i++) {
 		struct epoch_item *item = c->list[i];
 
@@ -148,6 +148,30 @@ uint64_t epoch_poll(struct epoch *e)
 	if (freed)
 		atomic_bump(&c->pending, -freed);
 	return freed;
+}
+
+uint64_t epoch_poll(struct epoch *e)
+{
+	struct epoch_cpu *c = &e->cpu[cpu_id()];
+	uint64_t now = atomic_load_seq_cst(&e->now);
+
+	if (c->depth > 0)
+		return 0;
+	/* cas: several CPUs may find that it can advance; one of them does it */
+	if (can_advance(e, now) && atomic_cas_seq_cst(&e->now, &now, now + 1))
+		now = now + 1;
+	return free_ready(c, now);
+}
+
+uint64_t epoch_tidy(struct epoch *e)
+{
+	struct epoch_cpu *c = &e->cpu[cpu_id()];
+	uint64_t freed = 0;
+
+	if (c->depth == 0)
+		/* acquire: pairs with the advance; its can_advance saw the readers' ends */
+		freed = free_ready(c, atomic_load_acquire(&e->now));
+	return freed ? freed : epoch_poll(e);
 }
 
 uint64_t epoch_pending(const struct epoch *e)

@@ -23,14 +23,18 @@ struct epoch_item {
 };
 
 #define EPOCH_LISTS 3
-/* The design's bound: at most one try to advance per so many retirements. */
-#define EPOCH_BATCH 64
+/*
+ * A try to advance reads a line of every CPU, which each takes back afterwards. So it is due after so many retirements for each
+ * CPU there is: what it costs a retirement is the same on any machine, up to where waiting items would be too many.
+ */
+#define EPOCH_BATCH 96u
+#define EPOCH_BATCH_MAX 1024u
 
 /* o: own CPU only; x: written by its own CPU, read by others */
 struct epoch_cpu {
 	ATOMIC(uint64_t) active;   /* x: epoch this CPU reads in, 0 when in none */
 	uint32_t depth;            /* o: nesting */
-	uint32_t since_advance;    /* o: retirements since the last try to advance */
+	uint32_t since_look;       /* o: retirements since epoch_poll or epoch_tidy */
 	ATOMIC(uint64_t) pending;  /* x: items on the lists below */
 	struct epoch_item *list[EPOCH_LISTS]; /* o: by epoch of retirement modulo 3 */
 	uint64_t list_epoch[EPOCH_LISTS];     /* o: that epoch */
@@ -38,7 +42,8 @@ struct epoch_cpu {
 
 struct epoch {
 	ATOMIC(uint64_t) now ALIGNED(CACHE_LINE); /* the global epoch, from 1; cas */
-	uint32_t ncpus;
+	uint32_t ncpus ALIGNED(CACHE_LINE);       /* constant, like due: a line that nobody writes */
+	uint32_t due;                             /* retirements on one CPU between two tries to advance */
 	struct epoch_cpu cpu[CPU_MAX];
 };
 
@@ -69,8 +74,14 @@ void epoch_retire(struct epoch *e, struct epoch_item *item, epoch_free_fn *free)
  */
 uint64_t epoch_poll(struct epoch *e);
 
-/* True when enough has been retired on this CPU that its owner should call epoch_poll soon. */
-static inline bool epoch_should_poll(const struct epoch *e) { return e->cpu[cpu_id()].since_advance >= EPOCH_BATCH; }
+/*
+ * For a CPU that goes on retiring: frees what has become free here, and only when that is nothing tries to advance the epoch.
+ * So CPUs that retire advance it in turn, and not each for itself. Context and result as epoch_poll.
+ */
+uint64_t epoch_tidy(struct epoch *e);
+
+/* True when enough has been retired on this CPU that its owner should call epoch_tidy soon. */
+static inline bool epoch_should_poll(const struct epoch *e) { return e->cpu[cpu_id()].since_look >= e->due; }
 
 /* Items retired and not freed yet, on all CPUs; a snapshot. */
 uint64_t epoch_pending(const struct epoch *e);

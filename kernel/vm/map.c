@@ -452,7 +452,7 @@ void map_edit_finish(struct map_edit *ed)
 	if (!ed->keep_lock)
 		range_lock_drop(&ed->map->ranges, &ed->hold);
 	if (epoch_should_poll(&vm->epoch))
-		epoch_poll(&vm->epoch);
+		epoch_tidy(&vm->epoch);
 }
 
 void map_edit_abort(struct map_edit *ed)
