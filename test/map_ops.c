@@ -178,6 +178,67 @@ static void cut_below_a_fill(void **state)
 }
 
 /* The second time the window's table is empty, and goes; the frame comes back (test_vm_destroy). */
+/* --- addresses that the caller leaves free --- */
+
+#define GIB (UINT64_C(1) << 30)
+
+static void be(uint32_t cpu)
+{
+	host_detach();
+	host_attach(v.t.m, cpu);
+}
+
+static uint64_t anywhere(uint64_t size)
+{
+	const struct vm_mapping anon = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
+	uint64_t at = 0;
+
+	assert_int_equal(vm_map_enter(m, &at, size, &anon, 0), OK);
+	assert_true(at % PAGE_SIZE == 0 && at >= m->bounds.start.va && at + size <= m->bounds.end.va);
+	return at;
+}
+
+/* One thread: the highest below the stack, whichever CPU it is on. Several: each CPU in a GiB of its own. */
+static void regions_of_cpus(void **state)
+{
+	uint64_t first, at[4], moved = 0;
+
+	(void)state;
+	m->stack_limit = 600 * GIB + 5 * PAGE_SIZE;
+	first = anywhere(PAGE_SIZE);
+	assert_int_equal(first, m->stack_limit - PAGE_SIZE);
+	be(1);
+	assert_int_equal(anywhere(PAGE_SIZE), first - PAGE_SIZE);
+	vm_map_spread(m);
+	for (uint32_t cpu = 0; cpu < 4; cpu++) {
+		be(cpu);
+		at[cpu] = anywhere(PAGE_SIZE);
+		assert_int_equal(at[cpu], (600 - cpu) * GIB - PAGE_SIZE);
+	}
+	be(2);
+	assert_int_equal(anywhere(3 * PAGE_SIZE), at[2] - 3 * PAGE_SIZE);
+	/* A move looks there as well. */
+	assert_int_equal(vm_map_remap(m, vrange(first - PAGE_SIZE, first), 2 * PAGE_SIZE, true, false, &moved), OK);
+	assert_int_equal(moved, at[2] - 5 * PAGE_SIZE);
+	/* What has no room there goes elsewhere. */
+	assert_int_equal(anywhere(GIB), at[3] - GIB);
+	be(0);
+	vm_map_check(m);
+}
+
+/* Below the lowest region there is none, but addresses. */
+static void no_room_for_regions(void **state)
+{
+	(void)state;
+	vm_map_spread(m);
+	m->stack_limit = 2 * GIB + PAGE_SIZE;
+	be(1);
+	assert_int_equal(anywhere(PAGE_SIZE), m->stack_limit - PAGE_SIZE);
+	m->stack_limit = 0;
+	assert_int_equal(anywhere(PAGE_SIZE), m->bounds.end.va - PAGE_SIZE);
+	be(0);
+}
+
 static void discard_gives_tables_back(void **state)
 {
 	uint64_t va = test_map_anon(m, 3 * BLOCK_SIZE), window = round_up(va, BLOCK_SIZE), before;
@@ -254,7 +315,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(pages_keep_their_place), T(a_shorter_move_forgets_the_rest), T(views), T(fork_of_pieces),
 					    T(cut_at_a_page), T(cut_below_a_fill), T(discard_gives_tables_back),
-					    T(late_readers_keep_tables) };
+					    T(late_readers_keep_tables), T(regions_of_cpus),
+					    T(no_room_for_regions) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,6 +126,7 @@ static long clone_thread(struct thread *t, const struct trap_frame *tf, const st
 		thread_discard(n);
 		return -ERESTARTNOINTR;
 	}
+	vm_map_spread(t->map);
 	sched_start(n);
 	return tid;
 }

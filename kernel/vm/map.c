@@ -77,6 +77,7 @@ enum error vm_map_create(struct vm *vm, struct vm_map **out)
 	entry_tree_init(&m->tree, vm);
 	mutex_init(&m->brk_lock);
 	m->brk_start = m->brk_end = m->stack_limit = 0;
+	atomic_store_relaxed(&m->spread, 0u);
 	atomic_store_relaxed(&m->size, UINT64_C(0)); /* not published yet */
 	atomic_store_relaxed(&m->grow_low, UINT64_C(0));
 	*out = m;

@@ -20,6 +20,7 @@ struct vm_map {
 	struct pmap pmap;
 	struct refcount refs;
 	struct vrange bounds;            /* user addresses that may be mapped; fixed */
+	ATOMIC(uint32_t) spread;         /* 1: vm_map_spread; relaxed, a hint */
 	struct range_lock ranges;        /* who changes what right now */
 	struct entry_tree tree;
 	struct mutex brk_lock;
@@ -35,6 +36,12 @@ enum error vm_map_create(struct vm *vm, struct vm_map **out) MUST_CHECK;
 void vm_map_reference(struct vm_map *m);
 /* The last reference unmaps everything. No CPU has its pmap active then. Thread context, may take long. */
 void vm_map_release(struct vm_map *m);
+
+/*
+ * From now on several threads run in m: where the caller leaves the address free, each CPU looks in a region of its own first, so
+ * that CPUs that map and unmap meet neither in a leaf table nor in an entry that grows.
+ */
+static inline void vm_map_spread(struct vm_map *m) { atomic_store_relaxed(&m->spread, 1u); }
 
 #define MAP_AT 1          /* exactly at *addr, replacing what is there */
 #define MAP_AT_FREE 2     /* exactly at *addr; ERR_EXISTS if anything is there */

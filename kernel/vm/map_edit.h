@@ -73,4 +73,10 @@ enum error map_check_range(const struct vm_map *m, struct vrange r) MUST_CHECK;
 /* A touch at va below a growing entry: extends it. ERR_FAULT: no such entry or no room. Takes range locks. */
 enum error map_grow(struct vm_map *m, uint64_t va) MUST_CHECK;
 
+/*
+ * A range of size that is free now, page aligned: at hint if that is free, else the highest of the CPU's own region (vm_map_spread), else
+ * the highest below the stack, else the highest of all. false: there is none. Thread context, takes the tree's lock.
+ */
+bool map_pick(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr);
+
 #endif

@@ -69,16 +69,28 @@ static enum error enter_at(struct vm_map *m, uint64_t addr, uint64_t size, const
 	return OK;
 }
 
-/* A free range: the hint if it is free, else the highest below the stack, else the highest of all. */
-static bool pick(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr)
+#define REGION (UINT64_C(1) << 30) /* of addresses, aligned: what a table of level 2 maps */
+
+/* Where this CPU looks first: by its number, counted down from the last whole region below the stack. Empty: there is no room. */
+static struct vrange own_region(const struct vm_map *m)
+{
+	uint64_t top = round_down(m->stack_limit, REGION), skip = cpu_id() * REGION;
+
+	if (top < m->bounds.start.va + skip + REGION)
+		return vrange(0, 0);
+	return vrange(top - skip - REGION, top - skip);
+}
+
+bool map_pick(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr)
 {
 	struct vrange all = m->bounds;
 	bool found = false;
 
 	epoch_enter(&m->vm->epoch);
-	if (hint >= all.start.va && hint < all.end.va && all.end.va - hint >= size) {
+	if (hint >= all.start.va && hint < all.end.va && all.end.va - hint >= size)
 		found = entry_tree_gap(&m->tree, vrange(hint, hint + size), size, addr);
-	}
+	if (!found && atomic_load_relaxed(&m->spread)) /* relaxed: a hint */
+		found = entry_tree_gap(&m->tree, own_region(m), size, addr);
 	if (!found && m->stack_limit > all.start.va)
 		found = entry_tree_gap(&m->tree, vrange(all.start.va, m->stack_limit), size, addr);
 	if (!found)
@@ -94,14 +106,14 @@ static enum error enter_anywhere(struct vm_map *m, uint64_t hint, uint64_t size,
 	enum error e;
 
 	for (unsigned tries = 0; tries < PICK_TRIES; tries++) {
-		if (!pick(m, hint, size, at))
+		if (!map_pick(m, hint, size, at))
 			return ERR_NOSPACE;
 		e = enter_at(m, *at, size, w, false, false);
 		if (e != ERR_EXISTS)
 			return e;
 	}
 	range_lock_take(&m->ranges, &all, RANGE_ALL);
-	e = pick(m, hint, size, at) ? enter_at(m, *at, size, w, false, true) : ERR_NOSPACE;
+	e = map_pick(m, hint, size, at) ? enter_at(m, *at, size, w, false, true) : ERR_NOSPACE;
 	range_lock_drop(&m->ranges, &all);
 	return e;
 }

@@ -203,19 +203,10 @@ static enum error move(struct vm_map *m, struct vrange old, uint64_t size, bool 
 	struct range_hold hold;
 	struct map_edit ed;
 	uint64_t to = *addr;
-	bool found = fixed;
 	enum error e = ERR_NOSPACE;
 
 	range_lock_take(&m->ranges, &hold, RANGE_ALL);
-	if (!fixed) {
-		epoch_enter(&m->vm->epoch);
-		found = m->stack_limit > m->bounds.start.va &&
-			entry_tree_gap(&m->tree, vrange(m->bounds.start.va, m->stack_limit), size, &to);
-		if (!found)
-			found = entry_tree_gap(&m->tree, m->bounds, size, &to);
-		epoch_leave(&m->vm->epoch);
-	}
-	if (found) {
+	if (fixed || map_pick(m, 0, size, &to)) {
 		map_edit_begin(&ed, m, old, true);
 		e = move_locked(&ed, vrange(to, to + size), keep);
 		if (e == OK)
