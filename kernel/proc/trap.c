@@ -35,23 +35,36 @@
 #include "vm/fault.h"
 #include "vm/vm_stat.h"
 
-/* vm_fault until it works or fails for a reason that is the program's. */
-static enum error fault(struct thread *t, const struct trap *trap)
+static enum error fault_once(struct thread *t, const struct trap *trap)
+{
+	return vm_fault(t->map, vaddr(trap->address), (enum prot)trap->access);
+}
+
+/* There was no memory: again, until it works or fails for a reason that is the program's. */
+static NOINLINE enum error fault_short(struct thread *t, const struct trap *trap)
 {
 	for (unsigned attempt = 0;; attempt++) {
-		enum error e = vm_fault(t->map, vaddr(trap->address), (enum prot)trap->access);
+		enum error e;
 
-		if (e != ERR_NOMEM)
-			return e;
 		switch (oom_fault(t, attempt)) {
 		case OOM_RETRY:
-			continue;
+			e = fault_once(t, trap);
+			if (e != ERR_NOMEM)
+				return e;
+			break;
 		case OOM_DIE:
 			return ERR_INTR;
 		case OOM_NOBODY:
 			return ERR_NOMEM;
 		}
 	}
+}
+
+static enum error fault(struct thread *t, const struct trap *trap)
+{
+	enum error e = fault_once(t, trap);
+
+	return UNLIKELY(e == ERR_NOMEM) ? fault_short(t, trap) : e;
 }
 
 static void signal_fault(struct thread *t, const struct trap *trap, int sig, int code)
@@ -61,10 +74,9 @@ static void signal_fault(struct thread *t, const struct trap *trap, int sig, int
 	signal_force(t, sig, code, trap->address);
 }
 
-static void page_fault(struct thread *t, const struct trap *trap)
+static NOINLINE void refused(struct thread *t, const struct trap *trap, enum error e)
 {
-	atomic_bump(&t->faults, 1); /* own */
-	switch (fault(t, trap)) {
+	switch (e) {
 	case OK:
 		break;
 	case ERR_INTR:
@@ -87,6 +99,16 @@ static void page_fault(struct thread *t, const struct trap *trap)
 		signal_fault(t, trap, SIGSEGV, SEGV_MAPERR);
 		break;
 	}
+}
+
+static void page_fault(struct thread *t, const struct trap *trap)
+{
+	enum error e;
+
+	atomic_bump(&t->faults, 1); /* own */
+	e = fault(t, trap);
+	if (UNLIKELY(e != OK))
+		refused(t, trap, e);
 }
 
 /* FP exceptions that trap say which they are, if the syndrome is valid. */
@@ -140,7 +162,7 @@ static void system_call(struct trap_frame *tf)
 	before_user(t, tf);
 }
 
-static void other_trap(struct thread *t, struct trap_frame *tf, const struct trap *trap)
+static NOINLINE void other_trap(struct thread *t, struct trap_frame *tf, const struct trap *trap)
 {
 	switch (trap->kind) {
 	case TRAP_PAGE:

@@ -209,8 +209,6 @@ struct amap_node *amap_find(const struct amap *a, uint64_t va, bool *exclusive)
 	}
 }
 
-struct anon *amap_slot(const struct amap_node *leaf, uint64_t va) { return slot_get(leaf, amap_index(va)); }
-
 void amap_slot_set_locked(struct amap_node *leaf, uint64_t va, struct anon *anon)
 {
 	ASSERT_CHECKED(spin_held(&leaf->lock));

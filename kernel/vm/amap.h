@@ -63,7 +63,10 @@ struct amap_node *amap_find(const struct amap *a, uint64_t va, bool *exclusive);
 static inline unsigned amap_index(uint64_t va) { return (va >> PAGE_SHIFT) & (AMAP_FANOUT - 1); }
 
 /* The anon at va in a leaf, or NULL. Epoch section or leaf lock. */
-struct anon *amap_slot(const struct amap_node *leaf, uint64_t va);
+static inline struct anon *amap_slot(const struct amap_node *leaf, uint64_t va)
+{
+	return atomic_load_acquire(&leaf->slot[amap_index(va)]); /* pairs with the release store that published it */
+}
 /* Sets it; references are the caller's business. Leaf lock held. */
 void amap_slot_set_locked(struct amap_node *leaf, uint64_t va, struct anon *anon);
 

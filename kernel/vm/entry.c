@@ -50,8 +50,6 @@ void entry_kill(struct vm_entry *e)
 
 void entry_revive(struct vm_entry *e) { atomic_store_seq_cst(&e->dead, 0u); }
 
-bool entry_live(const struct vm_entry *e) { return atomic_load_seq_cst(&e->dead) == 0; /* see entry_kill */ }
-
 static void entry_free_late(struct epoch_item *item)
 {
 	struct vm_entry *e = CONTAINER_OF(item, struct vm_entry, retire);

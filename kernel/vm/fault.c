@@ -153,7 +153,7 @@ struct found {
 
 /* Entry live; amap still leads to the node and the slot is as found. *exclusive: nobody else leads to the leaf node: it may be
  * written. */
-static bool holds(const struct found *l, bool *exclusive)
+static inline bool holds(const struct found *l, bool *exclusive)
 {
 	const struct fault *f = l->f;
 	struct amap_node *leaf;
@@ -176,7 +176,7 @@ static bool page_backed(void *arg)
 }
 
 /* What an anon is about to take the place of: a page that was cut off must not come back as a private one. */
-static bool holds_ours(struct found *l)
+static inline bool holds_ours(struct found *l)
 {
 	bool exclusive;
 
@@ -185,7 +185,7 @@ static bool holds_ours(struct found *l)
 
 /* --- 4 locks --- */
 
-static enum error lock_both(struct fault *f, struct pmap_leaf *leaf)
+static inline enum error lock_both(struct fault *f, struct pmap_leaf *leaf)
 {
 	enum error e;
 
@@ -344,18 +344,16 @@ static enum error install_spare(struct fault *f, struct found *found, bool broke
 {
 	struct anon *made = f->spare;
 	struct pmap_leaf leaf;
-	struct pmap_pte pte;
 	enum error e = lock_both(f, &leaf);
 
 	if (e != OK) {
 		ASSERT(!broken); /* a BUSY PTE keeps its table */
 		return e;
 	}
-	pte = pmap_leaf_get(&leaf, vaddr(f->va));
 	if (!holds_ours(found))
 		e = ERR_STALE;
-	else if (!broken && pte.state != PMAP_EMPTY)
-		e = pte.state == PMAP_VALID ? ERR_EXISTS : ERR_BUSY;
+	else if (!broken && !pmap_leaf_empty(&leaf, vaddr(f->va), 1))
+		e = pmap_leaf_get(&leaf, vaddr(f->va)).state == PMAP_VALID ? ERR_EXISTS : ERR_BUSY;
 	if (e != OK) {
 		if (broken)
 			pmap_leaf_abandon(&leaf, vaddr(f->va));
@@ -506,7 +504,8 @@ static void give_back(struct fault *f)
 		frame_free(&f->vm->frames, f->tables.table[--f->tables.tables], 0);
 	if (!pfn_is_none(f->tables.chunk))
 		frame_free(&f->vm->frames, f->tables.chunk, 0);
-	amap_stock_empty(f->vm, &f->nodes);
+	if (f->nodes.count > 0)
+		amap_stock_empty(f->vm, &f->nodes);
 	if (f->spare)
 		anon_put(f->spare);
 	if (f->held)

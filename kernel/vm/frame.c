@@ -109,10 +109,30 @@ static NOINLINE enum error alloc_slow(struct frames *f, unsigned order, unsigned
 	return OK;
 }
 
+/* A zeroed frame out of this CPU's own cache: one of the stock's if there may be any, else any, zeroed now. false: the slow way. */
+static bool alloc_zeroed_cached(struct frames *f, enum frame_owner owner, pfn_t *out)
+{
+	enum frame_kind kind = frame_kind_of(owner);
+	struct frame_cache *c = frame_own_cache(f);
+	uint32_t index;
+
+	if (kind == FRAME_MOVABLE && frame_take(c, FRAME_ZEROED, &index)) {
+		frame_claim_single(f, index, owner);
+		*out = pfn(f->first.fn + index);
+		return true;
+	}
+	if ((kind == FRAME_MOVABLE && frame_zeros_there(f)) || !frame_alloc_cached(f, owner, out))
+		return false;
+	machine_zero_frame(pfn_to_paddr(*out));
+	return true;
+}
+
 enum error frame_alloc(struct frames *f, unsigned order, unsigned flags, enum frame_owner owner, pfn_t *out)
 {
 	ASSERT_CHECKED(owner != FRAME_FREE);
 	if (LIKELY((order | flags) == 0) && LIKELY(frame_alloc_cached(f, owner, out)))
+		return OK;
+	if (order == 0 && flags == FRAME_ZERO && LIKELY(alloc_zeroed_cached(f, owner, out)))
 		return OK;
 	if (order == CHUNK_ORDER && !flags && frame_alloc_whole(f, owner, out))
 		return OK;

@@ -116,43 +116,49 @@ static inline void leave_after_look(struct trap_frame *tf)
 		leave(tf);
 }
 
-/* Whatever EL0 did that is no system call; interrupts still masked. */
-static void __attribute__((noinline)) user_trap(struct trap_frame *tf, uint64_t esr)
+/* Neither a system call nor an access to data; interrupts still masked. */
+static NOINLINE void rare_trap(struct trap_frame *tf, struct trap *t, uint64_t far)
 {
-	struct trap t = {.from_user = true, .esr = esr};
-	uint64_t far = sysreg_read(far_el1);
-
-	tf->syscall = UINT64_MAX;
-	switch (esr_class(esr)) {
-	case EC_DATA_USER:
-		decode_abort(&t, esr, far, false);
-		break;
+	switch (esr_class(t->esr)) {
 	case EC_FETCH_USER:
-		decode_abort(&t, esr, far, true);
+		decode_abort(t, t->esr, far, true);
 		break;
 	case EC_PC_ALIGNMENT:
-		t.kind = TRAP_ALIGNMENT;
-		t.address = untag(far);
+		t->kind = TRAP_ALIGNMENT;
+		t->address = untag(far);
 		break;
 	case EC_SP_ALIGNMENT:
-		t.kind = TRAP_ALIGNMENT;
-		t.address = untag(tf->sp);
+		t->kind = TRAP_ALIGNMENT;
+		t->address = untag(tf->sp);
 		break;
 	case EC_FP_EXCEPTION:
-		t.kind = TRAP_FP;
+		t->kind = TRAP_FP;
 		break;
 	case EC_BREAKPOINT_USER:
 	case EC_STEP_USER:
 	case EC_WATCHPOINT_USER:
 	case EC_BRK:
-		t.kind = TRAP_BREAKPOINT;
+		t->kind = TRAP_BREAKPOINT;
 		break;
 	case EC_SERROR:
-		panic_frame(tf, esr, far, "asynchronous external abort");
+		panic_frame(tf, t->esr, far, "asynchronous external abort");
 	default: /* undefined or trapped instructions of all sorts */
-		t.kind = TRAP_UNDEFINED;
+		t->kind = TRAP_UNDEFINED;
 		break;
 	}
+}
+
+/* Whatever EL0 did that is no system call; interrupts still masked. */
+static NOINLINE void user_trap(struct trap_frame *tf, uint64_t esr)
+{
+	struct trap t = {.from_user = true, .esr = esr};
+	uint64_t far = sysreg_read(far_el1);
+
+	tf->syscall = UINT64_MAX;
+	if (LIKELY(esr_class(esr) == EC_DATA_USER))
+		decode_abort(&t, esr, far, false);
+	else
+		rare_trap(tf, &t, far);
 	cpu_irq_enable();
 	trap_ops->trap(tf, &t);
 }

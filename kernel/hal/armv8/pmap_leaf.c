@@ -34,20 +34,25 @@
  */
 #include "hal/armv8/pmap_private.h"
 
+/*
+ * What is the same in all PTEs of a right and flags, without the frame. Made by the compiler, since it takes twenty instructions
+ * to make: flags times 8 plus rights is the index.
+ */
+#define PTE_BITS(i) \
+	(PTE_PAGE | PTE_AF | PTE_NG | PTE_PXN | PTE_AP_USER | \
+	 ((i) >> 3 & PMAP_DEVICE ? PTE_ATTR(MAIR_DEVICE) : PTE_ATTR(MAIR_NORMAL) | PTE_SH_INNER) | ((i) & PROT_X ? 0 : PTE_UXN) | \
+	 ((i) & PROT_W ? PTE_DBM : 0) | ((i) >> 3 & PMAP_WRITTEN ? 0 : PTE_AP_RO) | ((i) >> 3 & PMAP_UNTRACKED ? PTE_SW_UNTRACKED : 0))
+#define PTE_BITS_8(i) \
+	PTE_BITS(i), PTE_BITS((i) + 1), PTE_BITS((i) + 2), PTE_BITS((i) + 3), PTE_BITS((i) + 4), PTE_BITS((i) + 5), \
+		PTE_BITS((i) + 6), PTE_BITS((i) + 7)
+#define PTE_FLAGS (PMAP_WRITTEN | PMAP_UNTRACKED | PMAP_DEVICE)
+static const uint64_t pte_bits[8 * (PTE_FLAGS + 1)] = { PTE_BITS_8(0),  PTE_BITS_8(8),  PTE_BITS_8(16), PTE_BITS_8(24),
+							PTE_BITS_8(32), PTE_BITS_8(40), PTE_BITS_8(48), PTE_BITS_8(56) };
+_Static_assert(PTE_FLAGS == 7 && PROT_ALL == 7, "eight rights, eight kinds");
+
 static uint64_t make_pte(pfn_t f, enum prot prot, unsigned flags)
 {
-	uint64_t d = pfn_to_paddr(f).pa | PTE_PAGE | PTE_AF | PTE_NG | PTE_PXN | PTE_AP_USER | PTE_AP_RO | PTE_UXN;
-
-	d |= flags & PMAP_DEVICE ? PTE_ATTR(MAIR_DEVICE) : PTE_ATTR(MAIR_NORMAL) | PTE_SH_INNER;
-	if (prot & PROT_X)
-		d &= ~PTE_UXN;
-	if (prot & PROT_W)
-		d |= PTE_DBM;
-	if (flags & PMAP_WRITTEN)
-		d &= ~PTE_AP_RO;
-	if (flags & PMAP_UNTRACKED)
-		d |= PTE_SW_UNTRACKED;
-	return d;
+	return pfn_to_paddr(f).pa | pte_bits[(flags & PTE_FLAGS) * 8 + prot];
 }
 
 /* d with the rights that make_pte would give. */
@@ -71,7 +76,7 @@ static bool limited(const struct pmap_leaf *leaf, enum prot prot)
 	return (prot & PROT_W && parent & TABLE_RO) || (prot & PROT_X && parent & TABLE_UXN);
 }
 
-static enum error set_again(struct pmap_leaf *leaf, vaddr_t va, struct pte *p, enum prot prot, unsigned flags,
+static NOINLINE enum error set_again(struct pmap_leaf *leaf, vaddr_t va, struct pte *p, enum prot prot, unsigned flags,
 			    const struct pmap_last_check *check)
 {
 	struct pmap_system *ps = leaf->pm->sys;
@@ -91,26 +96,31 @@ static enum error set_again(struct pmap_leaf *leaf, vaddr_t va, struct pte *p, e
 	return OK;
 }
 
-static enum error set_new(struct pmap_leaf *leaf, vaddr_t va, struct pte *p, pfn_t f, enum prot prot, unsigned flags,
-			  struct pmap_stock *stock, const struct pmap_last_check *check)
+/* Of a frame without a reverse map. */
+static NOINLINE enum error prepare_untracked(struct pmap_system *ps, pfn_t f, enum prot prot, const struct pmap_last_check *check)
 {
-	struct pmap_system *ps = leaf->pm->sys;
-	struct rmap_entry e = { leaf->pm, va.va };
-
-	if (!(flags & PMAP_UNTRACKED)) {
-		enum error error = rmap_add(ps, f, e, prot & PROT_X, stock, check);
-
-		if (error != OK)
-			return error;
-	} else if (!pmap_still(check)) {
+	if (!pmap_still(check))
 		return ERR_STALE;
-	} else if (prot & PROT_X) {
+	if (prot & PROT_X) {
 		if (pmap_has_page(ps, f))
 			rmap_exec(ps, f);
 		else
 			mmu_sync_icache(pfn_to_paddr(f));
 	}
-	if (limited(leaf, prot))
+	return OK;
+}
+
+static enum error set_new(struct pmap_leaf *leaf, vaddr_t va, struct pte *p, pfn_t f, enum prot prot, unsigned flags,
+			  struct pmap_stock *stock, const struct pmap_last_check *check)
+{
+	struct pmap_system *ps = leaf->pm->sys;
+	enum error e = UNLIKELY(flags & PMAP_UNTRACKED)
+			       ? prepare_untracked(ps, f, prot, check)
+			       : rmap_add(ps, f, (struct rmap_entry){ leaf->pm, va.va }, prot & PROT_X, stock, check);
+
+	if (e != OK)
+		return e;
+	if (UNLIKELY(limited(leaf, prot)))
 		table_push_down_locked(leaf, va.va);
 	if (!(flags & PMAP_OWN_BUSY))
 		table_fill_locked(leaf, va.va); /* a BUSY one counts already */

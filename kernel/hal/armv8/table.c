@@ -92,7 +92,7 @@ static void leaf_fill(struct pmap *pm, uint64_t parent, struct pmap_leaf *leaf)
 }
 
 /* Takes the leaf lock; false and unlocked: the table was unlinked meanwhile. */
-static bool leaf_lock_linked(struct pmap_leaf *leaf)
+static inline bool leaf_lock_linked(struct pmap_leaf *leaf)
 {
 	spin_lock(&leaf->page->lock, RANK_LEAF);
 	/* relaxed: written before the link was visible, or under this lock */
@@ -102,29 +102,53 @@ static bool leaf_lock_linked(struct pmap_leaf *leaf)
 	return false;
 }
 
+/* From the table at level down to the leaf table, linking what is missing. *d: the descriptor that leads to it. Errors: pmap_leaf_lock. */
+static NOINLINE enum error descend_and_link(struct pmap *pm, vaddr_t va, pfn_t table, unsigned level, struct pmap_stock *stock,
+					    uint64_t *d)
+{
+	for (; level < LEAF_LEVEL; level++) {
+		struct pte *p = &table_at(table)[level_index(va.va, level)];
+
+		*d = mmu_pte_load_seq_cst(p);
+		if (!pte_valid(*d)) {
+			enum error e = *d == 0 ? table_link(pm, table, p, stock, d) : ERR_BUSY;
+
+			if (e == ERR_STOCK && stock)
+				stock->missing = LEAF_LEVEL - level;
+			if (e != OK)
+				return e;
+		}
+		table = pte_frame(*d);
+	}
+	return OK;
+}
+
+/* Likewise; mostly nothing is missing. */
+static inline enum error descend(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, uint64_t *d)
+{
+	pfn_t table = pm->root;
+
+#pragma GCC unroll 3 /* shifts by constants */
+	for (unsigned level = 0; level < LEAF_LEVEL; level++) {
+		*d = mmu_pte_load_seq_cst(&table_at(table)[level_index(va.va, level)]);
+		if (UNLIKELY(!pte_valid(*d)))
+			return descend_and_link(pm, va, table, level, stock, d);
+		table = pte_frame(*d);
+	}
+	return OK;
+}
+
 enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, struct pmap_leaf *leaf)
 {
 	ASSERT_CHECKED(epoch_inside(pm->sys->config.epoch));
 	ASSERT_CHECKED(va.va >> 48 == 0);
 	/* Each turn but the last met a table that was being unlinked; the next descent finds what took its place. */
 	for (;;) {
-		pfn_t table = pm->root;
-		uint64_t d = 0;
+		uint64_t d;
+		enum error e = descend(pm, va, stock, &d);
 
-		for (unsigned level = 0; level < LEAF_LEVEL; level++) {
-			struct pte *p = &table_at(table)[level_index(va.va, level)];
-
-			d = mmu_pte_load_seq_cst(p);
-			if (UNLIKELY(!pte_valid(d))) {
-				enum error e = d == 0 ? table_link(pm, table, p, stock, &d) : ERR_BUSY;
-
-				if (e == ERR_STOCK && stock)
-					stock->missing = LEAF_LEVEL - level;
-				if (e != OK)
-					return e;
-			}
-			table = pte_frame(d);
-		}
+		if (e != OK)
+			return e;
 		leaf_fill(pm, d, leaf);
 		if (leaf_lock_linked(leaf))
 			return OK;
