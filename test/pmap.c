@@ -126,7 +126,9 @@ static void test_set_errors(void **state)
 	assert_int_equal(pmap_leaf_get(&leaf, vaddr(VA + PAGE_SIZE)).state, PMAP_EMPTY);
 	assert_int_equal(pmap_leaf_set(&leaf, vaddr(VA), a, RW, PMAP_WRITTEN, &stock, &check), ERR_STALE);
 	assert_int_equal(pmap_leaf_get(&leaf, vaddr(VA)).prot, PROT_R);
-	assert_int_equal(asked, 2);
+	assert_int_equal(pmap_leaf_set(&leaf, vaddr(VA + PAGE_SIZE), b, PROT_R, PMAP_UNTRACKED, &stock, &check), ERR_STALE);
+	assert_int_equal(pmap_leaf_get(&leaf, vaddr(VA + PAGE_SIZE)).state, PMAP_EMPTY);
+	assert_int_equal(asked, 3);
 	assert_int_equal(pmap_page_mappings(w.m.ps, b), 0);
 	/* a second mapping needs a chunk */
 	assert_int_equal(pmap_leaf_set(&leaf, vaddr(VA + PAGE_SIZE), a, PROT_R, 0, &stock, NULL), ERR_STOCK);
