@@ -204,28 +204,28 @@ static void unlock_both(struct fault *f, struct pmap_leaf *leaf)
 		spin_unlock(&f->leaf->lock);
 }
 
-/* What is there at va already, to be mapped: an anon or an object's page. false: nothing. */
-static bool look_up(const struct fault *f, uint64_t va, bool exclusive, struct found *l, pfn_t *frame, enum prot *prot)
+/* An object's page that is there already; ERR_STALE: it is not. */
+static enum error map_page_along(struct fault *f, struct pmap_leaf *leaf, uint64_t va)
 {
 	const struct vm_entry *e = f->entry;
+	struct found l = { .f = f, .index = entry_index(e, va) };
+	const struct pmap_last_check check = { page_backed, &l };
 
-	*prot = e->prot | PROT_R;
-	*l = (struct found){ .f = f, .anon = f->leaf ? amap_slot(f->leaf, va) : NULL };
-	if (l->anon) {
-		if (!exclusive || ref_count(&l->anon->refs) != 1)
-			*prot &= ~PROT_W;
-		*frame = anon_frame(l->anon);
-		return true;
-	}
-	if (!e->object)
-		return false;
-	if (!e->shared)
-		*prot &= ~PROT_W;
-	l->index = entry_index(e, va);
-	l->page = object_lookup(e->object, l->index);
-	if (l->page)
-		*frame = frame_of(&f->vm->frames, l->page);
-	return l->page;
+	l.page = object_lookup(e->object, l.index);
+	if (!l.page)
+		return ERR_STALE;
+	return pmap_leaf_set(leaf, vaddr(va), frame_of(&f->vm->frames, l.page), (e->shared ? e->prot : e->prot & ~PROT_W) | PROT_R, 0,
+			     &f->tables, &check);
+}
+
+/* Likewise an anon, which its slot keeps. */
+static enum error map_anon_along(struct fault *f, struct pmap_leaf *leaf, uint64_t va, struct anon *anon, bool exclusive)
+{
+	enum prot prot = f->entry->prot | PROT_R;
+
+	if (!exclusive || ref_count(&anon->refs) != 1)
+		prot &= ~PROT_W;
+	return pmap_leaf_set(leaf, vaddr(va), anon_frame(anon), prot, 0, &f->tables, NULL);
 }
 
 /*
@@ -250,15 +250,15 @@ static void map_around(struct fault *f, struct pmap_leaf *leaf, bool exclusive)
 	if (va < end)
 		end = va + pmap_leaf_empty(leaf, vaddr(va), (unsigned)((end - va) >> PAGE_SHIFT)) * PAGE_SIZE;
 	for (; va < end; va += PAGE_SIZE) {
-		struct found l;
-		enum prot prot;
-		pfn_t frame;
+		struct anon *anon = f->leaf ? amap_slot(f->leaf, va) : NULL;
 		enum error e;
 
-		if (!look_up(f, va, exclusive, &l, &frame, &prot))
+		if (anon)
+			e = map_anon_along(f, leaf, va, anon, exclusive);
+		else if (entry->object)
+			e = map_page_along(f, leaf, va);
+		else
 			continue;
-		e = pmap_leaf_set(leaf, vaddr(va), frame, prot, 0, &f->tables,
-				  l.page ? &(struct pmap_last_check){ page_backed, &l } : NULL);
 		if (e == OK)
 			n++;
 		else if (e != ERR_STALE)

@@ -15,7 +15,7 @@
 #include "vm/kmem.h"
 #include "vm/zone.h"
 
-#define FAULT_AROUND 16u /* unless the command line says otherwise */
+#define FAULT_AROUND 32u /* unless the command line says otherwise */
 
 struct vm {
 	struct frames frames;
