@@ -306,6 +306,15 @@ static void batches(void **state)
 		epoch_init(&many, n);
 		assert_int_equal(many.due, n * EPOCH_BATCH < EPOCH_BATCH_MAX ? n * EPOCH_BATCH : EPOCH_BATCH_MAX);
 	}
+	/* Small memory: fewer, but not for each item. */
+	epoch_limit(&many, EPOCH_BATCH_MAX + 1);
+	assert_int_equal(many.due, EPOCH_BATCH_MAX);
+	epoch_limit(&many, 200);
+	assert_int_equal(many.due, 200);
+	epoch_limit(&many, 300);
+	assert_int_equal(many.due, 200);
+	epoch_limit(&many, 0);
+	assert_int_equal(many.due, EPOCH_BATCH_MIN);
 }
 
 static void says_when_to_poll(void **state)

@@ -178,7 +178,7 @@ unsigned pmap_leaf_empty(const struct pmap_leaf *leaf, vaddr_t va, unsigned max)
  * pmap_spurious.
  */
 struct pmap_last_check {
-	/* The last check of DESIGN 5.6: is all that the caller found still so? Takes no lock, waits for nothing. */
+	/* The last check of DESIGN 5.6: is what may be withdrawn by the reverse map still there? Takes no lock, waits for nothing. */
 	bool (*still)(void *arg);
 	void *arg;
 };

@@ -68,14 +68,18 @@ void runq_set_timer(struct runq *rq)
 void runq_age(struct proc_system *ps)
 {
 	struct runq *rq = runq_here(ps);
-	uint64_t irq;
+	bool idle = rq->current == rq->idle;
+	uint64_t irq, at;
 
 	/* Own CPU's: the timer interrupt clears age_at, and looks at pending by way of sched_point. */
-	if (rq->age_at != TIMER_NEVER || !atomic_load_relaxed(&ps->vm->epoch.cpu[rq->cpu].pending))
+	if ((rq->age_at != TIMER_NEVER && !idle) || !atomic_load_relaxed(&ps->vm->epoch.cpu[rq->cpu].pending))
 		return;
 	irq = cpu_irq_save();
-	rq->age_at = machine_now() + (rq->current == rq->idle ? AGE_IDLE_NS : AGE_NS);
-	runq_set_timer(rq);
+	at = machine_now() + (idle ? AGE_IDLE_NS : AGE_NS);
+	if (at < rq->age_at) { /* sooner than what was set while the CPU was busy */
+		rq->age_at = at;
+		runq_set_timer(rq);
+	}
 	cpu_irq_restore(irq);
 }
 

@@ -50,6 +50,14 @@ void epoch_init(struct epoch *e, uint32_t ncpus)
 	e->due = EPOCH_BATCH * ncpus < EPOCH_BATCH_MAX ? EPOCH_BATCH * ncpus : EPOCH_BATCH_MAX;
 }
 
+void epoch_limit(struct epoch *e, uint64_t n)
+{
+	if (n < EPOCH_BATCH_MIN)
+		n = EPOCH_BATCH_MIN;
+	if (e->due > n)
+		e->due = (uint32_t)n;
+}
+
 void epoch_enter(struct epoch *e)
 {
 	struct epoch_cpu *c = &e->cpu[cpu_id()];

@@ -29,6 +29,7 @@ struct epoch_item {
  */
 #define EPOCH_BATCH 96u
 #define EPOCH_BATCH_MAX 1024u
+#define EPOCH_BATCH_MIN 64u
 
 /* o: own CPU only; x: written by its own CPU, read by others */
 struct epoch_cpu {
@@ -49,6 +50,8 @@ struct epoch {
 
 /* Boot, one CPU. ncpus: how many CPUs may ever enter. */
 void epoch_init(struct epoch *e, uint32_t ncpus);
+/* Boot, one CPU: for small memory, a try is due after n retirements at the latest; or after 64, if n is less. */
+void epoch_limit(struct epoch *e, uint64_t n);
 
 /* Opens / closes a section on this CPU; they nest. Inside: no wait, no user access, no sched_point. */
 void epoch_enter(struct epoch *e);
@@ -62,21 +65,21 @@ bool epoch_inside(const struct epoch *e);
  * be unlinked already by a seq_cst or release store or under its lock. Any
  * thread context, inside or outside a section, spinlocks may be held as long as
  * they rank below RANK_ZONE. free runs on the retiring CPU, later, outside any
- * section, in epoch_poll.
+ * section, in epoch_poll or epoch_tidy.
  */
 void epoch_retire(struct epoch *e, struct epoch_item *item, epoch_free_fn *free);
 
 /*
  * Tries to advance the epoch once and frees what has become free on this CPU.
- * Thread context outside any section, no spinlock held. Called from the tick's
- * thread half, the idle loop, and by epoch users at quiet points. Returns how
+ * Thread context outside any section, no spinlock held. For who needs memory. Returns how
  * many items were freed.
  */
 uint64_t epoch_poll(struct epoch *e);
 
 /*
  * For a CPU that goes on retiring: frees what has become free here, and only when that is nothing tries to advance the epoch.
- * So CPUs that retire advance it in turn, and not each for itself. Context and result as epoch_poll.
+ * So CPUs that retire advance it in turn, and not each for itself. Context and result as epoch_poll. Called after changes of
+ * maps, and with the time that has passed since something was retired, also by idle CPUs.
  */
 uint64_t epoch_tidy(struct epoch *e);
 

@@ -28,7 +28,8 @@
  *     a fork may raise the root's count at any moment, but it has marked the
  *     entries dead before, and protects what is mapped afterwards: who changes a
  *     leaf in between has looked at its entry under the leaf table's lock (fault.c), and
- *     fork, which takes that lock too, comes after: the change was before the copy.
+ *     fork, which takes that lock too where the child gets something, comes after: the
+ *     change was before the copy. Where the child gets nothing, no entry of its shows the slot.
  *  3. Interior slots and root change under the amap's lock; leaf slots under the
  *     leaf's lock. A leaf is copied, and the amap led to the copy, in one hold of
  *     the leaf's lock: a writer that comes later finds that the amap leads

@@ -52,7 +52,10 @@ static inline uint64_t entry_index(const struct vm_entry *e, uint64_t va)
 struct vm_entry *entry_new(struct vm *vm, const struct vm_entry *model, struct vrange r);
 /* Frees one that was never published, with its references. */
 void entry_free(struct vm *vm, struct vm_entry *e);
-/* Marks a published entry dead: from now on no fault that found it installs anything. */
+/*
+ * Marks a published entry dead: from now on no fault that has not looked yet, under a leaf lock, installs anything for it. Who takes the
+ * leaf locks afterwards comes after those that have.
+ */
 void entry_kill(struct vm_entry *e);
 /* Takes the mark back: only for an entry that is still in the tree, by who killed it under the same range lock. */
 void entry_revive(struct vm_entry *e);

@@ -23,7 +23,7 @@
  *   3 own     path to the leaf node exists and is exclusive           amap lock, rarely
  *   4 node lock, leaf lock                                            RANK_NODE, RANK_LEAF
  *   5 check   entry live, the amap leads to this node, slot as found
- *   6 put the new anon in the slot; last check; reverse map; PTE
+ *   6 put the new anon in the slot; for an object's page the last check; reverse map; PTE
  *   7 a read that goes on from the page before maps what follows      the same locks
  *
  * When the address maps another frame already (the zero page, a shared anon, the
@@ -159,7 +159,7 @@ static inline bool holds(const struct found *l, bool *exclusive)
 	struct amap_node *leaf;
 
 	*exclusive = false;
-	if (!entry_live(f->entry))
+	if (!entry_live(f->entry)) /* first: its seq_cst load comes after the linking of the table, and what follows after it */
 		return false;
 	if (!f->entry->amap)
 		return true;
@@ -576,6 +576,7 @@ static void begin(struct fault *f, struct vm_map *m, vaddr_t va, enum prot acces
 	f->spare = NULL;
 	f->spare_zero = f->held = false;
 	f->wanted = NULL;
+	f->index = 0;
 }
 
 enum error vm_fault(struct vm_map *m, vaddr_t va, enum prot access)

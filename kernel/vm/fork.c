@@ -15,8 +15,8 @@
  *   publish   the parent's new entries
  *   return    the child may run
  *
- * A fault under way when an entry is killed has seen it live under a leaf lock that
- * protect has yet to take, or installs nothing; a fault that finds a new entry finds
+ * A fault under way when an entry that the child gets is killed has seen it live under a leaf
+ * lock that protect has yet to take, or installs nothing; a fault that finds a new entry finds
  * shared paths. In between, faults find dead entries, and wait for the range lock. Publishing comes after the flush, so that
  * the copy is of one moment: otherwise a thread could write a new page, for the
  * parent only, and then an old one through its TLB, for the child as well.

@@ -38,6 +38,8 @@ void vm_init(struct vm *vm, const struct machine_info *info, struct pmap_system 
 
 	epoch_init(&vm->epoch, info->ncpus);
 	need(frames_init(&vm->frames, info, info->ncpus, &vm->epoch), "page frames");
+	/* Up to three batches wait on each CPU, at worst of frames: three eighths of its share. */
+	epoch_limit(&vm->epoch, vm->frames.ram / info->ncpus / 8);
 	zones_init(&vm->zones, &vm->frames);
 	need(kmalloc_init(&vm->kmalloc, &vm->zones), "kmalloc");
 	pc = (struct pmap_config){ .pages = vm->frames.pages, .page_stride = sizeof(struct vm_page),

@@ -353,7 +353,7 @@ static struct vm_page *withdraw_below(struct object_node *n, uint64_t *index)
 				return found;
 			continue;
 		}
-		/* seq_cst: before the look at the reverse map; pairs with the fault's look at the slot after entering it */
+		/* seq_cst: before the look at the reverse map; pairs with the fault's look at the slot before it enters it */
 		atomic_store_seq_cst(&n->slot[i], NULL);
 		return p;
 	}

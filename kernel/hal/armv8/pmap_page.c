@@ -189,7 +189,7 @@ void pmap_page_remove_all(struct pmap_system *ps, pfn_t f)
 			gather_flush_others(ps);
 		epoch_leave(ps->config.epoch);
 		if (n && !hits)
-			cpu_relax(); /* their removers hold the leaf locks, or a fault is taking its entry out again */
+			cpu_relax(); /* their removers hold the leaf locks, or a fault has yet to store its PTE */
 	} while (n);
 }
 
