@@ -357,6 +357,14 @@ static enum error write_shared_each(void)
 }
 static enum error read_object(void) { return test_load(m, SHARED + PAGE_SIZE, &result); }
 static enum error write_object(void) { return test_store(m, SHARED + PAGE_SIZE, 501); }
+/* A frame's second mapping needs a chunk of the reverse map. */
+static void mapped_once(void) { holds(SHARED + PAGE_SIZE, 501); }
+static enum error map_twice(void) { return test_load(m, PRIVATE + PAGE_SIZE, &result); }
+static void mapped_twice(void)
+{
+	holds(SHARED + PAGE_SIZE, 501);
+	holds(PRIVATE + PAGE_SIZE, 501);
+}
 static enum error read_absent(void) { return test_load(m, SHARED + 6 * PAGE_SIZE, &result); }
 static enum error write_private(void) { return test_store(m, PRIVATE + PAGE_SIZE, 7); }
 static enum error write_private_absent(void) { return test_store(m, PRIVATE + 6 * PAGE_SIZE, 7); }
@@ -491,6 +499,7 @@ static const struct operation operations[] = {
 	{ "write shared, each", NULL, write_shared_each, window_whole, NO_NEED },
 	{ "read an object's page", NULL, read_object, NULL, 0 },
 	{ "write an object's page", NULL, write_object, NULL, 0 },
+	{ "map an object's page twice", mapped_once, map_twice, mapped_twice, NO_NEED },
 	{ "read an absent page", NULL, read_absent, NULL, 0 },
 	{ "write a private page", NULL, write_private, private_was_written, 0 },
 	{ "write an absent private page", NULL, write_private_absent, absent_was_written, 0 },
