@@ -315,10 +315,15 @@ enum error sched_sleep_until(uint64_t when, bool interruptible)
 void sched_yield(void)
 {
 	struct thread *t = thread_current();
-	uint64_t irq = cpu_irq_save();
-	struct runq *rq = runq_here(t->ps);
+	struct runq *rq;
+	uint64_t irq;
 
 	rank_assert_may_wait();
+	/* Alone, who yields until another CPU is done is a spinner, and that one's host may run one CPU at a time: races.md. A glance. */
+	if (!atomic_load_relaxed(&runq_here(t->ps)->nready))
+		cpu_relax();
+	irq = cpu_irq_save();
+	rq = runq_here(t->ps);
 	if (t == rq->idle) {
 		cpu_irq_restore(irq);
 		return;
