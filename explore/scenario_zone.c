@@ -10,7 +10,7 @@
 #include "test_memory.h"
 
 #define OBJECT_SIZE 104u /* two rounds a magazine with this RAM */
-#define HELD 6u
+#define HELD 10u
 
 static struct test_memory *m;
 static struct host_machine *machine(void) { return m->t.m; }
@@ -121,30 +121,88 @@ static void closed_judge(void)
 	judge();
 }
 
+/* --- one magazine for another inside the own depot, while another CPU drains, searches, or closes and opens --- */
+
+static void exchange_setup(uint32_t variant)
+{
+	open_zone(variant, false);
+	zone->keep = 2;
+	for (unsigned i = 0; i < 4; i++) {
+		given[i] = zone_alloc(zone);
+		CHECK(given[i]);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		zone_free(zone, given[i]); /* two in the depot, one loaded */
+	CHECK(zone->cache[0].full);
+	if (how == CLOSED_BY_SEARCH)
+		zone_set_limit(zone, 4);
+}
+
+static void exchange_run(uint32_t cpu)
+{
+	if (cpu != 0) {
+		closed_run(cpu);
+		return;
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		got[0][i] = zone_alloc(zone);
+		if (got[0][i])
+			use(got[0][i], cpu);
+		else
+			CHECK(how == CLOSED_BY_SEARCH);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		if (got[0][i]) {
+			zone_free(zone, got[0][i]);
+			got[0][i] = NULL;
+		}
+	zone_free(zone, given[3]);
+}
+
+static void exchange_judge(void)
+{
+	zone_set_limit(zone, ZONE_UNLIMITED);
+	judge();
+}
+
 /* --- shelves: CPU 1 frees what CPU 0 has allocated, and more than it keeps; the others allocate --- */
 
-#define GIVEN_BEFORE 3u
+static unsigned held, before;
+
+/* CPU 1 has `first` of them already, so that CPU 0 finds something on its shelf, and leaves empty magazines there. */
+static void give_out(unsigned n, unsigned first)
+{
+	held = n;
+	before = first;
+	for (unsigned i = 0; i < held; i++) {
+		given[i] = zone_alloc(zone);
+		CHECK(given[i]);
+	}
+	become_cpu(m, 1);
+	for (unsigned i = 0; i < before; i++)
+		zone_free(zone, given[i]);
+	become_cpu(m, 0);
+}
 
 static void shelf_setup(uint32_t variant)
 {
 	open_zone(variant, false);
-	for (unsigned i = 0; i < HELD; i++) {
-		given[i] = zone_alloc(zone);
-		CHECK(given[i]);
-	}
-	if (how != 1)
-		return;
-	/* A magazine lies on CPU 1's shelf already, so that CPU 0 leaves an empty one there. */
-	become_cpu(m, 1);
-	for (unsigned i = 0; i < GIVEN_BEFORE; i++)
-		zone_free(zone, given[i]);
-	become_cpu(m, 0);
+	give_out(6, how == 1 ? 3 : 0);
+}
+
+/* The same with two magazines at a time. */
+static void bundle_setup(uint32_t variant)
+{
+	open_zone(variant, false);
+	zone->keep = 1;
+	zone->bundle = 2;
+	give_out(how == 1 ? 10 : 6, how == 1 ? 5 : 0);
 }
 
 static void shelf_run(uint32_t cpu)
 {
 	if (cpu == 1) {
-		for (unsigned i = how == 1 ? GIVEN_BEFORE : 0; i < HELD; i++) {
+		for (unsigned i = before; i < held; i++) {
 			given[i][0] = 7;
 			zone_free(zone, given[i]);
 		}
@@ -191,6 +249,12 @@ const struct scenario scenario_zone[] = {
 	 shelf_run, judge},
 	{"zone-shelf-three", "the same with two that allocate, or one that drains", 3, 3, true, shelf_setup, machine,
 	 shelf_run, judge},
+	{"zone-exchange", "a CPU takes and gives magazines of its own depot, and another drains, searches, closes and opens", 2, 3,
+	 true, exchange_setup, machine, exchange_run, exchange_judge},
+	{"zone-bundle", "one CPU frees, another allocates: bundles change hands", 2, 2, true, bundle_setup, machine, shelf_run,
+	 judge},
+	{"zone-bundle-three", "the same with two that allocate, or one that drains", 3, 3, true, bundle_setup, machine, shelf_run,
+	 judge},
 	{"zone-wait", "two CPUs wait for one object in turn", 2, 1, true, wait_setup, machine, wait_run, judge},
 };
 const unsigned scenario_zone_count = ARRAY_SIZE(scenario_zone);

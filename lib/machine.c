@@ -7,9 +7,8 @@
  * number is its address / 4096 and no call converts anything. The kernel's own
  * structures stand beside it, in struct strata_machine.
  *
- * A thread's CPU is one pointer of its own, library_self. A thread that is none
- * points to a record that equals no machine, so that the usual way of every
- * call asks one question: is this my machine?
+ * A thread's CPU is a record of its own, library_self. That of a thread which is none
+ * equals no machine, so that the usual way of every call asks one question: is this my machine?
  *
  * Locking. attached of a CPU is swapped, acquire, and given up, release: what one
  * thread did as that CPU is before what the next one does. A machine that is being
@@ -47,9 +46,9 @@ const char *strata_error_text(enum strata_error error)
 
 void library_panic(const char *text)
 {
-	const struct strata_machine *m = library_self->machine;
+	const struct strata_machine *m = library_self.machine;
 
-	if (library_self != &library_nobody && m->config.panic)
+	if (library_self.cpu && m->config.panic)
 		m->config.panic(m->config.context, text);
 	else
 		fprintf(stderr, "strata: %s\n", text);
@@ -102,7 +101,7 @@ static enum strata_error boot(struct strata_machine *m)
 
 enum strata_error strata_create(const struct strata_config *config, struct strata_machine **machine)
 {
-	struct library_cpu *before = library_self;
+	struct library_self before = library_self;
 	bool barrier_all = library_barrier_all_register();
 	struct strata_machine *m;
 	enum strata_error e;
@@ -117,12 +116,12 @@ enum strata_error strata_create(const struct strata_config *config, struct strat
 	m->config = *config;
 	m->bytes = round_up(config->memory, BLOCK_SIZE);
 	for (uint32_t i = 0; i < STRATA_CPUS_MAX; i++)
-		m->cpu[i] = (struct library_cpu){.machine = m, .zones = &m->zones, .id = i,
-						  .offset = (size_t)i << CPU_STRIDE_SHIFT,
-						  .barrier_all = barrier_all};
+		m->cpu[i].self = (struct library_self){.machine = m, .zones = &m->zones, .cpu = &m->cpu[i], .id = i,
+						       .offset = (size_t)i << CPU_STRIDE_SHIFT,
+						       .barrier_all = barrier_all};
 	e = reserve(m);
 	if (e == STRATA_OK) {
-		library_self = &m->cpu[0];
+		library_self = m->cpu[0].self;
 		e = boot(m);
 		library_self = before;
 	}
@@ -164,9 +163,9 @@ enum strata_error strata_attach(struct strata_machine *m, unsigned cpu)
 {
 	if (!m || cpu >= m->config.cpus)
 		return STRATA_INVAL;
-	if (library_self != &library_nobody || !take(&m->cpu[cpu]))
+	if (library_self.cpu || !take(&m->cpu[cpu]))
 		return STRATA_BUSY;
-	library_self = &m->cpu[cpu];
+	library_self = m->cpu[cpu].self;
 	return STRATA_OK;
 }
 
@@ -185,11 +184,11 @@ enum strata_error strata_attach_any(struct strata_machine *m, unsigned *cpu)
 
 enum strata_error strata_detach(void)
 {
-	struct library_cpu *c = library_self;
+	struct library_cpu *c = library_self.cpu;
 
-	if (c == &library_nobody)
+	if (!c)
 		return STRATA_UNATTACHED;
-	library_self = (struct library_cpu *)&library_nobody;
+	library_self = library_nobody;
 	give(c);
 	return STRATA_OK;
 }

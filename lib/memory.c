@@ -5,6 +5,7 @@
  */
 #include "hal/machine.h"
 #include "private.h"
+#include "vm/zone_cache.h"
 
 #define FLAT __attribute__((flatten)) /* what is called is inlined, but for NOINLINE */
 
@@ -65,7 +66,7 @@ FLAT enum strata_error strata_frame_free(struct strata_machine *m, uint64_t fram
 		return refusal(m);
 	p = &f->pages[index];
 	if (UNLIKELY(page_owner(p) != BLOCK_OWNER || (page_order(p) | order) != 0 ||
-		     !frame_give(frame_own_cache(f), frame_kind_of(BLOCK_OWNER), (uint32_t)index, p)))
+		     !frame_give(frame_own_stack(f, frame_kind_of(BLOCK_OWNER)), (uint32_t)index, p)))
 		return frame_free_checked(m, frame, order);
 	return STRATA_OK;
 }
@@ -157,11 +158,17 @@ void *strata_krealloc(struct strata_machine *m, void *p, size_t size)
 
 FLAT enum strata_error strata_kfree(struct strata_machine *m, void *p)
 {
+	uint64_t index;
+
 	if (UNLIKELY(!attached_to(m)))
 		return refusal(m);
-	if (UNLIKELY(!in_memory(m, p)))
+	index = frame_of_bytes(p).fn - m->frames.first.fn;
+	if (UNLIKELY(index >= m->frames.count))
 		return p ? STRATA_INVAL : STRATA_OK;
-	kfree(&m->kmalloc, p);
+	if (STRATA_CHECKED)
+		kfree(&m->kmalloc, p);
+	else
+		cache_give(kmalloc_zone(&m->frames.pages[index]), p);
 	return STRATA_OK;
 }
 

@@ -29,7 +29,7 @@ _Static_assert((int)STRATA_OK == OK && (int)STRATA_NOMEM == ERR_NOMEM && (int)ST
 	       "what the kernel's functions return goes out as it is");
 
 /* The calling thread is a CPU of m. False for NULL too. */
-static inline bool attached_to(const struct strata_machine *m) { return LIKELY(library_self->machine == m); }
+static inline bool attached_to(const struct strata_machine *m) { return LIKELY(library_self.machine == m); }
 
 /* Why a call with machine m was refused whose other arguments, or these if m is fine, made no sense. */
 static inline enum strata_error refusal(const struct strata_machine *m)
@@ -44,7 +44,7 @@ static inline struct strata_zone *zone_outside(struct zone *z) { return (struct 
 /* The calling thread is a CPU of the machine of z. */
 static inline bool attached_to_zone(struct strata_zone *z)
 {
-	return LIKELY(z != NULL) && LIKELY(library_self->zones == zone_inside(z)->zones);
+	return LIKELY(z != NULL) && LIKELY(library_self.zones == zone_inside(z)->zones);
 }
 
 /* An address inside the machine's memory. */

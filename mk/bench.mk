@@ -2,20 +2,25 @@
 # Our allocators beside others, and the lines that they share: doc/bench-alloc.md.
 
 BA      := $(B)/bench-alloc
-BA_SRC  := $(wildcard bench/alloc/*.c)
-BA_MAIN := $(filter-out bench/alloc/fragment.c,$(BA_SRC))
+BA_MAIN := $(filter-out bench/alloc/fragment.c bench/alloc/bare.c,$(wildcard bench/alloc/*.c))
 BA_FLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -pthread -I$(B)/host/include
 
 .PHONY: bench-setup
 bench-setup: | setup
 	@tools/setup bench
 
-$(BA)/obj/%.o: bench/alloc/%.c bench/alloc/bench.h $(B)/host/include/strata.h mk/bench.mk | bench-setup
+$(BA)/obj/%.o: bench/alloc/%.c bench/alloc/bench.h bench/alloc/bare.h $(B)/host/include/strata.h mk/bench.mk | bench-setup
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(HOSTCC) $(BA_FLAGS) -c -o $@.$$$$ $< && mv $@.$$$$ $@
 
-$(BA)/main: $(BA_MAIN:bench/alloc/%.c=$(BA)/obj/%.o) $(B)/host/libstrata.a
+$(BA)/obj/bare.o: bench/alloc/bare.c $(HEADERS) mk/bench.mk mk/lib.mk | bench-setup
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(HOSTCC) $(L_BASE) $(L_PROGRAM) -O2 -DSTRATA_CHECKED=0 $(OUT)
+
+# The library with the kernel's names, which the bare allocators are called by.
+$(BA)/main: $(BA_MAIN:bench/alloc/%.c=$(BA)/obj/%.o) $(BA)/obj/bare.o $(B)/host/program/whole.o
 	$(call say,LD,$@)
 	$(Q)$(HOSTCC) -pthread -o $@.$$$$ $^ -ldl && mv $@.$$$$ $@
 

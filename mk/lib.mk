@@ -12,33 +12,42 @@ L_KERNEL := $(wildcard kernel/base/*.c kernel/sync/*.c kernel/vm/*.c)
 L_TESTS  := $(patsubst lib/test/%.c,%,$(wildcard lib/test/*.c))
 L_EXAMPLES := $(patsubst lib/example/%.c,%,$(wildcard lib/example/*.c))
 
-# initial-exec: a thread's CPU is one load away, in the shared library too.
-L_BASE   := -std=gnu11 -g -pthread -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-common -fno-strict-aliasing $(WARN) \
+# libstrata.a is for programs, where what a thread is lies at a fixed place (local-exec); in the shared library it is a load away.
+L_PROGRAM := -fPIE -ftls-model=local-exec
+L_SHARED  := -fPIC -ftls-model=initial-exec
+L_BASE   := -std=gnu11 -g -pthread -fvisibility=hidden -fno-common -fno-strict-aliasing $(WARN) \
 	-isystem $(CK) -Ikernel -Ikernel/hal/library -Ilib $(CK_DEFS)
 # Frame pointers are for the kernel's own back traces; here they would be two instructions a call.
 L_CFLAGS := $(L_BASE) -O2 -flto -fomit-frame-pointer -DSTRATA_CHECKED=$(CHECKED)
 
-$(L)/obj/%.o: %.c $(HEADERS) mk/lib.mk | setup
-	$(call say,CC,$(L_NAME) $<)
-	@mkdir -p $(@D)
-	$(Q)$(HOSTCC) $(L_CFLAGS) $(OUT)
+# $(1): directory of objects; $(2): how addresses are formed. whole.o has all names still, strata.o those of strata.h.
+define lib_objects
+$(L)/$(1)/%.o: %.c $$(HEADERS) mk/lib.mk | setup
+	$$(call say,CC,$(L_NAME)/$(1) $$<)
+	@mkdir -p $$(@D)
+	$(Q)$$(HOSTCC) $$(L_CFLAGS) $(2) $$(OUT)
 
-L_OBJ := $(L_SRC:%.c=$(L)/obj/%.o) $(L_KERNEL:%.c=$(L)/obj/%.o)
-DEPS += $(L_OBJ:.o=.d)
+$(L)/$(1)/kernel.a: $$(L_KERNEL:%.c=$(L)/$(1)/%.o)
+	$(Q)rm -f $$@ && gcc-ar rcs $$@ $$^
 
-$(L)/kernel.a: $(L_KERNEL:%.c=$(L)/obj/%.o)
-	$(Q)rm -f $@ && gcc-ar rcs $@ $^
+$(L)/$(1)/whole.o: $$(L_SRC:%.c=$(L)/$(1)/%.o) $(L)/$(1)/kernel.a
+	$$(call say,LD,$$@)
+	$(Q)$$(HOSTCC) -O2 -flto -flinker-output=nolto-rel -r -nostdlib $(2) -fvisibility=hidden -fomit-frame-pointer \
+		-o $$@.$$$$$$$$ $$^ && mv $$@.$$$$$$$$ $$@
 
-$(L)/strata.o: $(L_SRC:%.c=$(L)/obj/%.o) $(L)/kernel.a
-	$(call say,LD,$@)
-	$(Q)$(HOSTCC) -O2 -flto -flinker-output=nolto-rel -r -nostdlib -fPIC -fvisibility=hidden -ftls-model=initial-exec -fomit-frame-pointer \
-		-o $@.$$$$ $^ && objcopy --localize-hidden $@.$$$$ && mv $@.$$$$ $@
+$(L)/$(1)/strata.o: $(L)/$(1)/whole.o
+	$(Q)objcopy --localize-hidden $$< $$@.$$$$$$$$ && mv $$@.$$$$$$$$ $$@
 
-$(L)/libstrata.a: $(L)/strata.o
+DEPS += $$(L_SRC:%.c=$(L)/$(1)/%.d) $$(L_KERNEL:%.c=$(L)/$(1)/%.d)
+endef
+$(eval $(call lib_objects,program,$(L_PROGRAM)))
+$(eval $(call lib_objects,shared,$(L_SHARED)))
+
+$(L)/libstrata.a: $(L)/program/strata.o
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $<
 
-$(L)/libstrata.so: $(L)/strata.o
+$(L)/libstrata.so: $(L)/shared/strata.o
 	$(call say,LD,$@)
 	$(Q)$(HOSTCC) -shared -pthread -Wl,-soname,libstrata.so -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -o $@.$$$$ $< && mv $@.$$$$ $@
 
@@ -70,7 +79,7 @@ define lib_config
 $(B)/$(1)/obj/%.o: %.c $$(HEADERS) mk/lib.mk | setup
 	$$(call say,CC,$(1) $$<)
 	@mkdir -p $$(@D)
-	$(Q)$$(HOSTCC) $$(L_BASE) -fno-omit-frame-pointer -DSTRATA_CHECKED=1 $(2) $$(OUT)
+	$(Q)$$(HOSTCC) $$(L_BASE) $$(L_PROGRAM) -fno-omit-frame-pointer -DSTRATA_CHECKED=1 $(2) $$(OUT)
 
 $(B)/$(1)/kernel.a: $$(L_KERNEL:%.c=$(B)/$(1)/obj/%.o)
 	$(Q)rm -f $$@ && ar rcs $$@ $$^

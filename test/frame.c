@@ -156,7 +156,7 @@ static void all_frames_once(void **state)
 	frame_list_init(&all);
 	assert_int_equal(free, m->before.owned[FRAME_FREE]);
 	assert_false(frames_low(&m->frames));
-	while (frame_alloc(&m->frames, 0, 0, FRAME_OBJECT, &n) == OK) {
+	while (n = frame_get(&m->frames, FRAME_OBJECT), !pfn_is_none(n)) {
 		struct vm_page *p = frame_page(&m->frames, n);
 
 		assert_int_equal(frame_of(&m->frames, p).fn, n.fn);
@@ -205,8 +205,6 @@ static void blocks_of_every_order(void **state)
 			atomic_store_relaxed(&p[i].pmap.flags, (uint16_t)PMAP_PAGE_MODIFIED); /* for who comes next */
 		}
 		assert_int_equal(atomic_load_relaxed(&p->wired), 0);
-		assert_int_equal(atomic_load_relaxed(&p->flags), 0);
-		atomic_store_relaxed(&p->flags, PAGE_OWNER_FLAG(3));
 		memset(frame_bytes(n), 0x77, PAGE_SIZE << order);
 		frame_free(&m->frames, n, order);
 		frame_free(&m->frames, other, 0);
@@ -377,12 +375,13 @@ static void others_caches_are_reached(void **state)
 	}
 	assert_true(cached >= 3 * m->frames.cache_max / 2);
 	become_cpu(m, 0);
-	while (frame_alloc(&m->frames, 0, 0, FRAME_ANON, &f) == OK) {
+	while (f = frame_get(&m->frames, FRAME_ANON), !pfn_is_none(f)) {
 		frame_list_push(&m->frames, &all, f);
 		count++;
 	}
 	assert_int_equal(count, free);
-	frame_list_free(&m->frames, &all);
+	while (f = frame_list_pop(&m->frames, &all), !pfn_is_none(f))
+		frame_put(&m->frames, f);
 	/* and for a block, when its parts lie in caches: all but one frame of RAM is taken back in order */
 	for (uint32_t cpu = 0; cpu < 4; cpu++) {
 		become_cpu(m, cpu);

@@ -120,7 +120,7 @@ static void report_takes_no_lock(void **state)
 	spin_lock(&m->zones.lock, RANK_ZONES);
 	spin_lock(&z->cache[0].lock, RANK_ZONE_CACHE);
 	spin_lock(&z->slabs.lock, RANK_ZONE);
-	spin_lock(&m->frames.cache[0].lock, RANK_FRAME_CACHE);
+	spin_lock(&m->frames.rounds[0].lock, RANK_FRAME_CACHE);
 	become_cpu(m, 0);
 	print(m);
 	assert_non_null(strstr(report, "frames: free "));
@@ -128,7 +128,7 @@ static void report_takes_no_lock(void **state)
 	assert_non_null(strstr(report, "zone held: size 100, in use or cached "));
 	assert_null(strstr(report, "broken"));
 	become_cpu(m, 1);
-	spin_unlock(&m->frames.cache[0].lock);
+	spin_unlock(&m->frames.rounds[0].lock);
 	spin_unlock(&z->slabs.lock);
 	spin_unlock(&z->cache[0].lock);
 	spin_unlock(&m->zones.lock);

@@ -185,12 +185,12 @@ static void magazines_depot_and_shelf(void **state)
 {
 	struct test_memory *m = memory_open(2, 64 * MIB);
 	struct zone *z = zone_create(&m->zones, "cached", 128, 0, NULL, NULL, 0);
-	unsigned most = (1 + z->keep + z->shelf) * z->rounds, n = most + 40 * z->rounds;
+	unsigned most = (1 + z->keep + z->shelf * z->bundle) * z->rounds, n = most + 40 * z->rounds;
 	void **out = calloc(n, sizeof *out);
 	struct zone_stats s;
 
 	(void)state;
-	assert_true(z->rounds > 1 && z->keep > 1 && z->shelf > 1);
+	assert_true(z->rounds > 1 && z->keep > 1 && z->shelf > 1 && z->bundle > 1);
 	for (unsigned i = 0; i < n; i++)
 		assert_non_null(out[i] = zone_alloc(z));
 	s = stats_of(z);
@@ -207,12 +207,12 @@ static void magazines_depot_and_shelf(void **state)
 	assert_int_equal(s.waste, (s.frames << PAGE_SHIFT) - s.capacity * 128);
 	/* what CPU 0 put on its shelf serves CPU 1 without slabs; empty magazines lie there instead, but for the first */
 	become_cpu(m, 1);
-	for (unsigned i = 0; i < z->shelf * z->rounds; i++)
+	for (unsigned i = 0; i < z->shelf * z->bundle * z->rounds; i++)
 		assert_non_null(out[i] = zone_alloc(z));
 	assert_int_equal(stats_of(z).slabs, s.slabs);
 	assert_int_equal(on_shelf(z, 0, false), 0);
 	assert_int_equal(on_shelf(z, 0, true), z->shelf - 1);
-	for (unsigned i = 0; i < z->shelf * z->rounds; i++)
+	for (unsigned i = 0; i < z->shelf * z->bundle * z->rounds; i++)
 		zone_free(z, out[i]);
 	zone_check(z);
 	assert_int_equal(zones_drain(&m->zones) > 0, 1);
@@ -223,25 +223,28 @@ static void magazines_depot_and_shelf(void **state)
 	memory_close(m);
 }
 
-/* Pairs and batches that fit a CPU's own depot touch neither shelf nor slabs. */
+/* Pairs and batches that fit a CPU's own depot touch no slabs, and no shelf if they fit two bundles. */
 static void own_depot_is_enough(void **state)
 {
 	struct test_memory *m = memory_open(2, 64 * MIB);
 	struct zone *z = zone_create(&m->zones, "own", 64, 0, NULL, NULL, 0);
-	unsigned n = z->keep * z->rounds;
-	void **out = calloc(n, sizeof *out);
+	unsigned most = z->keep * z->rounds, few = 2 * z->bundle * z->rounds;
+	void **out = calloc(most, sizeof *out);
 	uint64_t slabs = 0;
 
 	(void)state;
-	for (unsigned turn = 0; turn < 4; turn++) {
+	assert_true(few < most);
+	for (unsigned turn = 0; turn < 8; turn++) {
+		unsigned n = turn < 4 ? few : most;
+
 		for (unsigned i = 0; i < n; i++)
 			assert_non_null(out[i] = zone_alloc(z));
-		if (turn == 0)
+		if (turn % 4 == 0)
 			slabs = z->slabs.free;
 		assert_int_equal(z->slabs.free, slabs); /* of the first turn: nothing came or went since */
 		for (unsigned i = 0; i < n; i++)
 			zone_free(z, out[i]);
-		assert_int_equal(on_shelf(z, 0, false), 0);
+		assert_true(turn >= 4 || on_shelf(z, 0, false) == 0);
 	}
 	zone_check(z);
 	zone_destroy(z);
@@ -458,6 +461,53 @@ static void exhaustion(void **state)
 	memory_close(m);
 }
 
+/* With no magazine to be had a CPU has nothing loaded; and gets on with one that another CPU emptied for it. */
+static void no_magazine(void **state)
+{
+	struct test_memory *m = memory_open(2, 32 * MIB);
+	struct zone *z = zone_create(&m->zones, "bare", 256, 0, NULL, NULL, 0);
+	struct zone_cache *c = &z->cache[0];
+	void *out[2 * MAGAZINE_MAX], *magazine, *taken = NULL;
+	struct frame_list frames;
+	unsigned n = 0;
+	pfn_t f;
+
+	(void)state;
+	for (; n < 2 * z->rounds; n++)
+		assert_non_null(out[n] = zone_alloc(z));
+	frame_list_init(&frames);
+	while (f = frame_get(&m->frames, FRAME_WIRED), !pfn_is_none(f))
+		frame_list_push(&m->frames, &frames, f);
+	while (slabs_get(z->magazines, &magazine, 1)) {
+		*(void **)magazine = taken;
+		taken = magazine;
+	}
+	while (c->loaded)
+		zone_free(z, out[--n]);
+	assert_non_null(c->full);
+	assert_null(c->empty);
+	become_cpu(m, 1);
+	while (c->full)
+		assert_non_null(out[n++] = zone_alloc(z));
+	become_cpu(m, 0);
+	assert_non_null(c->empty);
+	assert_null(c->loaded);
+	zone_free(z, out[--n]);
+	assert_non_null(c->loaded);
+	zone_check(z);
+	while (taken) {
+		magazine = taken;
+		taken = *(void **)taken;
+		slabs_put(z->magazines, &magazine, 1);
+	}
+	frame_list_free(&m->frames, &frames);
+	while (n > 0)
+		zone_free(z, out[--n]);
+	zone_check(z);
+	zone_destroy(z);
+	memory_close(m);
+}
+
 static void injected_failures(void **state)
 {
 	struct test_memory *m = memory_open(2, 16 * MIB);
@@ -513,6 +563,38 @@ static void injected_failures_reach_warm_caches(void **state)
 	zone_free(z, object);
 	zone_destroy(z);
 	memory_close(m);
+}
+
+/* And where the next magazine lies ready, of objects or empty; who changes it does not open the cache again. */
+static void injected_failures_reach_depots(void **state)
+{
+	struct test_memory *m = memory_open(2, 64 * MIB);
+	struct zone *z = zone_create(&m->zones, "depot", 200, 0, NULL, NULL, 0);
+	struct zone_cache *c = &z->cache[0];
+	unsigned n = 5 * z->rounds, again = 0;
+	void **out = calloc(n, sizeof *out);
+
+	(void)state;
+	for (unsigned i = 0; i < n; i++)
+		assert_non_null(out[i] = zone_alloc(z));
+	for (unsigned i = 0; i < n / 2; i++)
+		zone_free(z, out[i]);
+	while (atomic_load_relaxed(&c->low) != atomic_load_relaxed(&c->top) || !c->empty)
+		assert_non_null(out[again++] = zone_alloc(z));
+	assert_non_null(c->full);
+	memory_fail(m, 1);
+	assert_null(zone_alloc(z));
+	for (unsigned i = n / 2; i < n; i++) {
+		zone_free(z, out[i]);
+		assert_null(zone_alloc(z));
+	}
+	memory_fail(m, 0);
+	while (again > 0)
+		zone_free(z, out[--again]);
+	zone_check(z);
+	zone_destroy(z);
+	memory_close(m);
+	free(out);
 }
 
 /* Magazines that hold nothing go too. */
@@ -794,8 +876,10 @@ int main(void)
 		cmocka_unit_test(waiting_for_frames),
 		cmocka_unit_test(magazines_scale_down),
 		cmocka_unit_test(exhaustion),
+		cmocka_unit_test(no_magazine),
 		cmocka_unit_test(injected_failures),
 		cmocka_unit_test(injected_failures_reach_warm_caches),
+		cmocka_unit_test(injected_failures_reach_depots),
 		cmocka_unit_test(empty_magazines_are_drained),
 		cmocka_unit_test(misuse_panics),
 		cmocka_unit_test(list_of_zones),

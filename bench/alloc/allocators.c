@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <strata.h>
 
-#include "bench.h"
+#include "bare.h"
 
 #define MEMORY ((size_t)2 << 30)
 
@@ -156,6 +156,12 @@ static int null_frame_free(void *context, uint64_t frame, unsigned order)
 	(void)context, (void)frame, (void)order;
 	return 0;
 }
+static uint64_t null_single_get(void *context, unsigned owner)
+{
+	(void)context, (void)owner;
+	return 1;
+}
+static void null_single_put(void *context, uint64_t frame) { (void)context, (void)frame; }
 static void *null_context_of(size_t size)
 {
 	(void)size;
@@ -184,6 +190,11 @@ struct allocator allocators[] = {
 	 .null = true,
 	 .alloc = FN(null_frame_alloc),
 	 .free = FN(null_frame_free)},
+	{.name = "null",
+	 .style = STYLE_SINGLE,
+	 .null = true,
+	 .alloc = FN(null_single_get),
+	 .free = FN(null_single_put)},
 	{.name = "zone",
 	 .style = STYLE_OBJECT,
 	 .alloc = FN(strata_zone_alloc),
@@ -197,6 +208,14 @@ struct allocator allocators[] = {
 	 .free = FN(strata_kfree),
 	 .enter = enter,
 	 .leave = leave},
+	{.name = "bare zone",
+	 .style = STYLE_OBJECT,
+	 .alloc = zone_alloc,
+	 .free = zone_free,
+	 .context_of = zone_of,
+	 .enter = enter,
+	 .leave = leave},
+	{.name = "bare kmalloc", .style = STYLE_CONTEXT, .alloc = kmalloc, .free = kfree, .enter = enter, .leave = leave},
 	{.name = "jemalloc", .style = STYLE_MALLOC},
 	{.name = "mimalloc", .style = STYLE_MALLOC},
 	{.name = "tcmalloc", .style = STYLE_MALLOC},
@@ -207,6 +226,7 @@ struct allocator allocators[] = {
 	 .free = FN(strata_frame_free),
 	 .enter = enter,
 	 .leave = leave},
+	{.name = "bare frames", .style = STYLE_SINGLE, .alloc = frame_get, .free = frame_put, .enter = enter, .leave = leave},
 	{.name = "list", .style = STYLE_FRAME, .alloc = FN(list_alloc), .free = FN(list_free)},
 };
 const unsigned allocator_count = sizeof allocators / sizeof allocators[0];
@@ -253,4 +273,6 @@ void allocators_open(void)
 	}
 	named("kmalloc")->context = machine;
 	named("frames")->context = machine;
+	named("bare kmalloc")->context = bare_kmalloc(machine);
+	named("bare frames")->context = bare_frames(machine);
 }

@@ -21,6 +21,7 @@ enum style {
 	STYLE_CONTEXT, /* alloc(context, size), free(context, p) */
 	STYLE_OBJECT,  /* alloc(context), free(context, p): context is a zone of that size */
 	STYLE_FRAME,   /* strata_frame_alloc, strata_frame_free */
+	STYLE_SINGLE,  /* get(context, owner), put(context, frame): frame_get, frame_put */
 	STYLES
 };
 
@@ -32,6 +33,8 @@ typedef int context_free_fn(void *context, void *p);
 typedef void *object_alloc_fn(void *context);
 typedef int frame_alloc_fn(void *context, unsigned order, unsigned flags, uint64_t *frame);
 typedef int frame_free_fn(void *context, uint64_t frame, unsigned order);
+typedef uint64_t single_get_fn(void *context, unsigned owner);
+typedef void single_put_fn(void *context, uint64_t frame);
 
 struct allocator {
 	const char *name;

@@ -78,6 +78,8 @@ const unsigned load_count = sizeof loads / sizeof loads[0];
 
 /* --- one allocation, one free --- */
 
+#define SINGLE_OWNER 2u /* an anon's, as the library's frames are */
+
 struct target {
 	function_fn *alloc, *free;
 	void *context;
@@ -101,6 +103,13 @@ static inline __attribute__((always_inline)) void *get(enum style style, const s
 			failed();
 		return (void *)(uintptr_t)frame;
 	}
+	if (style == STYLE_SINGLE) {
+		uint64_t frame = ((single_get_fn *)t->alloc)(t->context, SINGLE_OWNER);
+
+		if (__builtin_expect(frame == UINT64_MAX, 0))
+			failed();
+		return (void *)(uintptr_t)frame;
+	}
 	p = style == STYLE_MALLOC    ? ((malloc_fn *)t->alloc)(size)
 	    : style == STYLE_CONTEXT ? ((context_alloc_fn *)t->alloc)(t->context, size)
 				     : ((object_alloc_fn *)t->alloc)(t->context);
@@ -114,6 +123,8 @@ static inline __attribute__((always_inline)) void put(enum style style, const st
 {
 	if (style == STYLE_MALLOC)
 		((free_fn *)t->free)(p);
+	else if (style == STYLE_SINGLE)
+		((single_put_fn *)t->free)(t->context, (uint64_t)(uintptr_t)p);
 	else if (style == STYLE_FRAME)
 		(void)((frame_free_fn *)t->free)(t->context, (uint64_t)(uintptr_t)p, (unsigned)t->size);
 	else
@@ -232,7 +243,8 @@ typedef uint64_t pattern_fn(const struct target *t, const struct load *l, unsign
 	{ \
 		return name(style, t, l, i, n); \
 	}
-#define COPIES(name) COPY(name, STYLE_MALLOC) COPY(name, STYLE_CONTEXT) COPY(name, STYLE_OBJECT) COPY(name, STYLE_FRAME)
+#define COPIES(name) COPY(name, STYLE_MALLOC) COPY(name, STYLE_CONTEXT) COPY(name, STYLE_OBJECT) \
+	COPY(name, STYLE_FRAME) COPY(name, STYLE_SINGLE)
 COPIES(pair)
 COPIES(batch)
 COPIES(replace)
@@ -241,7 +253,8 @@ COPIES(exchange)
 
 #define ROW(name) \
 	{ \
-		name##_STYLE_MALLOC, name##_STYLE_CONTEXT, name##_STYLE_OBJECT, name##_STYLE_FRAME \
+		name##_STYLE_MALLOC, name##_STYLE_CONTEXT, name##_STYLE_OBJECT, name##_STYLE_FRAME, \
+			name##_STYLE_SINGLE \
 	}
 static pattern_fn *const patterns[][STYLES] = {
 	[PATTERN_PAIR] = ROW(pair),       [PATTERN_LIFO] = ROW(batch),        [PATTERN_FIFO] = ROW(batch),
@@ -340,8 +353,10 @@ void loads_open(uint64_t seed)
 
 bool load_fits(const struct load *l, const struct allocator *a)
 {
-	if (l->frames != (a->style == STYLE_FRAME))
+	if (l->frames != (a->style == STYLE_FRAME || a->style == STYLE_SINGLE))
 		return false;
+	if (a->style == STYLE_SINGLE)
+		return l->size == 0;
 	return a->style != STYLE_OBJECT || (l->size && a->context_of(l->size));
 }
 

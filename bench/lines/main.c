@@ -80,7 +80,7 @@ void lines_turn(void)
 	if (to == from)
 		return;
 	lines_cpu = (int)to;
-	library_self = &machine->cpu[to];
+	library_self = machine->cpu[to].self;
 	if (_setjmp(fiber[from].at))
 		return;
 	if (fiber[to].begun)
@@ -117,7 +117,7 @@ static void run(const struct load *l, unsigned n)
 	}
 	lines_cpu = 0;
 	lines_left = (int)turn;
-	library_self = &machine->cpu[0];
+	library_self = machine->cpu[0].self;
 	fiber[0].begun = true;
 	swapcontext(&home, &fiber[0].context);
 }
@@ -338,7 +338,7 @@ static void close_machine(void)
 {
 	char problem[128];
 
-	library_self = &machine->cpu[0];
+	library_self = machine->cpu[0].self;
 	need(strata_zone_destroy(machine, zone) == STRATA_OK, "objects were lost");
 	need(strata_check(machine, problem, sizeof problem) == STRATA_OK, problem);
 	need(strata_detach() == STRATA_OK && strata_destroy(machine) == STRATA_OK, "cannot destroy the machine");

@@ -11,6 +11,7 @@
 #define NOINLINE __attribute__((noinline)) /* keeps a rare path out of the registers of a frequent one */
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define SETTLED(p) __asm__("" : "+r"(p)) /* the address is in a register from here on, and not computed anew at each use */
 #define CACHE_LINE 64
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(p, type, member) ((type *)((char *)(p)-__builtin_offsetof(type, member)))

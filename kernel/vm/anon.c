@@ -32,7 +32,7 @@ void anon_put(struct anon *a)
 	/* Nobody can gain a reference any more; late epoch readers see BUSY and start over. acq_rel: after all users. */
 	w = atomic_swap_acq_rel(&a->word, ANON_BUSY);
 	ASSERT_CHECKED(!(w & ANON_BUSY));
-	frame_free(&a->vm->frames, pfn(w >> 1), 0);
+	frame_put(&a->vm->frames, pfn(w >> 1));
 	epoch_retire(&a->vm->epoch, &a->retire, anon_free_late);
 }
 

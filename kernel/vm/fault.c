@@ -97,7 +97,7 @@ static enum error make_spare(struct fault *f, bool zero)
 		return e;
 	f->spare = anon_new(f->vm, frame);
 	if (!f->spare) {
-		frame_free(&f->vm->frames, frame, 0);
+		frame_put(&f->vm->frames, frame);
 		return ERR_NOMEM;
 	}
 	f->spare_zero = zero;
@@ -501,9 +501,9 @@ static enum error restock(struct fault *f)
 static void give_back(struct fault *f)
 {
 	while (f->tables.tables > 0)
-		frame_free(&f->vm->frames, f->tables.table[--f->tables.tables], 0);
+		frame_put(&f->vm->frames, f->tables.table[--f->tables.tables]);
 	if (!pfn_is_none(f->tables.chunk))
-		frame_free(&f->vm->frames, f->tables.chunk, 0);
+		frame_put(&f->vm->frames, f->tables.chunk);
 	if (f->nodes.count > 0)
 		amap_stock_empty(f->vm, &f->nodes);
 	if (f->spare)

@@ -20,7 +20,7 @@
  *	3. A frame that is FREE, in no block, and whose bit is not set lies in a cache or in the stock: audits
  *	   call it CACHED. So a batch between cache and core touches no page.
  *	4. A page that is FREE is mapped by nobody, not wired (frame_free_check), and reads order 0, so that an
- *	   allocation resets no more than flags.
+ *	   allocation resets no more than the pmap's flags.
  *
  * Owner states.
  *	FREE --claim--> ANON, TABLE, ... --frame_free--> FREE
@@ -85,7 +85,6 @@ static NOINLINE enum error alloc_slow(struct frames *f, unsigned order, unsigned
 				      pfn_t *out)
 {
 	struct frame_want want = {.order = order, .kind = frame_kind_of(owner)};
-	struct frame_cache *c = frame_own_cache(f);
 	bool found = false, zeroed = false;
 	uint32_t index;
 
@@ -95,9 +94,9 @@ static NOINLINE enum error alloc_slow(struct frames *f, unsigned order, unsigned
 	if (order == 0) {
 		bool zero = flags & FRAME_ZERO && want.kind == FRAME_MOVABLE;
 
-		zeroed = zero && frame_take(c, FRAME_ZEROED, &index);
+		zeroed = zero && frame_take(frame_own_stack(f, FRAME_ZEROED), &index);
 		want.zero = zero && frame_zeros_there(f);
-		found = zeroed || (!want.zero && frame_take(c, want.kind, &index));
+		found = zeroed || (!want.zero && frame_take(frame_own_stack(f, want.kind), &index));
 	}
 	if (!found && !frame_find(f, &want, &index, &zeroed))
 		return ERR_NOMEM;
@@ -115,16 +114,32 @@ static bool alloc_zeroed_cached(struct frames *f, enum frame_owner owner, pfn_t 
 	enum frame_kind kind = frame_kind_of(owner);
 	struct frame_cache *c = frame_own_cache(f);
 	uint32_t index;
+	bool zeroed = kind == FRAME_MOVABLE && frame_take(&c->stack[FRAME_ZEROED], &index);
 
-	if (kind == FRAME_MOVABLE && frame_take(c, FRAME_ZEROED, &index)) {
-		frame_claim_single(f, index, owner);
-		*out = pfn(f->first.fn + index);
-		return true;
-	}
-	if ((kind == FRAME_MOVABLE && frame_zeros_there(f)) || !frame_alloc_cached(f, owner, out))
+	if (!zeroed && ((kind == FRAME_MOVABLE && frame_zeros_there(f)) || !frame_take(&c->stack[kind], &index)))
 		return false;
-	machine_zero_frame(pfn_to_paddr(*out));
+	frame_claim_single(f, index, owner);
+	*out = pfn(f->first.fn + index);
+	if (!zeroed)
+		machine_zero_frame(pfn_to_paddr(*out));
 	return true;
+}
+
+static NOINLINE pfn_t get_slow(struct frames *f, enum frame_owner owner)
+{
+	pfn_t frame;
+
+	return alloc_slow(f, 0, 0, owner, &frame) == OK ? frame : PFN_NONE;
+}
+
+pfn_t frame_get(struct frames *f, enum frame_owner owner)
+{
+	pfn_t frame;
+
+	ASSERT_CHECKED(owner != FRAME_FREE);
+	if (LIKELY(frame_alloc_cached(f, owner, &frame)))
+		return frame;
+	return get_slow(f, owner);
 }
 
 enum error frame_alloc(struct frames *f, unsigned order, unsigned flags, enum frame_owner owner, pfn_t *out)
@@ -164,23 +179,33 @@ void frame_free_check(struct frames *f, pfn_t head, unsigned order)
 		      frame_owner_name(owner), atomic_load_relaxed(&p->wired), cpu_id());
 }
 
-void frame_free(struct frames *f, pfn_t head, unsigned order)
+/* A block that is about to be free. Checked builds. */
+static inline void look_at_freed(struct frames *f, pfn_t head, unsigned order)
 {
-	uint32_t index = (uint32_t)(head.fn - f->first.fn);
-	struct vm_page *p = &f->pages[index];
-	enum frame_kind kind;
-
 	if (STRATA_CHECKED)
 		frame_free_check(f, head, order);
 	if (STRATA_CHECKED >= 2)
 		__builtin_memset(frame_bytes(head), FRAME_JUNK, PAGE_SIZE << order);
-	if (UNLIKELY(order != 0)) {
-		frame_put_block(f, index, order);
+}
+
+void frame_put(struct frames *f, pfn_t frame)
+{
+	uint32_t index = (uint32_t)(frame.fn - f->first.fn);
+	struct vm_page *p = &f->pages[index];
+
+	look_at_freed(f, frame, 0);
+	if (UNLIKELY(!frame_give(frame_own_stack(f, frame_kind_of(page_owner(p))), index, p)))
+		frame_put_single(f, index);
+}
+
+void frame_free(struct frames *f, pfn_t head, unsigned order)
+{
+	if (order == 0) {
+		frame_put(f, head);
 		return;
 	}
-	kind = frame_kind_of(page_owner(p));
-	if (UNLIKELY(!frame_give(frame_own_cache(f), kind, index, p)))
-		frame_put_single(f, index, kind);
+	look_at_freed(f, head, order);
+	frame_put_block(f, (uint32_t)(head.fn - f->first.fn), order);
 }
 
 static void free_retired(struct epoch_item *item)
@@ -210,7 +235,6 @@ void frame_split(struct frames *f, pfn_t head, unsigned order)
 	for (uint32_t i = 1; i < 1u << order; i++) {
 		atomic_store_relaxed(&p[i].pmap.flags, flags);
 		atomic_store_relaxed(&p[i].wired, (uint16_t)0);
-		atomic_store_relaxed(&p[i].flags, 0u);
 		atomic_store_relaxed(&p[i].order, (uint8_t)0);
 		page_set_owner(&p[i], page_owner(p));
 	}

@@ -32,29 +32,30 @@
 enum { FRAME_ZEROED = FRAME_KINDS, FRAME_WHOLE, FRAME_STACKS };
 _Static_assert(2 * FRAME_ZERO_BATCH <= FRAME_STACK, "two batches of zeroed frames fit");
 
-/* Frames by index (frame number - frames.first). low, high: one or both closed against the fast path, see frame_cache.c. */
+/*
+ * Frames by index (frame number - frames.first). low, high: one or both closed against the fast path, see frame_cache.c.
+ * c: under the cache's lock; g: in the gate of its own CPU, or under the lock with the cache closed or by its own
+ * CPU; x: also read by anyone for statistics.
+ */
 struct frame_stack {
+	ATOMIC(uint32_t) inside; /* 1: the CPU is on the fast path; written by it alone */
+	uint32_t places;         /* bytes from here to the first place, in frame_rounds; fixed */
 	ATOMIC(uint32_t *) low;  /* c: the first place; FRAME_CLOSED_LOW */
 	ATOMIC(uint32_t *) high; /* c: behind the last place; FRAME_CLOSED_HIGH */
 	ATOMIC(uint32_t *) top;  /* g, x: behind the last frame */
-	uint32_t *base;          /* the first place; fixed */
 };
 
-/*
- * One CPU's cache. c: under the lock; g: in the gate of its own CPU, or under the lock with the cache closed or by its own
- * CPU; x: also read by anyone for statistics.
- */
+/* One CPU's cache: what the fast path touches. */
 struct frame_cache {
-	ATOMIC(uint32_t) inside; /* 1: the CPU is on the fast path; written by it alone */
-	struct spinlock lock;    /* RANK_FRAME_CACHE */
 	struct frame_stack stack[FRAME_STACKS];
-} ALIGNED(2 * CPU_STRIDE);
-_Static_assert(sizeof(struct frame_cache) == 2 * CPU_STRIDE, "found by cpu_offset");
+} ALIGNED(CPU_STRIDE);
+_Static_assert(sizeof(struct frame_cache) == CPU_STRIDE, "found by cpu_offset");
 
-/* What its stacks stand on. */
+/* What its stacks stand on, and its lock. */
 struct frame_rounds {
+	struct spinlock lock;                                          /* RANK_FRAME_CACHE */
 	uint32_t frame[FRAME_STACKS][FRAME_STACK] ALIGNED(CACHE_LINE); /* g */
-};
+} ALIGNED(CACHE_LINE);
 
 struct frame_lines {
 	ATOMIC(uint64_t) bits; /* x */
@@ -112,7 +113,7 @@ enum error frames_init(struct frames *f, const struct machine_info *mi, uint32_t
 /*
  * A block of 2^order frames, aligned to its size, order <= FRAME_ORDER_MAX.
  * => OK: *out is its first frame, its head page belongs to owner, order is set,
- * wire count, owner's flags and the head's pmap flags are 0, the union is not touched, nor are the other
+ * wire count and the head's pmap flags are 0, the union is not touched, nor are the other
  * frames' pages. ERR_NOMEM: at one moment of the call no such block was
  * free, in the core, in any CPU's cache or in the stock of zeroed frames. Zeroing large blocks takes its
  * time: no lock and no epoch section should be held for order 9.
@@ -126,6 +127,10 @@ enum error frame_alloc(struct frames *f, unsigned order, unsigned flags, enum fr
  * or wired.
  */
 void frame_free(struct frames *f, pfn_t head, unsigned order);
+
+/* The two for a single frame of any content, without a question; frame_get: PFN_NONE where frame_alloc fails. */
+pfn_t frame_get(struct frames *f, enum frame_owner owner) MUST_CHECK;
+void frame_put(struct frames *f, pfn_t frame);
 
 /*
  * The same, entirely below physical address limit (bytes): for devices that cannot reach all of RAM. Given back

@@ -83,9 +83,9 @@ static uint64_t look_at_cache(struct frames *f, struct frame_cache *c, struct fr
 {
 	uint64_t n = 0;
 
-	frame_cache_visit(c);
+	frame_cache_visit(f, c);
 	for (unsigned i = 0; i < FRAME_STACKS; i++)
-		n += look_at_idle(f, c->stack[i].base, frame_stack_count(&c->stack[i]), i == FRAME_WHOLE ? CHUNK_ORDER : 0, a);
+		n += look_at_idle(f, frame_stack_base(&c->stack[i]), frame_stack_count(&c->stack[i]), i == FRAME_WHOLE ? CHUNK_ORDER : 0, a);
 	frame_cache_visit_end(f, c);
 	return n;
 }

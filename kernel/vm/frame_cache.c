@@ -26,12 +26,12 @@
  *	take: inside = 1, low, top;   top <= low: slow      give: inside = 1, high, top;   top >= high: slow
  *
  * Whoever closes a cache makes low the highest address and high the lowest. A visitor does so under the cache's lock, then
- * calls cpu_barrier_all and waits for inside == 0; then all of the cache is his. The slow path is not in the gate but under
+ * calls cpu_barrier_all and waits until no stack has its CPU inside; then all of the cache is his. The slow path is not in the gate but under
  * the lock, which visitors hold from before they close until they are done; being on that CPU it needs no barrier.
  * A search, failures that are to be injected, a machine without cpu_barrier_all keep caches closed (frame_cache_settle), and
  * cost the fast path nothing.
  *
- * Locking. A cache's lock (RANK_FRAME_CACHE). Everything that a CPU does with the
+ * Locking. A cache's lock (frame_cache_lock, RANK_FRAME_CACHE). Everything that a CPU does with the
  * core it does under its own cache's lock, since a CPU's number is used by one at a time. Nobody holds two of them.
  *
  * Completeness. An allocation fails only if at one moment of its
@@ -73,29 +73,30 @@ void frame_cache_settle(const struct frames *f, struct frame_cache *c)
 		struct frame_stack *s = &c->stack[i];
 
 		/* release, both: pair with the loads in frame_take and frame_give, for what a visitor left there */
-		atomic_store_release(&s->low, open ? s->base : FRAME_CLOSED_LOW);
-		atomic_store_release(&s->high, open ? s->base + most[i] : FRAME_CLOSED_HIGH);
+		atomic_store_release(&s->low, open ? frame_stack_base(s) : FRAME_CLOSED_LOW);
+		atomic_store_release(&s->high, open ? frame_stack_base(s) + most[i] : FRAME_CLOSED_HIGH);
 	}
 }
 
-void frame_cache_visit(struct frame_cache *c)
+void frame_cache_visit(struct frames *f, struct frame_cache *c)
 {
-	spin_lock(&c->lock, RANK_FRAME_CACHE);
+	spin_lock(frame_cache_lock(f, c), RANK_FRAME_CACHE);
 	for (unsigned i = 0; i < FRAME_STACKS; i++) {
 		/* seq_cst, both: as the announcement in gate_visit */
 		atomic_store_seq_cst(&c->stack[i].low, FRAME_CLOSED_LOW);
 		atomic_store_seq_cst(&c->stack[i].high, FRAME_CLOSED_HIGH);
 	}
 	cpu_barrier_all();
-	/* seq_cst: as in gate_visit; its acquire side pairs with frame_gate_leave */
-	while (atomic_load_seq_cst(&c->inside))
-		cpu_relax();
+	for (unsigned i = 0; i < FRAME_STACKS; i++)
+		/* seq_cst: as in gate_visit; its acquire side pairs with frame_gate_leave */
+		while (atomic_load_seq_cst(&c->stack[i].inside))
+			cpu_relax();
 }
 
 void frame_cache_visit_end(struct frames *f, struct frame_cache *c)
 {
 	frame_cache_settle(f, c);
-	spin_unlock(&c->lock);
+	spin_unlock(frame_cache_lock(f, c));
 }
 
 void frames_fail_by(struct frames *f, frames_fail_fn *asked, void *arg)
@@ -104,9 +105,9 @@ void frames_fail_by(struct frames *f, frames_fail_fn *asked, void *arg)
 		f->fail_arg = arg;
 	atomic_store_release(&f->fail, asked); /* pairs with frames_must_fail */
 	for (uint32_t i = 0; i < f->ncpus; i++) {
-		spin_lock(&f->cache[i].lock, RANK_FRAME_CACHE);
+		spin_lock(&f->rounds[i].lock, RANK_FRAME_CACHE);
 		frame_cache_settle(f, &f->cache[i]);
-		spin_unlock(&f->cache[i].lock);
+		spin_unlock(&f->rounds[i].lock);
 	}
 	if (f->fail_told)
 		f->fail_told(f->fail_told_arg);
@@ -117,7 +118,7 @@ static struct frame_cache *lock_own(struct frames *f)
 {
 	struct frame_cache *c = frame_own_cache(f);
 
-	spin_lock(&c->lock, RANK_FRAME_CACHE);
+	spin_lock(frame_cache_lock(f, c), RANK_FRAME_CACHE);
 	return c;
 }
 static void unlock_own(struct frames *f, struct frame_cache *c) { frame_cache_visit_end(f, c); }
@@ -127,14 +128,14 @@ static void unlock_own(struct frames *f, struct frame_cache *c) { frame_cache_vi
 /* An empty stack, under the own lock. Returns how many frames it holds now. */
 static uint32_t refill(struct frames *f, struct frame_stack *s, enum frame_kind kind)
 {
-	return frame_core_get_singles(&f->core, cpu_id(), kind, s->base, searched(f) ? 1 : f->cache_batch);
+	return frame_core_get_singles(&f->core, cpu_id(), kind, frame_stack_base(s), searched(f) ? 1 : f->cache_batch);
 }
 
 static bool pop(struct frame_stack *s, uint32_t n, uint32_t *index)
 {
 	if (n == 0)
 		return false;
-	*index = s->base[n - 1];
+	*index = frame_stack_base(s)[n - 1];
 	frame_stack_set(s, n - 1);
 	return true;
 }
@@ -185,19 +186,20 @@ static uint32_t put_cold(struct frames *f, uint32_t *frame, uint32_t n)
 	return n;
 }
 
-NOINLINE void frame_put_single(struct frames *f, uint32_t index, enum frame_kind kind)
+NOINLINE void frame_put_single(struct frames *f, uint32_t index)
 {
 	struct frame_cache *c = lock_own(f);
-	struct frame_stack *s = &c->stack[kind];
+	struct vm_page *p = &f->pages[index];
+	struct frame_stack *s = &c->stack[frame_kind_of(page_owner(p))];
 	uint32_t n = frame_stack_count(s);
 
-	page_set_owner(&f->pages[index], FRAME_FREE); /* before: once in the core, another CPU may have it */
+	page_set_owner(p, FRAME_FREE); /* before: once in the core, another CPU may have it */
 	if (searched(f)) {
 		frame_core_put(&f->core, cpu_id(), &index, 1, 0);
 	} else {
 		if (n == f->cache_max)
-			n = put_cold(f, s->base, n);
-		s->base[n] = index;
+			n = put_cold(f, frame_stack_base(s), n);
+		frame_stack_base(s)[n] = index;
 		frame_stack_set(s, n + 1);
 	}
 	unlock_own(f, c);
@@ -205,14 +207,14 @@ NOINLINE void frame_put_single(struct frames *f, uint32_t index, enum frame_kind
 
 NOINLINE void frame_put_block(struct frames *f, uint32_t index, unsigned order)
 {
-	struct frame_cache *c = frame_own_cache(f);
 	struct vm_page *p = &f->pages[index];
+	struct frame_cache *c;
 
 	atomic_store_relaxed(&p->order, (uint8_t)0); /* ours still; free pages read 0 */
-	if (order == CHUNK_ORDER && frame_give(c, FRAME_WHOLE, index, p))
+	if (order == CHUNK_ORDER && frame_give(frame_own_stack(f, FRAME_WHOLE), index, p))
 		return;
 	page_set_owner(p, FRAME_FREE); /* before: as in frame_put_single */
-	spin_lock(&c->lock, RANK_FRAME_CACHE);
+	c = lock_own(f);
 	frame_core_put(&f->core, cpu_id(), &index, 1, order);
 	unlock_own(f, c);
 }
@@ -236,7 +238,7 @@ static uint64_t drain_cache(struct frames *f, uint32_t cpu)
 	struct frame_cache *c = &f->cache[cpu];
 	uint64_t n = 0;
 
-	frame_cache_visit(c);
+	frame_cache_visit(f, c);
 	/* Visiting to the end, so that no frame is in neither place when another searcher comes by. */
 	for (unsigned i = 0; i < FRAME_STACKS; i++) {
 		struct frame_stack *s = &c->stack[i];
@@ -245,7 +247,7 @@ static uint64_t drain_cache(struct frames *f, uint32_t cpu)
 
 		frame_stack_set(s, 0);
 		if (held)
-			frame_core_put(&f->core, cpu, s->base, held, order);
+			frame_core_put(&f->core, cpu, frame_stack_base(s), held, order);
 		n += (uint64_t)held << order;
 	}
 	frame_core_settle(&f->core, cpu);

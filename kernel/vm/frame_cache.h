@@ -22,7 +22,24 @@ struct frame_want {
 static inline struct frame_cache *frame_own_cache(struct frames *f)
 {
 	ASSERT_CHECKED(cpu_id() < f->ncpus);
-	return (struct frame_cache *)(void *)((char *)f->cache + 2 * cpu_offset());
+	return (struct frame_cache *)(void *)((char *)f->cache + cpu_offset());
+}
+
+/* One of this CPU's own stacks. */
+static inline struct frame_stack *frame_own_stack(struct frames *f, unsigned stack)
+{
+	struct frame_stack *s =
+		(struct frame_stack *)(void *)((char *)f->cache + (stack * sizeof(struct frame_stack) + cpu_offset()));
+
+	ASSERT_CHECKED(cpu_id() < f->ncpus);
+	SETTLED(s);
+	return s;
+}
+
+/* Who holds it may visit the cache, and its own CPU go the slow way; whose number in the core is in use then. */
+static inline struct spinlock *frame_cache_lock(struct frames *f, const struct frame_cache *c)
+{
+	return &f->rounds[c - f->cache].lock;
 }
 
 /* Above every place and below every place: whoever compares goes the slow way. */
@@ -30,82 +47,86 @@ static inline struct frame_cache *frame_own_cache(struct frames *f)
 #define FRAME_CLOSED_HIGH ((uint32_t *)NULL)
 
 /* The fast path's gate, for lock ranks: it counts as a lock that is held. */
-static inline void frame_gate_rank(const struct frame_cache *c)
+static inline void frame_gate_rank(const struct frame_stack *s)
 {
 #if STRATA_CHECKED
-	rank_take(&c->inside, RANK_FRAME_CACHE, false);
+	rank_take(&s->inside, RANK_FRAME_CACHE, false);
 #else
-	(void)c;
+	(void)s;
 #endif
 }
 
-static inline void frame_gate_leave(struct frame_cache *c)
+static inline void frame_gate_leave(struct frame_stack *s)
 {
 	/* release: pairs with frame_cache_visit's load; the visitor sees what we left */
-	atomic_store_release(&c->inside, 0u);
+	atomic_store_release(&s->inside, 0u);
 #if STRATA_CHECKED
-	rank_drop(&c->inside);
+	rank_drop(&s->inside);
 #endif
 }
 
 /* The topmost frame or block of one of the own CPU's stacks; false: it is empty or closed. */
-static inline bool frame_take(struct frame_cache *c, unsigned stack, uint32_t *index)
+static inline bool frame_take(struct frame_stack *s, uint32_t *index)
 {
-	struct frame_stack *s = &c->stack[stack];
 	uint32_t *low, *top;
 
-	frame_gate_rank(c);
+	frame_gate_rank(s);
 	/* owner, both: as in gate_enter; the load pairs with frame_cache_settle */
-	atomic_store_owner(&c->inside, 1u);
+	atomic_store_owner(&s->inside, 1u);
 	low = atomic_load_owner(&s->low);
 	top = atomic_load_relaxed(&s->top); /* after the load of low: in the gate */
 	if (UNLIKELY(top <= low)) {
-		frame_gate_leave(c);
+		frame_gate_leave(s);
 		return false;
 	}
 	atomic_store_relaxed(&s->top, --top); /* in the gate */
 	*index = *top;
-	frame_gate_leave(c);
+	frame_gate_leave(s);
 	return true;
 }
 
 /* A frame or block, p its head, onto one of the own CPU's stacks; false: it is full or closed. */
-static inline bool frame_give(struct frame_cache *c, unsigned stack, uint32_t index, struct vm_page *p)
+static inline bool frame_give(struct frame_stack *s, uint32_t index, struct vm_page *p)
 {
-	struct frame_stack *s = &c->stack[stack];
 	uint32_t *high, *top;
 
-	frame_gate_rank(c);
+	frame_gate_rank(s);
 	/* owner, both: as in frame_take */
-	atomic_store_owner(&c->inside, 1u);
+	atomic_store_owner(&s->inside, 1u);
 	high = atomic_load_owner(&s->high);
 	top = atomic_load_relaxed(&s->top); /* as in frame_take */
 	if (UNLIKELY(top >= high)) {
-		frame_gate_leave(c);
+		frame_gate_leave(s);
 		return false;
 	}
 	page_set_owner(p, FRAME_FREE);
 	*top = index;
 	atomic_store_relaxed(&s->top, top + 1); /* in the gate */
-	frame_gate_leave(c);
+	frame_gate_leave(s);
 	return true;
+}
+
+/* Its first place. */
+static inline uint32_t *frame_stack_base(const struct frame_stack *s)
+{
+	return (uint32_t *)(uintptr_t)((const char *)s + s->places);
 }
 
 /* How many frames or blocks a stack holds: under the lock; elsewhere a glance. */
 static inline uint32_t frame_stack_count(const struct frame_stack *s)
 {
-	return (uint32_t)(atomic_load_relaxed(&s->top) - s->base);
+	return (uint32_t)(atomic_load_relaxed(&s->top) - frame_stack_base(s));
 }
 static inline void frame_stack_set(struct frame_stack *s, uint32_t n)
 {
-	atomic_store_relaxed(&s->top, s->base + n); /* under the lock, closed or by its own CPU */
+	atomic_store_relaxed(&s->top, frame_stack_base(s) + n); /* under the lock, closed or by its own CPU */
 }
 
 /*
  * Anyone's way to a CPU's cache. => its lock held, nobody on the fast path: all of it is the caller's until _end.
  * Costs a barrier of all CPUs: for what is rare.
  */
-void frame_cache_visit(struct frame_cache *c);
+void frame_cache_visit(struct frames *f, struct frame_cache *c);
 void frame_cache_visit_end(struct frames *f, struct frame_cache *c);
 
 /* Under the own lock: opens the cache, or leaves it closed, as searches and injected failures want it. */
@@ -115,7 +136,7 @@ void frame_cache_settle(const struct frames *f, struct frame_cache *c);
 bool frame_find(struct frames *f, const struct frame_want *want, uint32_t *index, bool *zeroed);
 
 /* A single frame comes back to its kind's stack, or, while there is a search, to the core. */
-void frame_put_single(struct frames *f, uint32_t index, enum frame_kind kind);
+void frame_put_single(struct frames *f, uint32_t index);
 
 /* A block that is no single frame comes back. */
 void frame_put_block(struct frames *f, uint32_t index, unsigned order);
@@ -130,9 +151,8 @@ static inline void frame_claim_single(struct frames *f, uint32_t index, enum fra
 
 	if (STRATA_CHECKED && page_owner(p) != FRAME_FREE)
 		frame_handed_out_twice(f, index, owner);
-	/* relaxed, all: the frame is ours alone; what it held was unmapped and flushed before it was freed */
+	/* relaxed, both: the frame is ours alone; what it held was unmapped and flushed before it was freed */
 	atomic_store_relaxed(&p->pmap.flags, (uint16_t)0);
-	atomic_store_relaxed(&p->flags, 0u);
 	page_set_owner(p, owner);
 }
 
@@ -151,7 +171,7 @@ static inline bool frame_alloc_cached(struct frames *f, enum frame_owner owner, 
 {
 	uint32_t index;
 
-	if (UNLIKELY(!frame_take(frame_own_cache(f), frame_kind_of(owner), &index)))
+	if (UNLIKELY(!frame_take(frame_own_stack(f, frame_kind_of(owner)), &index)))
 		return false;
 	frame_claim_single(f, index, owner);
 	*out = pfn(f->first.fn + index);
@@ -163,7 +183,7 @@ static inline bool frame_alloc_whole(struct frames *f, enum frame_owner owner, p
 {
 	uint32_t index;
 
-	if (UNLIKELY(!frame_take(frame_own_cache(f), FRAME_WHOLE, &index)))
+	if (UNLIKELY(!frame_take(frame_own_stack(f, FRAME_WHOLE), &index)))
 		return false;
 	frame_claim(f, index, CHUNK_ORDER, owner);
 	*out = pfn(f->first.fn + index);

@@ -175,15 +175,15 @@ static void init_cache(struct frames *f, uint32_t cpu)
 {
 	struct frame_cache *c = &f->cache[cpu];
 
-	spin_init(&c->lock);
+	spin_init(frame_cache_lock(f, c));
 	for (unsigned i = 0; i < FRAME_STACKS; i++) {
 		struct frame_stack *s = &c->stack[i];
 
-		s->base = f->rounds[cpu].frame[i];
+		s->places = (uint32_t)((char *)f->rounds[cpu].frame[i] - (char *)s);
 		/* boot: nobody else is there */
 		atomic_store_relaxed(&s->low, FRAME_CLOSED_LOW);
 		atomic_store_relaxed(&s->high, FRAME_CLOSED_HIGH);
-		atomic_store_relaxed(&s->top, s->base);
+		frame_stack_set(s, 0);
 	}
 	frame_cache_settle(f, c);
 }

@@ -62,7 +62,7 @@ uint32_t frame_zeros_refill(struct frames *f, struct frame_cache *c)
 	line = claim_line(&z->full);
 	if (line == NO_LINE)
 		return 0;
-	__builtin_memcpy(s->base, z->frame[line], z->batch * sizeof s->base[0]);
+	__builtin_memcpy(frame_stack_base(s), z->frame[line], z->batch * sizeof z->frame[0][0]);
 	frame_stack_set(s, z->batch);
 	give_line(&z->empty, line);
 	return z->batch;
@@ -76,7 +76,7 @@ uint64_t frame_zeros_drain(struct frames *f)
 	unsigned line;
 	bool noted;
 
-	spin_lock(&c->lock, RANK_FRAME_CACHE);
+	spin_lock(frame_cache_lock(f, c), RANK_FRAME_CACHE);
 	noted = frame_raise_begin(&f->core); /* before the claim: from there to the core the batch is nowhere */
 	while ((line = claim_line(&z->full)) != NO_LINE) {
 		frame_core_put(&f->core, cpu_id(), z->frame[line], z->batch, 0);
@@ -84,7 +84,7 @@ uint64_t frame_zeros_drain(struct frames *f)
 		n += z->batch;
 	}
 	frame_raise_end(&f->core, noted);
-	spin_unlock(&c->lock);
+	spin_unlock(frame_cache_lock(f, c));
 	return n;
 }
 
@@ -92,12 +92,13 @@ uint64_t frame_zeros_drain(struct frames *f)
 static bool publish(struct frames *f, struct frame_stack *s)
 {
 	struct frame_zeros *z = &f->zeros;
+	uint32_t *base = frame_stack_base(s);
 	unsigned line = claim_line(&z->empty);
 
 	if (line == NO_LINE)
 		return false;
-	__builtin_memcpy(z->frame[line], s->base, z->batch * sizeof s->base[0]);
-	__builtin_memmove(s->base, s->base + z->batch, z->batch * sizeof s->base[0]);
+	__builtin_memcpy(z->frame[line], base, z->batch * sizeof base[0]);
+	__builtin_memmove(base, base + z->batch, z->batch * sizeof base[0]);
 	frame_stack_set(s, z->batch);
 	give_line(&z->full, line);
 	return true;
@@ -111,16 +112,16 @@ static bool zero_one(struct frames *f)
 	bool done = false;
 	uint32_t n, index;
 
-	spin_lock(&c->lock, RANK_FRAME_CACHE);
+	spin_lock(frame_cache_lock(f, c), RANK_FRAME_CACHE);
 	if (!frame_core_searched(&f->core) && (frame_stack_count(s) < 2 * f->zeros.batch || publish(f, s)) &&
 	    frame_core_get_singles(&f->core, cpu_id(), FRAME_MOVABLE, &index, 1)) {
 		machine_zero_frame(pfn_to_paddr(pfn(f->first.fn + index)));
 		n = frame_stack_count(s);
-		s->base[n] = index;
+		frame_stack_base(s)[n] = index;
 		frame_stack_set(s, n + 1);
 		done = true;
 	}
-	spin_unlock(&c->lock);
+	spin_unlock(frame_cache_lock(f, c));
 	return done;
 }
 

@@ -165,10 +165,7 @@ void *kmalloc_zero(struct kmalloc *k, size_t size)
 /* The zone that p, which kmalloc gave, lies in; blocks included. */
 static inline struct zone *zone_for(const struct kmalloc *k, const void *p)
 {
-	struct slabs *home =
-		((struct vm_page *)(k->pages + ((uintptr_t)p >> PAGE_SHIFT) * sizeof(struct vm_page)))->slab.home;
-
-	return CONTAINER_OF(home, struct zone, slabs);
+	return kmalloc_zone((struct vm_page *)(k->pages + ((uintptr_t)p >> PAGE_SHIFT) * sizeof(struct vm_page)));
 }
 
 /* The same for any address; panics when it is not what kmalloc gave. */

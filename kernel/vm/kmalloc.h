@@ -45,6 +45,12 @@ void *kmalloc_aligned(struct kmalloc *k, size_t size, size_t align);
 /* The same as kmalloc, zeroed. */
 void *kmalloc_zero(struct kmalloc *k, size_t size);
 
+/* The zone of memory that kmalloc gave and whose page that is; of blocks one that has no objects of its own. */
+static inline struct zone *kmalloc_zone(const struct vm_page *p)
+{
+	return CONTAINER_OF(p->slab.home, struct zone, slabs);
+}
+
 /* p: from these calls, or NULL. Checked builds panic on a double free or a pointer that is none. */
 void kfree(struct kmalloc *k, void *p);
 

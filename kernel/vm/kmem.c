@@ -62,7 +62,7 @@ static enum error link_tables(struct kmem *km, vaddr_t base, uint64_t pages)
 			va = round_down(va, BLOCK_SIZE) + BLOCK_SIZE;
 	}
 	if (!pfn_is_none(spare))
-		frame_free(km->frames, spare, 0);
+		frame_put(km->frames, spare);
 	return OK;
 }
 
@@ -273,7 +273,7 @@ enum error kmem_fault(struct kmem *km, vaddr_t va)
 	if (kmap_fill(&km->pages, page, f))
 		atomic_add_relaxed(&km->mapped, UINT64_C(1)); /* a statistic */
 	else
-		frame_free(km->frames, f, 0); /* another CPU's fault was faster; nobody has seen ours */
+		frame_put(km->frames, f); /* another CPU's fault was faster; nobody has seen ours */
 	return OK;
 }
 

@@ -182,8 +182,8 @@ static void wipe_cut_locked(struct vm_object *o, uint64_t index, pfn_t f)
 static enum error bring_in(struct vm_object *o, uint64_t index, struct object_node *leaf, uint64_t had)
 {
 	struct vm_page *page = NULL;
-	pfn_t f = PFN_NONE;
-	enum error e = frame_alloc(&o->vm->frames, 0, 0, FRAME_OBJECT, &f);
+	pfn_t f = frame_get(&o->vm->frames, FRAME_OBJECT);
+	enum error e = pfn_is_none(f) ? ERR_NOMEM : OK;
 	bool keep;
 
 	if (e == OK)
@@ -203,7 +203,7 @@ static enum error bring_in(struct vm_object *o, uint64_t index, struct object_no
 		atomic_bump(&o->pages, 1);
 	unlock(o);
 	if (!keep && !pfn_is_none(f))
-		frame_free(&o->vm->frames, f, 0);
+		frame_put(&o->vm->frames, f);
 	(void)waitq_wake_all(&o->busy_wait);
 	return e == OK && !keep ? ERR_BUS : e;
 }
@@ -378,7 +378,7 @@ static void free_pages_from(struct vm_object *o, uint64_t index, bool mapped)
 		f = frame_of(&o->vm->frames, p);
 		if (mapped)
 			pmap_page_remove_all(o->vm->pmaps, f);
-		frame_free(&o->vm->frames, f, 0);
+		frame_put(&o->vm->frames, f);
 		index++;
 	}
 }

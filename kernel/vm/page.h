@@ -49,9 +49,8 @@ struct frames;
 struct vm_object;
 struct slabs;
 
-/* vm_page.flags, low half: the frame layer's; the high half is the owner's to define, and 0 after frame_alloc. */
+/* vm_page.flags. */
 #define PAGE_HOLE 1u /* no RAM there: a gap between banks */
-#define PAGE_OWNER_FLAG(n) (0x10000u << (n))
 
 /* A slab's bookkeeping in its head frame. Guard: the slabs' lock. */
 struct page_slab {
@@ -70,7 +69,7 @@ struct vm_page {
 	ATOMIC(uint8_t) owner;  /* o, read by x for audits: enum frame_owner; head frames only */
 	ATOMIC(uint8_t) order;  /* likewise: log2 of the block's frames */
 	ATOMIC(uint16_t) wired; /* l: how many wired mappings; 0 after frame_alloc */
-	ATOMIC(uint32_t) flags; /* x: PAGE_*; the owner's half o */
+	ATOMIC(uint32_t) flags; /* PAGE_*; fixed after boot */
 	union {
 		struct { /* FRAME_OBJECT */
 			struct vm_object *object;

@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "sync/waitq.h"
 #include "vm/frame.h"
+#include "vm/magazine.h"
 #include "vm/zone_slab.h"
 
 /*
@@ -26,8 +27,6 @@
 
 #define ZONE_SIZE_MAX 32768u
 #define ZONE_UNLIMITED SLABS_UNLIMITED
-#define MAGAZINE_MAX 62u   /* rounds: magazines of 512 bytes */
-#define MAGAZINE_SMALL 14u /* of 128, where memory for a CPU is short */
 #define SHELF_SLOTS 8u
 
 /*
@@ -36,16 +35,6 @@
  * no lock. dtor: the reverse, when the slab goes back to the frames.
  */
 typedef slab_object_fn zone_object_fn;
-
-/* Objects on their way round. Whoever holds a magazine has all of it to itself. */
-struct magazine {
-	struct magazine *next;     /* on its CPU's list */
-	uint32_t count;            /* objects; outdated while it is loaded */
-	uint32_t depth;            /* on a list: magazines from here to its end */
-	void *round[];             /* MAGAZINE_SMALL or MAGAZINE_MAX; zone.rounds of them are used */
-};
-_Static_assert(sizeof(struct magazine) + MAGAZINE_SMALL * sizeof(void *) == 128, "no waste in their slabs");
-_Static_assert(sizeof(struct magazine) + MAGAZINE_MAX * sizeof(void *) == 512, "likewise");
 
 /*
  * One CPU's part of a zone.
@@ -65,7 +54,7 @@ struct zone_cache {
 	struct magazine *full;      /* l: the CPU's own depot: magazines with objects */
 	struct magazine *empty;     /* l: and without */
 	struct spinlock lock;       /* RANK_ZONE_CACHE */
-	ATOMIC(uintptr_t) shelf[SHELF_SLOTS] ALIGNED(CACHE_LINE); /* x: magazine, + SHELF_EMPTY if it holds nothing; 0 */
+	ATOMIC(uintptr_t) shelf[SHELF_SLOTS] ALIGNED(CACHE_LINE); /* x: bundle, + SHELF_EMPTY if it holds nothing; 0 */
 } ALIGNED(CPU_STRIDE);
 _Static_assert(sizeof(struct zone_cache) == CPU_STRIDE, "found by cpu_offset");
 _Static_assert(__builtin_offsetof(struct zone_cache, shelf) == CACHE_LINE, "what others write shares no line with the fast path");
@@ -82,6 +71,7 @@ struct zone {
 	uint32_t rounds;            /* objects in a full magazine; 0: no magazines */
 	uint32_t keep;              /* magazines that a CPU's own depot keeps of a kind */
 	uint32_t shelf;             /* slots of its shelf that are used */
+	uint32_t bundle;            /* magazines that go to or from a slot at once */
 	ATOMIC(uint32_t) waiters;   /* x: threads in zone_alloc_wait; caches stay closed for them */
 	struct list link;           /* zones.lock */
 	void (*give_foreign)(struct zone *z, void *object); /* what frees objects that no slab has: kmalloc's blocks; or NULL */

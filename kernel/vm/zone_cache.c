@@ -7,20 +7,20 @@
  * two read-modify-writes a magazine and no lock that all take.
  *
  * Structure. A magazine is a stack of object pointers. What a CPU frees beyond its loaded magazine it keeps
- * in a depot of its own; what is more than that depot holds lies on its shelf, where other CPUs may take it; and
- * what the shelf does not hold is unloaded to the slabs.
+ * in a depot of its own; what is more than two bundles of magazines lies on its shelf, where other CPUs may take it, a bundle at a time; when
+ * the shelf is full, the depot fills; and what it does not hold is unloaded to the slabs.
  *
  *	fast path      loaded magazine   [o o o . . .]                 gate
  *	                  ^        v                         low  top    high
  *	own depot      full -> full      empty -> empty                c->lock, never contended but by visitors
  *	                  ^        v
- *	shelf          [m][m][e][ ]...      <- other CPUs take here    compare-and-swap on one slot
+ *	shelf          [m-m-m][m-m-m][e-e][ ]... <- other CPUs take    compare-and-swap on one slot
  *	                  ^        v
  *	slabs (zone_slab.c)                                            zone's lock, once a magazine
  *
- * A CPU that takes a magazine from a shelf leaves its empty one in the place, which the shelf's CPU picks up when it
- * puts the next one there: between a CPU that allocates and one that frees, magazines circulate and nothing else
- * is touched.
+ * A CPU that takes a bundle from a shelf leaves empty magazines in the place, as many if it has them, which the shelf's CPU
+ * picks up when it puts the next bundle there: between a CPU that allocates and one that frees, magazines circulate and
+ * nothing else is touched.
  *
  * Gate. The fast path is a gate's owner side (gate.h) in which "am I alone" and "is there anything" are one comparison:
  *
@@ -39,14 +39,15 @@
  *
  * Size of the caches. A CPU's share is RAM / CPUs. A magazine holds at most a 2048th of the share, and MAGAZINE_MAX
  * objects; where that is less than two objects, the zone has no magazines. A depot keeps full magazines for at
- * most a 32nd of the share and DEPOT_BYTES, at least one, and as many empty ones; the shelf has as many slots, at most
- * SHELF_SLOTS. That is much on purpose: what lies there was in use on this CPU once, a batch of that size comes without a lock next
- * time, and whoever is short of memory drains it.
+ * most a 32nd of the share and DEPOT_BYTES, at least one, and as many empty ones; the shelf has no more in all its slots, of
+ * which there are at most SHELF_SLOTS, in bundles of at most BUNDLE_MAX, a power of two. That is much on purpose: what lies there was in use on this
+ * CPU once, a batch of that size comes without a lock next time, and whoever is short of memory drains it.
  * With 64 MiB and 64 CPUs: 8 objects of 64 bytes a magazine, and none for zones above 256.
  *
- * Invariants (caches_check).
+ * Invariants (caches_check, zone_cache_check.c).
  *	1. An object is out, in one magazine, or free in its slab.
- *	2. Magazines on `full` hold 1 to rounds objects, those on `empty` none; depth counts what follows.
+ *	2. Magazines on `full` hold 1 to rounds objects, those on `empty` none; depth counts what follows. On a shelf, depth
+ *	   says nothing.
  *	3. loaded->round <= top <= loaded->round + rounds; top is NULL if and only if nothing is loaded.
  *	4. low and high are the loaded magazine's ends, or both closed.
  *
@@ -64,7 +65,8 @@
  */
 #include "vm/zone_cache.h"
 
-#define SHELF_EMPTY UINT64_C(1) /* added to a magazine's address on a shelf: it holds nothing */
+#define SHELF_EMPTY UINT64_C(1) /* added to a bundle's address on a shelf: it holds nothing */
+#define BUNDLE_MAX 8u
 #define DEPOT_BYTES (UINT64_C(16) << 20)
 _Static_assert(_Alignof(struct magazine) > SHELF_EMPTY, "there is a bit for it");
 
@@ -107,10 +109,11 @@ static void close_locked(struct zone_cache *c)
 		cpu_relax();
 }
 
+
 /* Its own CPU leaves the fast path for the slow one. */
-static struct zone_cache *leave_and_lock(struct zone *z)
+static struct zone_cache *leave_and_lock(struct zone *here)
 {
-	struct zone_cache *c = own(z);
+	struct zone_cache *c = &here->cache[0];
 
 	/* release: as in cache_take, though nothing was done */
 	atomic_store_release(&c->inside, 0u);
@@ -121,8 +124,7 @@ static struct zone_cache *leave_and_lock(struct zone *z)
 
 /* --- magazines --- */
 
-/* In the gate or under the lock with the cache closed; relaxed: written by whom we keep out. */
-static void **top_of(const struct zone_cache *c) { return atomic_load_relaxed(&c->top); }
+/* As cache_top. */
 static void set_top(struct zone_cache *c, void **top) { atomic_store_relaxed(&c->top, top); }
 
 static void load(struct zone_cache *c, struct magazine *m, uint32_t count)
@@ -133,29 +135,17 @@ static void load(struct zone_cache *c, struct magazine *m, uint32_t count)
 	atomic_bump(&c->exchanges, 1u);
 }
 
-/* The loaded magazine's objects: of c's own CPU, or closed; otherwise a glance. */
-static uint32_t loaded_count(const struct zone_cache *c)
+/*
+ * Of an open cache, in the place of what is loaded. What keeps caches closed is not asked: whoever changes that settles this
+ * cache afterwards, under its lock, as if the CPU had not left the fast path meanwhile.
+ */
+static void reload_open(const struct zone *z, struct zone_cache *c, struct magazine *m, uint32_t count)
 {
-	return c->loaded ? (uint32_t)(top_of(c) - c->loaded->round) : 0;
+	load(c, m, count);
+	/* release, both: as in settle_locked */
+	atomic_store_release(&c->low, m->round);
+	atomic_store_release(&c->high, m->round + z->rounds);
 }
-
-static void push(struct magazine **list, struct magazine *m)
-{
-	m->next = *list;
-	m->depth = m->next ? m->next->depth + 1 : 1;
-	*list = m;
-}
-
-static struct magazine *pop(struct magazine **list)
-{
-	struct magazine *m = *list;
-
-	if (m)
-		*list = m->next;
-	return m;
-}
-
-static uint32_t depth(const struct magazine *list) { return list ? list->depth : 0; }
 
 static struct magazine *magazine_make(struct zone *z)
 {
@@ -175,8 +165,8 @@ static void magazine_dispose(struct zone *z, struct magazine *m)
 static void keep_empty(struct zone *z, struct zone_cache *c, struct magazine *m)
 {
 	m->count = 0; /* while it was loaded nobody kept count */
-	if (depth(c->empty) < z->keep)
-		push(&c->empty, m);
+	if (magazine_depth(c->empty) < z->keep)
+		magazine_push(&c->empty, m);
 	else
 		magazine_dispose(z, m);
 }
@@ -186,38 +176,51 @@ static void keep_empty(struct zone *z, struct zone_cache *c, struct magazine *m)
 static struct magazine *magazine_in(uintptr_t word) { return (struct magazine *)(word & ~SHELF_EMPTY); }
 static bool is_laden(uintptr_t word) { return word && !(word & SHELF_EMPTY); }
 
-/* A magazine with objects from any shelf, our own first, or NULL. *spare: an empty one to leave there; NULL then. */
-static struct magazine *shelf_take(struct zone *z, struct magazine **spare)
+/* Empty magazines, what is loaded among them, to be left on a shelf; NULL: there are none. */
+static struct magazine *spares(const struct zone *z, struct zone_cache *c)
+{
+	if (c->loaded) {
+		c->loaded->count = 0;
+		magazine_push(&c->empty, c->loaded);
+		c->loaded = NULL;
+	}
+	return magazine_cut(&c->empty, z->bundle);
+}
+
+/* A bundle with objects from any shelf, our own first, for spares; NULL: none has one. Nothing in c is worth loading. */
+static struct magazine *shelf_take(struct zone *z, struct zone_cache *own)
 {
 	size_t span = z->zones->ncpus * CPU_STRIDE, at = cpu_offset();
+	struct magazine *spare = NULL;
 
 	for (uint32_t n = z->zones->ncpus; n > 0; n--) {
 		struct zone_cache *c = (struct zone_cache *)(void *)((char *)z->cache + at);
 
 		for (uint32_t i = 0; i < z->shelf; i++) {
-			uintptr_t left = *spare ? (uintptr_t)*spare | SHELF_EMPTY : 0,
-				  word = atomic_load_relaxed(&c->shelf[i]); /* a glance */
+			uintptr_t left, word = atomic_load_relaxed(&c->shelf[i]); /* a glance */
 
-			/* acq_rel: pairs with shelf_put's both ways, for the magazine that comes and the one that goes */
-			if (is_laden(word) && atomic_cas_acq_rel(&c->shelf[i], &word, left)) {
-				if (left)
-					*spare = NULL;
+			if (!is_laden(word))
+				continue;
+			spare = spare ? spare : spares(z, own);
+			left = spare ? (uintptr_t)spare | SHELF_EMPTY : 0;
+			/* acq_rel: pairs with shelf_put's both ways, for the magazines that come and those that go */
+			if (atomic_cas_acq_rel(&c->shelf[i], &word, left))
 				return magazine_in(word);
-			}
 		}
 		at = at + CPU_STRIDE == span ? 0 : at + CPU_STRIDE;
 	}
+	magazine_join(&own->empty, spare);
 	return NULL;
 }
 
-/* A magazine with objects onto our own shelf; false: it is full. *empty: what lay there, an empty one or NULL. */
-static bool shelf_put(struct zone *z, struct zone_cache *c, struct magazine *m, struct magazine **empty)
+/* A bundle with objects onto our own shelf; false: it is full. *empty: what lay there, empty ones or NULL. */
+static bool shelf_put(struct zone *z, struct zone_cache *c, struct magazine *bundle, struct magazine **empty)
 {
 	for (uint32_t i = 0; i < z->shelf; i++) {
 		uintptr_t word = atomic_load_relaxed(&c->shelf[i]); /* a glance */
 
 		/* acq_rel: as in shelf_take */
-		if (!is_laden(word) && atomic_cas_acq_rel(&c->shelf[i], &word, (uintptr_t)m)) {
+		if (!is_laden(word) && atomic_cas_acq_rel(&c->shelf[i], &word, (uintptr_t)bundle)) {
 			*empty = magazine_in(word);
 			return true;
 		}
@@ -229,23 +232,33 @@ static bool shelf_put(struct zone *z, struct zone_cache *c, struct magazine *m, 
 
 static void *take_loaded(struct zone_cache *c)
 {
-	void **top = top_of(c) - 1;
+	void **top = cache_top(c) - 1;
 
 	set_top(c, top);
 	return *top;
 }
 
+/* Loads a magazine of a shelf and keeps what came with it, the depot having none; false: no shelf has one either. */
+static NOINLINE bool load_bundle(struct zone *z, struct zone_cache *c)
+{
+	struct magazine *m = shelf_take(z, c);
+
+	if (!m)
+		return false;
+	magazine_join(&c->full, m->next);
+	load(c, m, m->count);
+	return true;
+}
+
 /* Loads another magazine with objects; false: neither depot nor shelves have one. */
 static bool load_full(struct zone *z, struct zone_cache *c)
 {
-	struct magazine *spare = c->loaded, *m = pop(&c->full);
+	struct magazine *m = magazine_pop(&c->full);
 
 	if (!m)
-		m = shelf_take(z, &spare);
-	if (!m)
-		return false;
-	if (spare)
-		keep_empty(z, c, spare);
+		return load_bundle(z, c);
+	if (c->loaded)
+		keep_empty(z, c, c->loaded);
 	load(c, m, m->count);
 	return true;
 }
@@ -257,7 +270,7 @@ static void *load_from_slabs(struct zone *z, struct zone_cache *c)
 	uint32_t n;
 
 	if (!c->loaded) {
-		struct magazine *m = pop(&c->empty);
+		struct magazine *m = magazine_pop(&c->empty);
 
 		m = m ? m : magazine_make(z);
 		if (!m)
@@ -271,7 +284,7 @@ static void *load_from_slabs(struct zone *z, struct zone_cache *c)
 
 static void *take_locked(struct zone *z, struct zone_cache *c)
 {
-	if (loaded_count(c) || load_full(z, c))
+	if (cache_loaded(c) || load_full(z, c))
 		return take_loaded(c);
 	return load_from_slabs(z, c);
 }
@@ -285,10 +298,10 @@ static void *take_from(struct zone *z, struct zone_cache *c)
 	if (c->full) {
 		object = c->full->round[--c->full->count];
 		if (c->full->count == 0)
-			keep_empty(z, c, pop(&c->full));
+			keep_empty(z, c, magazine_pop(&c->full));
 	} else if (c->loaded) {
 		close_locked(c);
-		if (loaded_count(c))
+		if (cache_loaded(c))
 			object = take_loaded(c);
 		settle_locked(z, c);
 	}
@@ -329,10 +342,9 @@ void *cache_take_any(struct zone *z)
 	return take_or_search(z, c);
 }
 
-NOINLINE void *cache_take_slow(struct zone *here)
+
+static NOINLINE void *take_rarely(struct zone *z, struct zone_cache *c)
 {
-	struct zone *z = zone_of_here(here);
-	struct zone_cache *c = leave_and_lock(z);
 	const struct frames *f = z->slabs.frames;
 	void *object = NULL;
 
@@ -351,27 +363,65 @@ NOINLINE void *cache_take_slow(struct zone *here)
 	return object;
 }
 
+/* Most often the cache is open, what is loaded is at its end, and the depot has the next magazine: here, and below. */
+NOINLINE void *cache_take_slow(struct zone *here)
+{
+	struct zone *z = zone_of_here(here);
+	struct zone_cache *c = leave_and_lock(here);
+
+	struct magazine *m = c->full, *spent = c->loaded;
+
+	if (UNLIKELY(!m || cache_top(c) != atomic_load_relaxed(&c->low) || magazine_depth(c->empty) >= z->keep))
+		return take_rarely(z, c);
+	c->full = m->next;
+	spent->count = 0;
+	magazine_push(&c->empty, spent);
+	reload_open(z, c, m, m->count - 1);
+	spin_unlock(&c->lock);
+	return m->round[m->count - 1];
+}
+
 /* --- giving --- */
+
+/* From the depot to the shelf, or, if there is no room and the depot is too full, to the slabs. => empty magazines, or NULL. */
+static NOINLINE struct magazine *share(struct zone *z, struct zone_cache *c)
+{
+	struct magazine *bundle = magazine_cut(&c->full, z->bundle), *m = NULL;
+
+	if (shelf_put(z, c, bundle, &m))
+		return m;
+	magazine_join(&c->full, bundle);
+	if (magazine_depth(c->full) > z->keep) {
+		m = magazine_pop(&c->full);
+		slabs_put(&z->slabs, m->round, m->count);
+		m->next = NULL;
+	}
+	return m;
+}
+
+/* A depot of so many: the first two bundles are its own CPU's; then the shelf, when there is one more. */
+static bool may_share(const struct zone *z, uint32_t n)
+{
+	return n > z->keep || (n > 2 * z->bundle && (n & (z->bundle - 1)) == 0);
+}
 
 /* loaded is full or missing: makes room; false: there is no magazine to be had. */
 static bool load_empty(struct zone *z, struct zone_cache *c)
 {
-	struct magazine *m = c->loaded, *empty = NULL;
+	struct magazine *came = NULL, *empty;
 
-	if (m) {
-		m->count = z->rounds;
-		if (depth(c->full) < z->keep) {
-			push(&c->full, m);
-		} else if (!shelf_put(z, c, m, &empty)) {
-			slabs_put(&z->slabs, m->round, m->count);
-			empty = m;
-		}
+	if (c->loaded) {
+		c->loaded->count = z->rounds;
+		magazine_push(&c->full, c->loaded);
+		if (may_share(z, magazine_depth(c->full)))
+			came = share(z, c);
 	}
-	if (!empty)
-		empty = pop(&c->empty);
+	empty = came ? magazine_pop(&came) : magazine_pop(&c->empty);
 	if (!empty)
 		empty = magazine_make(z);
 	load(c, empty, 0);
+	for (struct magazine *m; (m = magazine_pop(&came));)
+		keep_empty(z, c, m);
 	return empty != NULL;
 }
 
@@ -379,20 +429,17 @@ static void give_locked(struct zone *z, struct zone_cache *c, void *object)
 {
 	void **top;
 
-	if ((!c->loaded || loaded_count(c) == z->rounds) && !load_empty(z, c)) {
+	if ((!c->loaded || cache_loaded(c) == z->rounds) && !load_empty(z, c)) {
 		slabs_put(&z->slabs, &object, 1);
 		return;
 	}
-	top = top_of(c);
+	top = cache_top(c);
 	*top = object;
 	set_top(c, top + 1);
 }
 
-NOINLINE void cache_give_slow(struct zone *here, void *object)
+static NOINLINE void give_rarely(struct zone *z, struct zone_cache *c, void *object)
 {
-	struct zone *z = zone_of_here(here);
-	struct zone_cache *c = leave_and_lock(z);
-
 	if (z->rounds == 0) {
 		spin_unlock(&c->lock);
 		if (z->give_foreign)
@@ -407,6 +454,25 @@ NOINLINE void cache_give_slow(struct zone *here, void *object)
 	/* relaxed: ordered by the lock that we held and that who waits has taken since he counted himself; zone_alloc_wait */
 	if (UNLIKELY(atomic_load_relaxed(&z->waiters)))
 		(void)waitq_wake_all(&z->wait);
+}
+
+NOINLINE void cache_give_slow(struct zone *here, void *object)
+{
+	struct zone *z = zone_of_here(here);
+	struct zone_cache *c = leave_and_lock(here);
+
+	struct magazine *m = c->empty, *laden = c->loaded;
+
+	if (UNLIKELY(!m || !laden || cache_top(c) != atomic_load_relaxed(&c->high) || may_share(z, magazine_depth(c->full) + 1))) {
+		give_rarely(z, c, object);
+		return;
+	}
+	c->empty = m->next;
+	laden->count = z->rounds;
+	magazine_push(&c->full, laden);
+	m->round[0] = object;
+	reload_open(z, c, m, 1);
+	spin_unlock(&c->lock);
 }
 
 /* --- all caches of a zone --- */
@@ -447,20 +513,22 @@ static void drain_locked(struct zone *z, struct zone_cache *c)
 
 	if (c->loaded) {
 		close_locked(c);
-		unload(z, c->loaded, loaded_count(c));
+		unload(z, c->loaded, cache_loaded(c));
 		load(c, NULL, 0);
 		settle_locked(z, c);
 	}
-	while ((m = pop(&c->full)))
+	while ((m = magazine_pop(&c->full)))
 		unload(z, m, m->count);
-	while ((m = pop(&c->empty)))
+	while ((m = magazine_pop(&c->empty)))
 		unload(z, m, 0);
 	for (uint32_t i = 0; i < z->shelf; i++) {
 		/* acquire: pairs with the release sides of shelf_put and shelf_take */
 		uintptr_t word = atomic_swap_acquire(&c->shelf[i], (uintptr_t)0);
 
-		if (word)
-			unload(z, magazine_in(word), is_laden(word) ? magazine_in(word)->count : 0);
+		struct magazine *bundle = magazine_in(word);
+
+		while ((m = magazine_pop(&bundle)))
+			unload(z, m, m->count);
 	}
 }
 
@@ -494,12 +562,12 @@ uint64_t caches_count(struct zone *z, uint64_t *exchanges)
 		struct zone_cache *c = &z->cache[i];
 
 		spin_lock(&c->lock, RANK_ZONE_CACHE);
-		n += loaded_count(c) + count_list(c->full);
+		n += cache_loaded(c) + count_list(c->full);
 		*exchanges += atomic_load_relaxed(&c->exchanges); /* a statistic */
 		spin_unlock(&c->lock);
-		/* relaxed: a magazine on a shelf is full but for those of low memory; nobody looks into it */
+		/* relaxed: bundles are whole, and their magazines full but for those of low memory; nobody looks into them */
 		for (uint32_t k = 0; k < z->shelf; k++)
-			n += is_laden(atomic_load_relaxed(&c->shelf[k])) ? z->rounds : 0;
+			n += is_laden(atomic_load_relaxed(&c->shelf[k])) ? z->rounds * z->bundle : 0;
 	}
 	return n;
 }
@@ -518,42 +586,12 @@ void caches_init(struct zone *z)
 	z->rounds = z->flags & ZONE_NO_CACHE || n < 2 ? 0 : (uint32_t)n;
 	z->magazines = n > MAGAZINE_SMALL ? &z->zones->magazines : &z->zones->small_magazines;
 	z->keep = (uint32_t)keep;
+	z->bundle = BUNDLE_MAX;
+	while (z->bundle > 1 && z->bundle * SHELF_SLOTS > keep)
+		z->bundle /= 2;
 	z->shelf = (uint32_t)(keep < SHELF_SLOTS ? keep : SHELF_SLOTS);
 	for (uint32_t i = 0; i < z->zones->ncpus; i++) {
 		spin_init(&z->cache[i].lock);
 		settle_locked(z, &z->cache[i]); /* zeroed: nothing is loaded */
-	}
-}
-
-/* --- check --- */
-
-static void check_list(const struct zone *z, const struct magazine *m, uint32_t least, uint32_t most)
-{
-	for (; m; m = m->next) {
-		if (m->count < least || m->count > most)
-			panic("zone %s: a magazine of %u objects is on the wrong list", z->slabs.name, m->count);
-		if (m->depth != (m->next ? m->next->depth : 0) + 1)
-			panic("zone %s: a list of magazines is miscounted", z->slabs.name);
-	}
-}
-
-void caches_check(struct zone *z)
-{
-	for (uint32_t i = 0; i < z->zones->ncpus; i++) {
-		struct zone_cache *c = &z->cache[i];
-		void **low = atomic_load_relaxed(&c->low), **high = atomic_load_relaxed(&c->high); /* a quiet point */
-
-		check_list(z, c->full, 1, z->rounds);
-		check_list(z, c->empty, 0, 0);
-		if ((top_of(c) != NULL) != (c->loaded != NULL) || loaded_count(c) > z->rounds)
-			panic("zone %s: CPU %u's magazine holds %u of %u objects", z->slabs.name, i, loaded_count(c),
-			      z->rounds);
-		if ((low == CACHE_CLOSED_LOW) != (high == CACHE_CLOSED_HIGH) ||
-		    (high && (low != c->loaded->round || high != low + z->rounds)))
-			panic("zone %s: CPU %u's cache is neither open nor closed", z->slabs.name, i);
-		if (depth(c->full) > z->keep || depth(c->empty) > z->keep)
-			panic("zone %s: CPU %u keeps too many magazines", z->slabs.name, i);
-		if (atomic_load_relaxed(&c->inside)) /* a quiet point */
-			panic("zone %s: CPU %u is inside", z->slabs.name, i);
 	}
 }

@@ -85,6 +85,15 @@ static inline void cache_give(struct zone *z, void *object)
 	cache_rank_drop(c);
 }
 
+/* In the gate or under the lock with the cache closed; relaxed: written by whom we keep out. */
+static inline void **cache_top(const struct zone_cache *c) { return atomic_load_relaxed(&c->top); }
+
+/* The loaded magazine's objects: of c's own CPU, or closed; otherwise a glance. */
+static inline uint32_t cache_loaded(const struct zone_cache *c)
+{
+	return c->loaded ? (uint32_t)(cache_top(c) - c->loaded->round) : 0;
+}
+
 /* An object without injected failures, uncounted; outside the gate. */
 void *cache_take_any(struct zone *z);
 

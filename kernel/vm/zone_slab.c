@@ -324,7 +324,7 @@ static void trim(struct slabs *s, pfn_t head)
 {
 	frame_split(s->frames, head, s->shape.order);
 	for (uint32_t i = s->shape.frames; i < 1u << s->shape.order; i++)
-		frame_free(s->frames, pfn(head.fn + i), 0);
+		frame_put(s->frames, pfn(head.fn + i));
 }
 
 static bool is_trimmed(const struct slabs *s) { return s->shape.frames != 1u << s->shape.order; }

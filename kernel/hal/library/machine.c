@@ -12,13 +12,10 @@
 #include "hal/library/library.h"
 #include "hal/machine.h"
 
-/* Nobody's zones and machine are addresses that no machine has: so they match no argument, NULL included. */
-const struct library_cpu library_nobody = {
-	.machine = (const struct strata_machine *)&library_nobody,
-	.zones = &library_nobody,
-};
-/* Never written through: what writes to a CPU's record has compared it with a machine first. */
-_Thread_local struct library_cpu *library_self = (struct library_cpu *)&library_nobody;
+/* Addresses that no machine has. */
+#define NOBODY {.machine = (const struct strata_machine *)&library_nobody, .zones = &library_nobody}
+const struct library_self library_nobody = NOBODY;
+_Thread_local struct library_self library_self = NOBODY;
 _Thread_local void (*library_relax)(void);
 
 static long membarrier(int command) { return syscall(SYS_membarrier, command, 0, 0); }
@@ -29,7 +26,7 @@ bool library_barrier_all_register(void) { return membarrier(MEMBARRIER_CMD_REGIS
  * switched. */
 void cpu_barrier_all(void)
 {
-	if (library_self->barrier_all)
+	if (library_self.barrier_all)
 		ASSERT(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0); /* registered: cannot fail */
 }
 

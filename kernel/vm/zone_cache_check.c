@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* vm/zone_cache_check.c: whether a zone's caches are what zone_cache.c says that they are. */
+#include "vm/zone_cache.h"
+
+static void check_list(const struct zone *z, const struct magazine *m, uint32_t least, uint32_t most)
+{
+	for (; m; m = m->next) {
+		if (m->count < least || m->count > most)
+			panic("zone %s: a magazine of %u objects is on the wrong list", z->slabs.name, m->count);
+		if (m->depth != (m->next ? m->next->depth : 0) + 1)
+			panic("zone %s: a list of magazines is miscounted", z->slabs.name);
+	}
+}
+
+void caches_check(struct zone *z)
+{
+	for (uint32_t i = 0; i < z->zones->ncpus; i++) {
+		struct zone_cache *c = &z->cache[i];
+		void **low = atomic_load_relaxed(&c->low), **high = atomic_load_relaxed(&c->high); /* a quiet point */
+
+		check_list(z, c->full, 1, z->rounds);
+		check_list(z, c->empty, 0, 0);
+		if ((cache_top(c) != NULL) != (c->loaded != NULL) || cache_loaded(c) > z->rounds)
+			panic("zone %s: CPU %u's magazine holds %u of %u objects", z->slabs.name, i, cache_loaded(c),
+			      z->rounds);
+		if ((low == CACHE_CLOSED_LOW) != (high == CACHE_CLOSED_HIGH) ||
+		    (high && (low != c->loaded->round || high != low + z->rounds)))
+			panic("zone %s: CPU %u's cache is neither open nor closed", z->slabs.name, i);
+		if (magazine_depth(c->full) > z->keep || magazine_depth(c->empty) > z->keep)
+			panic("zone %s: CPU %u keeps too many magazines", z->slabs.name, i);
+		if (atomic_load_relaxed(&c->inside)) /* a quiet point */
+			panic("zone %s: CPU %u is inside", z->slabs.name, i);
+	}
+}
