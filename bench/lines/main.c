@@ -27,10 +27,13 @@
 
 #include "lines.h"
 #include "private.h"
+#include "vm/kva.h"
 
 #define STACK_BYTES (64u << 10)
 #define BATCH 256u
 #define BATCH_LIMIT 0.02
+#define ARENA_START (UINT64_C(1) << 40) /* nothing is there: an arena knows numbers only */
+#define ARENA_BYTES (UINT64_C(1) << 32)
 #define SHOWN 6 /* moves that are explained */
 
 enum expected { EXPECT_NONE, EXPECT_BATCH, EXPECT_MANY };
@@ -44,6 +47,8 @@ struct load {
 
 static struct strata_machine *machine;
 static struct strata_zone *zone;
+static struct zone *segments;
+static struct kva arena;
 static unsigned cpus, turn;
 static struct control_line own_line[LINE_CPUS], shared_line;
 static uint64_t objects[LINE_CPUS][BATCH] __attribute__((aligned(4096)));
@@ -202,6 +207,36 @@ static void run_frame_batches(unsigned cpu, unsigned n)
 	}
 }
 
+/* Ranges of addresses, of one page and of four. */
+static vaddr_t range_alloc(uint64_t pages)
+{
+	vaddr_t va;
+
+	need(kva_alloc(&arena, pages, 1, 0, &va) == OK, "no addresses");
+	return va;
+}
+
+static void run_kva_pairs(unsigned cpu, unsigned n)
+{
+	(void)cpu;
+	for (; n > 0; n -= 2) {
+		uint64_t pages = n & 2 ? 1 : 4;
+
+		kva_free(&arena, range_alloc(pages), pages);
+	}
+}
+
+/* As many as a CPU keeps. */
+static void run_kva_batches(unsigned cpu, unsigned n)
+{
+	for (; n >= 2 * KVA_KEEP; n -= 2 * KVA_KEEP) {
+		for (unsigned i = 0; i < KVA_KEEP; i++)
+			objects[cpu][i] = range_alloc(4).va;
+		for (unsigned i = 0; i < KVA_KEEP; i++)
+			kva_free(&arena, vaddr(objects[cpu][i]), 4);
+	}
+}
+
 #define CONTROLS 2 /* the first ones */
 static const struct load loads[] = {
 	{"private lines", run_private, EXPECT_NONE, 1},
@@ -213,6 +248,8 @@ static const struct load loads[] = {
 	{"zone batches", run_zone_batches, EXPECT_BATCH, 1},
 	{"kmalloc batches", run_kmalloc_batches, EXPECT_BATCH, 1},
 	{"frame batches", run_frame_batches, EXPECT_BATCH, 1},
+	{"kva pairs", run_kva_pairs, EXPECT_NONE, 1},
+	{"kva batches", run_kva_batches, EXPECT_BATCH, 1},
 };
 
 /* --- who shares what --- */
@@ -258,7 +295,10 @@ static void describe_line(uintptr_t line, char *text, size_t room)
 		return;
 	}
 	if (!in_memory(machine, (void *)at)) {
-		snprintf(text, room, at == (uintptr_t)&shared_line ? "the shared counter" : "outside the machine");
+		snprintf(text, room,
+			 at == (uintptr_t)&shared_line                      ? "the shared counter"
+			 : at - (uintptr_t)&arena < sizeof arena ? "the arena of addresses"
+								 : "outside the machine");
 		return;
 	}
 	z = zone_at(at);
@@ -330,6 +370,9 @@ static void open_machine(void)
 
 	need(strata_create(&config, &machine) == STRATA_OK && strata_attach(machine, 0) == STRATA_OK, "no machine");
 	need(strata_zone_create(machine, &objects_of, &zone) == STRATA_OK, "no zone");
+	segments = kva_segment_zone(&machine->zones);
+	need(segments && kva_init(&arena, "bench", vaddr(ARENA_START), ARENA_BYTES, 0, segments, &machine->kmalloc) == OK,
+	     "no arena");
 	for (unsigned i = 0; i < cpus; i++)
 		need(fiber[i].stack || (fiber[i].stack = aligned_alloc(4096, STACK_BYTES)), "no stack");
 }
@@ -339,6 +382,8 @@ static void close_machine(void)
 	char problem[128];
 
 	library_self = machine->cpu[0].self;
+	kva_fini(&arena);
+	zone_destroy(segments);
 	need(strata_zone_destroy(machine, zone) == STRATA_OK, "objects were lost");
 	need(strata_check(machine, problem, sizeof problem) == STRATA_OK, problem);
 	need(strata_detach() == STRATA_OK && strata_destroy(machine) == STRATA_OK, "cannot destroy the machine");
