@@ -10,9 +10,13 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 struct vectors {
 	_Alignas(16) uint64_t v[32][2];
@@ -207,12 +211,55 @@ static void changed_context(void)
 	CHECK(!sigismember(&mask, SIGUSR1));
 }
 
+/* Over a page that the kernel copies: by registers of this kind, perhaps. The copy is what the page was. */
+static void over_a_copy(void)
+{
+	const size_t page = 4096, pages = 20;
+	unsigned char *p = mmap(NULL, pages * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int go[2];
+	pid_t child;
+
+	REQUIRE(p != MAP_FAILED && pipe(go) == 0);
+	for (size_t i = 0; i < pages * page; i++)
+		p[i] = (unsigned char)(i * 7 + i / 251);
+	child = fork();
+	if (child == 0) {
+		char c;
+
+		close(go[1]);
+		(void)!read(go[0], &c, 1); /* keeps the pages shared until the parent has written */
+		_exit(0);
+	}
+	REQUIRE(child > 0);
+	for (size_t n = 0; n < pages; n++) {
+		struct vectors in, out;
+		const struct vectors *from = &in;
+		struct vectors *to = &out;
+
+		fill(&in, 100 + n);
+		memset(&out, 0, sizeof out);
+		__asm__ volatile("msr fpcr, %3\n msr fpsr, %4\n" LOAD_V "strb wzr, [%2]\n" STORE_V
+				 "mrs x9, fpcr\n str x9, [%1, #512]\n mrs x9, fpsr\n str x9, [%1, #520]\n msr fpcr, xzr\n"
+				 : "+r"(from), "+r"(to)
+				 : "r"(p + n * page + n), "r"(in.fpcr), "r"(in.fpsr)
+				 : ALL_V, "x9", "memory");
+		compare(&in, &out);
+	}
+	for (size_t i = 0; i < pages * page; i++)
+		CHECK_EQ(i % page == i / page ? 0 : (unsigned char)(i * 7 + i / 251), p[i]);
+	close(go[1]);
+	CHECK_EQ(child, waitpid(child, NULL, 0));
+	close(go[0]);
+	munmap(p, pages * page);
+}
+
 int main(void)
 {
 	over_a_handler();
 	over_switches();
 	over_preemption();
 	over_fork();
+	over_a_copy();
 	changed_context();
 	return check_end();
 }

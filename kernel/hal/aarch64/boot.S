@@ -224,7 +224,7 @@ enable_mmu:
 	adrp	x2, early_id_l0
 	msr	ttbr0_el1, x2
 	msr	ttbr1_el1, x1
-	mov	x2, #(3 << 20)                  /* FP for EL0 and for fp.S */
+	mov	x2, #(3 << 20)                  /* FP for EL0, fp.S and memops.S */
 	msr	cpacr_el1, x2
 	mov	x2, #2                          /* EL0 reads the virtual counter */
 	msr	cntkctl_el1, x2

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* hal/aarch64/fp.S: EL0's FP and SIMD registers; the only FP instructions in the kernel. */
+/* hal/aarch64/fp.S: EL0's FP and SIMD registers. Besides, only machine_copy_frame uses any, and puts them back. */
 
 	.text
 /* void context_fp_save(struct fp_state *fp) */
