@@ -111,6 +111,11 @@ static void closed_run(uint32_t cpu)
 		frames_fail_by(&m->frames, NULL, NULL);
 	}
 	zone_reclaim(zone);
+	/* and what went is somebody else's: objects, and magazines */
+	for (unsigned i = 0; how == CLOSED_BY_DRAIN && i < 3; i++) {
+		got[cpu][i] = zone_alloc(zone);
+		use(got[cpu][i], cpu);
+	}
 }
 
 static void closed_judge(void)
@@ -218,6 +223,47 @@ static void shelf_run(uint32_t cpu)
 	}
 }
 
+/* --- a search while what is free moves from a depot to its shelf: it is free all the time --- */
+
+static void shelf_searched_setup(uint32_t variant)
+{
+	open_zone(variant, false);
+	zone_set_limit(zone, 3);
+	for (unsigned i = 0; i < 3; i++) {
+		given[i] = zone_alloc(zone);
+		CHECK(given[i]);
+	}
+	if (how == 1) { /* CPU 2 has a magazine to leave there */
+		become_cpu(m, 2);
+		zone_free(zone, given[2]);
+		given[2] = zone_alloc(zone);
+	}
+	become_cpu(m, 1);
+	zone_free(zone, given[0]);
+	zone_free(zone, given[1]);
+	become_cpu(m, 0);
+}
+
+static void shelf_searched_run(uint32_t cpu)
+{
+	if (cpu != 1) {
+		got[cpu][0] = zone_alloc(zone);
+		CHECK(got[cpu][0] || how == 1); /* a third one may carry it from where nobody looks again */
+		if (got[cpu][0])
+			use(got[cpu][0], cpu);
+		return;
+	}
+	/* one more than is loaded: a magazine goes to the shelf */
+	zone_free(zone, given[2]);
+	got[1][0] = zone_alloc(zone);
+}
+
+static void shelf_searched_judge(void)
+{
+	zone_set_limit(zone, ZONE_UNLIMITED);
+	judge();
+}
+
 /* --- waiting: there may be one object, and all want it --- */
 
 static ATOMIC(uint32_t) holders;
@@ -255,6 +301,10 @@ const struct scenario scenario_zone[] = {
 	 judge},
 	{"zone-bundle-three", "the same with two that allocate, or one that drains", 3, 3, true, bundle_setup, machine, shelf_run,
 	 judge},
+	{"zone-shelf-searched", "a search, and another CPU puts what is free onto its shelf", 2, 1, true, shelf_searched_setup,
+	 machine, shelf_searched_run, shelf_searched_judge},
+	{"zone-shelf-searched-three", "a third one takes it from there", 3, 2, true, shelf_searched_setup, machine,
+	 shelf_searched_run, shelf_searched_judge},
 	{"zone-wait", "two CPUs wait for one object in turn", 2, 1, true, wait_setup, machine, wait_run, judge},
 };
 const unsigned scenario_zone_count = ARRAY_SIZE(scenario_zone);

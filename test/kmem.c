@@ -282,6 +282,7 @@ static void wrong_frees_are_named(void **state)
 	EXPECT_PANIC("1 pages at", put(va, PAGE_SIZE));
 	EXPECT_PANIC("there are 2 of test", put(va, 3 * PAGE_SIZE));
 	EXPECT_PANIC("are not what map kernel gave", put(va + PAGE_SIZE, 2 * PAGE_SIZE));
+	EXPECT_PANIC("are not what map kernel gave", put(va + 8, 2 * PAGE_SIZE));
 	put(va, 2 * PAGE_SIZE);
 	EXPECT_PANIC("of nobody", put(va, 2 * PAGE_SIZE));
 }
@@ -671,6 +672,51 @@ static void waiting_finds_what_epochs_hold(void **state)
 	kmem_free(map, va, 21 * MIB);
 }
 
+/* Less than a MiB, so that it is all in magazines. */
+static void waiting_finds_what_zones_keep(void **state)
+{
+	struct zone *z = zone_create(&v.vm->zones, "kept", 2048, 0, NULL, NULL, 0);
+	void *object[64];
+	struct frame_list all;
+	vaddr_t va;
+	pfn_t f;
+
+	(void)state;
+	for (unsigned i = 0; i < 64; i++)
+		assert_non_null(object[i] = zone_alloc(z));
+	for (unsigned i = 0; i < 64; i++)
+		zone_free(z, object[i]);
+	kmem_free(map, vaddr(get(24 * PAGE_SIZE)), 24 * PAGE_SIZE); /* tables are there */
+	frame_list_init(&all);
+	while (f = frame_get(&v.vm->frames, FRAME_WIRED), !pfn_is_none(f))
+		frame_list_push(&v.vm->frames, &all, f);
+	for (unsigned i = 0; i < 8; i++)
+		frame_put(&v.vm->frames, frame_list_pop(&v.vm->frames, &all));
+	assert_int_equal(kmem_malloc(map, 24 * PAGE_SIZE, PAGE_SIZE, KMEM_NOWAIT, "some", &va), ERR_NOMEM);
+	assert_int_equal(kmem_malloc(map, 24 * PAGE_SIZE, PAGE_SIZE, 0, "some", &va), OK);
+	kmem_free(map, va, 24 * PAGE_SIZE);
+	frame_list_free(&v.vm->frames, &all);
+	zone_destroy(z);
+}
+
+/* Whatever lies before it. */
+static void an_address_is_aligned(void **state)
+{
+	vaddr_t va[24];
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(va); i++) {
+		uint64_t align = PAGE_SIZE << i % 6;
+
+		assert_int_equal(kmem_malloc(map, (i % 5 + 1) * PAGE_SIZE, align, 0, "aligned", &va[i]), OK);
+		assert_int_equal(va[i].va % align, 0);
+		for (uint64_t below = PAGE_SIZE; below <= align; below += PAGE_SIZE)
+			assert_faults(va[i].va - below);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(va); i++)
+		kmem_free(map, va[i], (i % 5 + 1) * PAGE_SIZE);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -698,6 +744,8 @@ int main(void)
 		TEST(without_frames_nothing_changes),
 		TEST(waiting_finds_what_is_kept),
 		TEST(waiting_finds_what_epochs_hold),
+		TEST(waiting_finds_what_zones_keep),
+		TEST(an_address_is_aligned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,7 @@
  * Who moves a state has the frame to himself: by taking its bit, by
  * being in the gate of the cache that holds it, or by its lock, or by owning it.
  *
- * Locking. The gate of the own cache. Completeness and memory order: frame_cache.c, frame_core.c.
+ * Locking. The gates of the own cache. Completeness and memory order: frame_cache.c, frame_core.c.
  *
  * Failure. ERR_NOMEM, nothing held. Freeing cannot fail.
  */

@@ -64,7 +64,7 @@ struct frame_lines {
 /* Batches of zeroed frames, from whoever was idle for whoever needs them. A batch is its filler's, then its taker's. */
 struct frame_zeros {
 	struct frame_lines full;  /* a bit a batch that may be taken */
-	struct frame_lines empty; /* one that may be filled; in neither: somebody is at it, inside his gate */
+	struct frame_lines empty; /* one that may be filled; in neither: somebody is at it, under his cache's lock */
 	uint32_t batch;           /* frames a batch; 0: the stock is switched off; fixed */
 	uint32_t lines;           /* batches; fixed */
 	uint32_t frame[FRAME_ZERO_LINES][FRAME_ZERO_BATCH] ALIGNED(CACHE_LINE);

@@ -83,7 +83,7 @@ void *zone_alloc_wait(struct zone *z)
 
 	rank_assert_may_wait();
 	if (!object) {
-		/* acq_rel, and the locks that are taken next: pair with the load in cache_give_slow */
+		/* acq_rel, and the locks that are taken next: pair with the load in give_rarely */
 		atomic_add_acq_rel(&z->waiters, 1u);
 		while (!object)
 			object = wait_once(z);

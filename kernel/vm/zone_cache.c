@@ -4,7 +4,7 @@
  *
  * Purpose. An object in ten instructions that write no line of another CPU; a magazine of objects in a few
  * dozen that write none either, as long as a CPU's allocations and frees balance; and where they do not,
- * two read-modify-writes a magazine and no lock that all take.
+ * two read-modify-writes a bundle of magazines and no lock that all take.
  *
  * Structure. A magazine is a stack of object pointers. What a CPU frees beyond its loaded magazine it keeps
  * in a depot of its own; what is more than two bundles of magazines lies on its shelf, where other CPUs may take it, a bundle at a time; when
@@ -44,11 +44,11 @@
  * CPU once, a batch of that size comes without a lock next time, and whoever is short of memory drains it.
  * With 64 MiB and 64 CPUs: 8 objects of 64 bytes a magazine, and none for zones above 256.
  *
- * Invariants (caches_check, zone_cache_check.c).
+ * Invariants (caches_check, zone_cache_look.c).
  *	1. An object is out, in one magazine, or free in its slab.
- *	2. Magazines on `full` hold 1 to rounds objects, those on `empty` none; depth counts what follows. On a shelf, depth
- *	   says nothing.
- *	3. loaded->round <= top <= loaded->round + rounds; top is NULL if and only if nothing is loaded.
+ *	2. Magazines on `full` hold `rounds` objects, those on `empty` none; depth counts what follows. Bundles on a shelf are
+ *	   `bundle` full magazines, or so many or fewer empty ones; depth says nothing there.
+ *	3. loaded->round <= top <= loaded->round + rounds; top is NULL if and only if nothing is loaded; then `empty` is empty too.
  *	4. low and high are the loaded magazine's ends, or both closed.
  *
  * Locking. c->lock (RANK_ZONE_CACHE); inside it the slabs' locks (RANK_ZONE); frames come and go inside it too. No CPU
@@ -57,15 +57,15 @@
  * Memory order. An object passes from who freed it to who allocates it by program order, by the gate, by c->lock, by a slot
  * (release to acquire), or by the slabs' lock.
  *
- * Failure. NULL, counted by the caller, only after all shelves, the slabs and the caches of all CPUs were looked at, in this order:
- * objects move from shelves and slabs to caches, under a cache's lock. What is freed meanwhile, or drained to the slabs, may be missed.
+ * Failure. NULL, counted by the caller, only after all shelves, the slabs, and of each CPU the depot, the shelf again and what is loaded
+ * were looked at, and the slabs again. What is freed meanwhile may be missed, or what a third CPU carries from a shelf to its own
+ * depot when that has been looked at.
  * No magazine to be had: the object goes to its slab at once.
  *
  * Sources: J. Bonwick, J. Adams, Magazines and vmem (USENIX 2001). The gate: gate.c.
  */
 #include "vm/zone_cache.h"
 
-#define SHELF_EMPTY UINT64_C(1) /* added to a bundle's address on a shelf: it holds nothing */
 #define BUNDLE_MAX 8u
 #define DEPOT_BYTES (UINT64_C(16) << 20)
 _Static_assert(_Alignof(struct magazine) > SHELF_EMPTY, "there is a bit for it");
@@ -174,7 +174,6 @@ static void keep_empty(struct zone *z, struct zone_cache *c, struct magazine *m)
 /* --- shelves --- */
 
 static struct magazine *magazine_in(uintptr_t word) { return (struct magazine *)(word & ~SHELF_EMPTY); }
-static bool is_laden(uintptr_t word) { return word && !(word & SHELF_EMPTY); }
 
 /* Empty magazines, what is loaded among them, to be left on a shelf; NULL: there are none. */
 static struct magazine *spares(const struct zone *z, struct zone_cache *c)
@@ -199,7 +198,7 @@ static struct magazine *shelf_take(struct zone *z, struct zone_cache *own)
 		for (uint32_t i = 0; i < z->shelf; i++) {
 			uintptr_t left, word = atomic_load_relaxed(&c->shelf[i]); /* a glance */
 
-			if (!is_laden(word))
+			if (!shelf_laden(word))
 				continue;
 			spare = spare ? spare : spares(z, own);
 			left = spare ? (uintptr_t)spare | SHELF_EMPTY : 0;
@@ -220,7 +219,7 @@ static bool shelf_put(struct zone *z, struct zone_cache *c, struct magazine *bun
 		uintptr_t word = atomic_load_relaxed(&c->shelf[i]); /* a glance */
 
 		/* acq_rel: as in shelf_take */
-		if (!is_laden(word) && atomic_cas_acq_rel(&c->shelf[i], &word, (uintptr_t)bundle)) {
+		if (!shelf_laden(word) && atomic_cas_acq_rel(&c->shelf[i], &word, (uintptr_t)bundle)) {
 			*empty = magazine_in(word);
 			return true;
 		}
@@ -289,16 +288,54 @@ static void *take_locked(struct zone *z, struct zone_cache *c)
 	return load_from_slabs(z, c);
 }
 
-/* One that another CPU keeps, or NULL. Holds no lock. */
+/* What lies in a slot of a shelf, magazines with objects or without, is the caller's. */
+static struct magazine *clear_slot(struct zone_cache *c, uint32_t i)
+{
+	/* acquire: pairs with the release sides of shelf_put and shelf_take */
+	return magazine_in(atomic_swap_acquire(&c->shelf[i], (uintptr_t)0));
+}
+
+/* Magazines' objects go to the slabs, and they where they came from. */
+static void unload(struct zone *z, struct magazine *list)
+{
+	for (struct magazine *m; (m = magazine_pop(&list));) {
+		if (m->count)
+			slabs_put(&z->slabs, m->round, m->count);
+		magazine_dispose(z, m);
+	}
+}
+
+/* Magazines with objects that another CPU has in its depot or on its shelf; NULL: it has none. Its lock held. */
+static struct magazine *take_laden(struct zone *z, struct zone_cache *c)
+{
+	struct magazine *m = magazine_cut(&c->full, 1);
+
+	for (uint32_t i = 0; i < z->shelf && !m; i++) {
+		if (!shelf_laden(atomic_load_relaxed(&c->shelf[i]))) /* a glance */
+			continue;
+		m = clear_slot(c, i);
+		if (m && !m->count) { /* somebody took it meanwhile, and left empty ones */
+			unload(z, m);
+			m = NULL;
+		}
+	}
+	return m;
+}
+
+/*
+ * One that another CPU keeps, or NULL. Holds no lock. The shelf again, since objects come there from the depot, under
+ * this lock. The rest of the magazine goes to the slabs, where the next search finds it first; so those in depots are full.
+ */
 static void *take_from(struct zone *z, struct zone_cache *c)
 {
+	struct magazine *m;
 	void *object = NULL;
 
 	spin_lock(&c->lock, RANK_ZONE_CACHE);
-	if (c->full) {
-		object = c->full->round[--c->full->count];
-		if (c->full->count == 0)
-			keep_empty(z, c, magazine_pop(&c->full));
+	m = take_laden(z, c);
+	if (m) {
+		object = m->round[--m->count];
+		unload(z, m);
 	} else if (c->loaded) {
 		close_locked(c);
 		if (cache_loaded(c))
@@ -370,15 +407,17 @@ NOINLINE void *cache_take_slow(struct zone *here)
 	struct zone_cache *c = leave_and_lock(here);
 
 	struct magazine *m = c->full, *spent = c->loaded;
+	void *object;
 
 	if (UNLIKELY(!m || cache_top(c) != atomic_load_relaxed(&c->low) || magazine_depth(c->empty) >= z->keep))
 		return take_rarely(z, c);
 	c->full = m->next;
 	spent->count = 0;
 	magazine_push(&c->empty, spent);
+	object = m->round[m->count - 1]; /* while the lock keeps visitors from the magazine */
 	reload_open(z, c, m, m->count - 1);
 	spin_unlock(&c->lock);
-	return m->round[m->count - 1];
+	return object;
 }
 
 /* --- giving --- */
@@ -463,7 +502,7 @@ NOINLINE void cache_give_slow(struct zone *here, void *object)
 
 	struct magazine *m = c->empty, *laden = c->loaded;
 
-	if (UNLIKELY(!m || !laden || cache_top(c) != atomic_load_relaxed(&c->high) || may_share(z, magazine_depth(c->full) + 1))) {
+	if (UNLIKELY(!m || cache_top(c) != atomic_load_relaxed(&c->high) || may_share(z, magazine_depth(c->full) + 1))) {
 		give_rarely(z, c, object);
 		return;
 	}
@@ -499,37 +538,21 @@ void caches_close(struct zone *z)
 	}
 }
 
-/* A magazine's objects go to the slabs, and it goes where it came from. */
-static void unload(struct zone *z, struct magazine *m, uint32_t count)
-{
-	if (count)
-		slabs_put(&z->slabs, m->round, count);
-	magazine_dispose(z, m);
-}
-
 static void drain_locked(struct zone *z, struct zone_cache *c)
 {
-	struct magazine *m;
-
 	if (c->loaded) {
 		close_locked(c);
-		unload(z, c->loaded, cache_loaded(c));
+		c->loaded->count = cache_loaded(c);
+		c->loaded->next = NULL;
+		unload(z, c->loaded);
 		load(c, NULL, 0);
 		settle_locked(z, c);
 	}
-	while ((m = magazine_pop(&c->full)))
-		unload(z, m, m->count);
-	while ((m = magazine_pop(&c->empty)))
-		unload(z, m, 0);
-	for (uint32_t i = 0; i < z->shelf; i++) {
-		/* acquire: pairs with the release sides of shelf_put and shelf_take */
-		uintptr_t word = atomic_swap_acquire(&c->shelf[i], (uintptr_t)0);
-
-		struct magazine *bundle = magazine_in(word);
-
-		while ((m = magazine_pop(&bundle)))
-			unload(z, m, m->count);
-	}
+	unload(z, c->full);
+	unload(z, c->empty);
+	c->full = c->empty = NULL;
+	for (uint32_t i = 0; i < z->shelf; i++)
+		unload(z, clear_slot(c, i));
 }
 
 void caches_drain(struct zone *z)
@@ -541,35 +564,6 @@ void caches_drain(struct zone *z)
 		drain_locked(z, c);
 		spin_unlock(&c->lock);
 	}
-}
-
-/* Of a list of magazines with objects. */
-static uint64_t count_list(const struct magazine *m)
-{
-	uint64_t n = 0;
-
-	for (; m; m = m->next)
-		n += m->count;
-	return n;
-}
-
-uint64_t caches_count(struct zone *z, uint64_t *exchanges)
-{
-	uint64_t n = 0;
-
-	*exchanges = 0;
-	for (uint32_t i = 0; i < z->zones->ncpus; i++) {
-		struct zone_cache *c = &z->cache[i];
-
-		spin_lock(&c->lock, RANK_ZONE_CACHE);
-		n += cache_loaded(c) + count_list(c->full);
-		*exchanges += atomic_load_relaxed(&c->exchanges); /* a statistic */
-		spin_unlock(&c->lock);
-		/* relaxed: bundles are whole, and their magazines full but for those of low memory; nobody looks into them */
-		for (uint32_t k = 0; k < z->shelf; k++)
-			n += is_laden(atomic_load_relaxed(&c->shelf[k])) ? z->rounds * z->bundle : 0;
-	}
-	return n;
 }
 
 /* See "Size of the caches" above. */

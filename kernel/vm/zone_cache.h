@@ -56,7 +56,7 @@ static inline void *cache_take(struct zone *z)
 		return cache_take_slow(here);
 	atomic_store_relaxed(&c->top, --top); /* in the gate */
 	object = *top;
-	/* release: pairs with cache_close_locked's load; the visitor sees what we left */
+	/* release: pairs with close_locked's load; the visitor sees what we left */
 	atomic_store_release(&c->inside, 0u);
 	cache_rank_drop(c);
 	return object;
@@ -84,6 +84,10 @@ static inline void cache_give(struct zone *z, void *object)
 	atomic_store_release(&c->inside, 0u);
 	cache_rank_drop(c);
 }
+
+/* Added to a bundle's address on a shelf: it holds nothing. */
+#define SHELF_EMPTY UINT64_C(1)
+static inline bool shelf_laden(uintptr_t word) { return word && !(word & SHELF_EMPTY); }
 
 /* In the gate or under the lock with the cache closed; relaxed: written by whom we keep out. */
 static inline void **cache_top(const struct zone_cache *c) { return atomic_load_relaxed(&c->top); }
