@@ -23,9 +23,18 @@
 
 struct spinlock {
 	ck_spinlock_fas_t word;
-	ATOMIC(uint32_t) holder; /* CPU + 1, or 0: for assertions and panics only */
+	ATOMIC(uint32_t) holder; /* checked builds: CPU + 1, or 0 */
 };
 _Static_assert(sizeof(struct spinlock) == 8, "fits a pmap_page");
+
+static inline void spin_note_holder(struct spinlock *l, uint32_t holder)
+{
+#if STRATA_CHECKED
+	atomic_store_relaxed(&l->holder, holder); /* only this CPU compares it with itself */
+#else
+	(void)l, (void)holder;
+#endif
+}
 
 static inline void spin_init(struct spinlock *l)
 {
@@ -43,8 +52,7 @@ static inline void spin_lock(struct spinlock *l, enum lock_rank rank)
 #endif
 	cpu_point();
 	ck_spinlock_fas_lock(&l->word);
-	/* relaxed: only this CPU compares it with itself */
-	atomic_store_relaxed(&l->holder, cpu_id() + 1);
+	spin_note_holder(l, cpu_id() + 1);
 }
 
 /* Takes the lock if it is free; false: it is not. For who must look at something else while it waits. */
@@ -58,13 +66,13 @@ static inline bool spin_trylock(struct spinlock *l, enum lock_rank rank)
 #else
 	(void)rank;
 #endif
-	atomic_store_relaxed(&l->holder, cpu_id() + 1); /* as in spin_lock */
+	spin_note_holder(l, cpu_id() + 1);
 	return true;
 }
 
 static inline void spin_unlock(struct spinlock *l)
 {
-	atomic_store_relaxed(&l->holder, 0u);
+	spin_note_holder(l, 0);
 	ck_spinlock_fas_unlock(&l->word);
 #if STRATA_CHECKED
 	rank_drop(l);
@@ -72,7 +80,7 @@ static inline void spin_unlock(struct spinlock *l)
 	cpu_point();
 }
 
-/* True when this CPU holds the lock. */
+/* True when this CPU holds the lock. Checked builds only: ASSERT_CHECKED. */
 static inline bool spin_held(const struct spinlock *l) { return atomic_load_relaxed(&l->holder) == cpu_id() + 1; }
 
 /* For locks that interrupt handlers take as well. Returns the state for spin_unlock_irq. */

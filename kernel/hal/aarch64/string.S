@@ -4,7 +4,7 @@
  *
  * The C library for freestanding programs does them a byte at a time: five
  * instructions a byte, for every struct that the compiler copies or clears by a
- * call. Here: 16 or 32 bytes a turn where both pointers agree modulo 8, which
+ * call. Here: 16 or 64 bytes a turn where both pointers agree modulo 8, which
  * structs do; bytes otherwise. No access is unaligned, so that they also work
  * before the MMU is on, and none goes beyond what was asked for. General
  * registers only.
@@ -25,17 +25,24 @@ memcpy:
 	strb	w4, [x3], #1
 	sub	x2, x2, #1
 	b	1b
-2:	subs	x2, x2, #32
+2:	subs	x2, x2, #64
 	b.lo	4f
-3:	ldp	x4, x5, [x1]
-	ldp	x6, x7, [x1, #16]
-	add	x1, x1, #32
-	stp	x4, x5, [x3]
-	stp	x6, x7, [x3, #16]
-	add	x3, x3, #32
-	subs	x2, x2, #32
+3:	ldp	x4, x5, [x1], #64
+	ldp	x6, x7, [x1, #-48]
+	ldp	x8, x9, [x1, #-32]
+	ldp	x10, x11, [x1, #-16]
+	stp	x4, x5, [x3], #64
+	stp	x6, x7, [x3, #-48]
+	stp	x8, x9, [x3, #-32]
+	stp	x10, x11, [x3, #-16]
+	subs	x2, x2, #64
 	b.hs	3b
-4:	tbz	x2, #4, 5f
+4:	tbz	x2, #5, 10f
+	ldp	x4, x5, [x1], #32
+	ldp	x6, x7, [x1, #-16]
+	stp	x4, x5, [x3], #32
+	stp	x6, x7, [x3, #-16]
+10:	tbz	x2, #4, 5f
 	ldp	x4, x5, [x1], #16
 	stp	x4, x5, [x3], #16
 5:	tbz	x2, #3, 7f
@@ -95,14 +102,18 @@ memset:
 2:	orr	x4, x1, x1, lsl #8
 	orr	x4, x4, x4, lsl #16
 	orr	x4, x4, x4, lsl #32
-	subs	x2, x2, #32
+	subs	x2, x2, #64
 	b.lo	4f
-3:	stp	x4, x4, [x3]
-	stp	x4, x4, [x3, #16]
-	add	x3, x3, #32
-	subs	x2, x2, #32
+3:	stp	x4, x4, [x3], #64
+	stp	x4, x4, [x3, #-48]
+	stp	x4, x4, [x3, #-32]
+	stp	x4, x4, [x3, #-16]
+	subs	x2, x2, #64
 	b.hs	3b
-4:	tbz	x2, #4, 5f
+4:	tbz	x2, #5, 9f
+	stp	x4, x4, [x3], #32
+	stp	x4, x4, [x3, #-16]
+9:	tbz	x2, #4, 5f
 	stp	x4, x4, [x3], #16
 5:	tbz	x2, #3, 6f
 	str	x4, [x3], #8

@@ -56,6 +56,7 @@ static bool same(struct rmap_entry a, struct rmap_entry b) { return a.pm == b.pm
 static enum error add_locked(struct pmap_system *ps, struct pmap_page *page, struct rmap_entry e, struct pmap_stock *stock)
 {
 	struct rmap_chunk *c;
+	uint64_t at;
 
 	if (!flag_locked(page, PMAP_PAGE_RMAP_CHUNK)) {
 		if (!page->rmap_pmap) {
@@ -67,21 +68,23 @@ static enum error add_locked(struct pmap_system *ps, struct pmap_page *page, str
 		if (!c)
 			return ERR_STOCK;
 		c->next = NULL;
-		c->used = 1;
+		at = 1;
 		c->entry[0] = (struct rmap_entry){ page->rmap_pmap, page->rmap_word };
 		change_flags_locked(page, PMAP_PAGE_RMAP_CHUNK, 0);
 		page->rmap_pmap = NULL;
 	} else {
 		c = first_chunk(page);
-		if (c->used == RMAP_PER_CHUNK) {
+		at = c->used;
+		if (at == RMAP_PER_CHUNK) {
 			c = rmap_chunk_alloc(ps, stock);
 			if (!c)
 				return ERR_STOCK;
 			c->next = first_chunk(page);
-			c->used = 0;
+			at = 0;
 		}
 	}
-	c->entry[c->used++] = e;
+	c->entry[at] = e;
+	c->used = at + 1;
 	page->rmap_word = (uint64_t)(uintptr_t)c;
 	return OK;
 }
