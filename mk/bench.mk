@@ -74,6 +74,11 @@ bench-linux: ## Instructions an operation, beside Debian's Linux in the same QEM
 	@BUILD=$(call sq,$(B)) $(if $(SEED),SEED=$(call sq,$(SEED))) $(if $(KERNELS),KERNELS=$(call sq,$(KERNELS))) $(if $(TOP),TOP=$(call sq,$(TOP))) \
 		$(if $(filter undefined,$(origin MOVES)),,MOVES=$(call sq,$(MOVES))) tools/bench-linux $(call sq,$(BIG))
 
+.PHONY: bench-turns
+bench-turns: ## A loop of will-it-scale in wall-clock time, ours and Debian's Linux in turns: doc/bench-linux.md [TEST=page_fault1 ROUNDS=5 TASKS="1 2" KERNELS="strata plain linux tuned" MS=1000]
+	@BUILD=$(call sq,$(B)) $(foreach v,TASKS KERNELS MS,$(if $($v),$v=$(call sq,$($v)))) \
+		tools/bench-turns $(call sq,$(or $(TEST),page_fault1)) $(call sq,$(if $(filter command line environment,$(origin ROUNDS)),$(ROUNDS),5))
+
 .PHONY: conflicts
 conflicts: ## Kernel cache lines that CPUs take from each other on memory of their own: doc/conflicts.md [CPUS=8 PAIR=name ROUNDS=4 SLICE=100 SEED=1 TOP=5 KERNEL=strata]
 	@BUILD=$(call sq,$(B)) $(foreach v,PAIR SLICE TOP KERNEL SEED,$(if $($v),$v=$(call sq,$($v)))) \
