@@ -319,6 +319,7 @@ static void zone_setup(uint32_t variant)
 	zone = zone_create(&m->zones, "scenario", OBJECT_SIZE, 0, NULL, NULL, 0);
 	CHECK(zone && zone->rounds == 2);
 	zone->keep = zone->shelf = 2; /* little, before anything is cached */
+	zone->bundle = 1;
 	CHECK(frame_audit(&m->frames, &m->before));
 	if (how != ZONE_SHORT)
 		return;

@@ -672,19 +672,19 @@ static void waiting_finds_what_epochs_hold(void **state)
 	kmem_free(map, va, 21 * MIB);
 }
 
-/* Less than a MiB, so that it is all in magazines. */
+/* 128 KiB in magazines. */
 static void waiting_finds_what_zones_keep(void **state)
 {
-	struct zone *z = zone_create(&v.vm->zones, "kept", 2048, 0, NULL, NULL, 0);
-	void *object[64];
+	struct zone *z = zone_create(&v.vm->zones, "kept", 256, 0, NULL, NULL, 0);
+	void *object[512];
 	struct frame_list all;
 	vaddr_t va;
 	pfn_t f;
 
 	(void)state;
-	for (unsigned i = 0; i < 64; i++)
+	for (unsigned i = 0; i < ARRAY_SIZE(object); i++)
 		assert_non_null(object[i] = zone_alloc(z));
-	for (unsigned i = 0; i < 64; i++)
+	for (unsigned i = 0; i < ARRAY_SIZE(object); i++)
 		zone_free(z, object[i]);
 	kmem_free(map, vaddr(get(24 * PAGE_SIZE)), 24 * PAGE_SIZE); /* tables are there */
 	frame_list_init(&all);

@@ -492,7 +492,7 @@ static void no_magazine(void **state)
 	become_cpu(m, 1);
 	while (c->full) {
 		assert_non_null(out[n++] = zone_alloc(z));
-		zone_check(z); /* the others of its magazine are not left there */
+		zone_check(z);
 	}
 	become_cpu(m, 0);
 	while (taken) {

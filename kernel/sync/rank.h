@@ -37,7 +37,7 @@ enum lock_rank {
 	RANK_EPOCH,        /* epoch: advance */
 	RANK_ZONES,        /* the list of zones */
 	RANK_ZONE_CACHE,   /* gate and lock of a CPU's magazines */
-	RANK_ZONE,         /* a zone's slab lists and depot */
+	RANK_ZONE,         /* a zone's slab lists */
 	RANK_FRAME_CACHE,  /* gate and lock of a CPU's frame cache */
 	RANK_FRAME,        /* frame core */
 	/* waiting and running */

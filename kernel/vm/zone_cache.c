@@ -46,8 +46,8 @@
  *
  * Invariants (caches_check, zone_cache_look.c).
  *	1. An object is out, in one magazine, or free in its slab.
- *	2. Magazines on `full` hold `rounds` objects, those on `empty` none; depth counts what follows. Bundles on a shelf are
- *	   `bundle` full magazines, or so many or fewer empty ones; depth says nothing there.
+ *	2. Magazines on `full` hold `rounds` objects, the deepest at least one; those on `empty` none; depth counts what follows. Bundles
+ *	   on a shelf are `bundle` full magazines, since none has the deepest, or so many or fewer empty ones; depth says nothing there.
  *	3. loaded->round <= top <= loaded->round + rounds; top is NULL if and only if nothing is loaded; then `empty` is empty too.
  *	4. low and high are the loaded magazine's ends, or both closed.
  *
@@ -58,8 +58,8 @@
  * (release to acquire), or by the slabs' lock.
  *
  * Failure. NULL, counted by the caller, only after all shelves, the slabs, and of each CPU the depot, the shelf again and what is loaded
- * were looked at, and the slabs again. What is freed meanwhile may be missed, or what a third CPU carries from a shelf to its own
- * depot when that has been looked at.
+ * were looked at, and the slabs again. What is freed meanwhile may be missed, or what a third CPU carries from a shelf or the slabs to its own
+ * cache when that has been looked at.
  * No magazine to be had: the object goes to its slab at once.
  *
  * Sources: J. Bonwick, J. Adams, Magazines and vmem (USENIX 2001). The gate: gate.c.
@@ -305,37 +305,57 @@ static void unload(struct zone *z, struct magazine *list)
 	}
 }
 
-/* Magazines with objects that another CPU has in its depot or on its shelf; NULL: it has none. Its lock held. */
-static struct magazine *take_laden(struct zone *z, struct zone_cache *c)
+/* A bundle with objects off another CPU's shelf, or NULL. Its lock held. */
+static struct magazine *off_shelf(struct zone *z, struct zone_cache *c)
 {
-	struct magazine *m = magazine_cut(&c->full, 1);
+	for (uint32_t i = 0; i < z->shelf; i++) {
+		struct magazine *m;
 
-	for (uint32_t i = 0; i < z->shelf && !m; i++) {
 		if (!shelf_laden(atomic_load_relaxed(&c->shelf[i]))) /* a glance */
 			continue;
 		m = clear_slot(c, i);
-		if (m && !m->count) { /* somebody took it meanwhile, and left empty ones */
-			unload(z, m);
-			m = NULL;
-		}
+		if (m && m->count)
+			return m;
+		unload(z, m); /* somebody took it meanwhile, and left empty ones, or nothing */
 	}
-	return m;
+	return NULL;
+}
+
+/* Of the magazine that lies deepest in a depot that is not empty, which alone may be less than full (invariant 2). */
+static void *take_deepest(struct zone *z, struct zone_cache *c)
+{
+	struct magazine **link = &c->full, *m;
+	void *object;
+
+	while ((*link)->next)
+		link = &(*link)->next;
+	m = *link;
+	object = m->round[--m->count];
+	if (m->count)
+		return object;
+	*link = NULL;
+	for (struct magazine *above = c->full; above; above = above->next)
+		above->depth--;
+	if (c->loaded)
+		keep_empty(z, c, m);
+	else
+		magazine_dispose(z, m); /* invariant 3 */
+	return object;
 }
 
 /*
- * One that another CPU keeps, or NULL. Holds no lock. The shelf again, since objects come there from the depot, under
- * this lock. The rest of the magazine goes to the slabs, where the next search finds it first; so those in depots are full.
+ * One that another CPU keeps, or NULL. Holds no lock. The shelf again, since objects come there from the depot, under this
+ * lock; what lies there comes back to the depot. Nothing but the one object leaves that CPU: whoever waits looks there too.
  */
 static void *take_from(struct zone *z, struct zone_cache *c)
 {
-	struct magazine *m;
 	void *object = NULL;
 
 	spin_lock(&c->lock, RANK_ZONE_CACHE);
-	m = take_laden(z, c);
-	if (m) {
-		object = m->round[--m->count];
-		unload(z, m);
+	if (!c->full)
+		magazine_join(&c->full, off_shelf(z, c));
+	if (c->full) {
+		object = take_deepest(z, c);
 	} else if (c->loaded) {
 		close_locked(c);
 		if (cache_loaded(c))

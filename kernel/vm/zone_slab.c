@@ -39,8 +39,8 @@
  *
  * Failure. slabs_grow says false when there are no frames; nothing else fails.
  *
- * Why no list of remotely freed objects for each slab. Objects come here by whole magazines, and only when a
- * CPU's own depot and its shelf are full (zone_cache.c): the lock is taken once for up to MAGAZINE_MAX objects,
+ * Why no list of remotely freed objects for each slab. Objects come here by whole magazines, when a
+ * CPU's own depot and its shelf are full (zone_cache.c) or drained: the lock is taken once for up to MAGAZINE_MAX objects,
  * and then they go to bits, not to lists through cold objects. doc/zones.md has the figures.
  *
  * Source: J. Bonwick, The slab allocator (USENIX 1994); bits instead of links as
