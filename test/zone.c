@@ -461,6 +461,39 @@ static void exhaustion(void **state)
 	memory_close(m);
 }
 
+/* Who finds nothing else takes from another's depot, one by one, and what is left there is as it should be. */
+static void depots_are_searched(void **state)
+{
+	struct test_memory *m = memory_open(2, 64 * MIB);
+	struct zone *z = zone_create(&m->zones, "searched", 200, 0, NULL, NULL, 0);
+	struct zone_cache *c = &z->cache[0];
+	unsigned n = 5 * z->rounds, taken = 0;
+	void **out = calloc(2 * n, sizeof *out); /* the slabs had a few more to begin with */
+
+	(void)state;
+	for (unsigned i = 0; i < n; i++)
+		assert_non_null(out[i] = zone_alloc(z));
+	for (unsigned i = 0; i < n; i++)
+		zone_free(z, out[i]);
+	assert_true(magazine_depth(c->full) >= 3 && !z->cache[1].loaded);
+	zone_set_limit(z, 1); /* the slabs give nothing more */
+	become_cpu(m, 1);
+	for (void *object; (object = zone_alloc(z));) {
+		assert_true(taken < 2 * n);
+		out[taken++] = object;
+		zone_check(z);
+		assert_int_equal(stats_of(z).in_use, taken);
+	}
+	assert_true(taken >= n);
+	zone_set_limit(z, ZONE_UNLIMITED);
+	while (taken > 0)
+		zone_free(z, out[--taken]);
+	zone_check(z);
+	zone_destroy(z);
+	free(out);
+	memory_close(m);
+}
+
 /* With no magazine to be had a CPU has nothing loaded; what it frees goes to the slabs, and what it has is found by others. */
 static void no_magazine(void **state)
 {
@@ -878,6 +911,7 @@ int main(void)
 		cmocka_unit_test(waiting_for_frames),
 		cmocka_unit_test(magazines_scale_down),
 		cmocka_unit_test(exhaustion),
+		cmocka_unit_test(depots_are_searched),
 		cmocka_unit_test(no_magazine),
 		cmocka_unit_test(injected_failures),
 		cmocka_unit_test(injected_failures_reach_warm_caches),
