@@ -70,12 +70,6 @@
 #define DEPOT_BYTES (UINT64_C(16) << 20)
 _Static_assert(_Alignof(struct magazine) > SHELF_EMPTY, "there is a bit for it");
 
-static struct zone_cache *own(struct zone *z)
-{
-	ASSERT_CHECKED(cpu_id() < z->zones->ncpus);
-	return &zone_here(z)->cache[0];
-}
-
 /* What zone_here made here of. */
 static struct zone *zone_of_here(struct zone *here) { return (struct zone *)(void *)((char *)here - cpu_offset()); }
 
@@ -124,8 +118,7 @@ static struct zone_cache *leave_and_lock(struct zone *here)
 
 /* --- magazines --- */
 
-/* As cache_top. */
-static void set_top(struct zone_cache *c, void **top) { atomic_store_relaxed(&c->top, top); }
+static void set_top(struct zone_cache *c, void **top) { atomic_store_relaxed(&c->top, top); } /* as cache_top */
 
 static void load(struct zone_cache *c, struct magazine *m, uint32_t count)
 {
@@ -389,16 +382,14 @@ static void *take_or_search(struct zone *z, struct zone_cache *c)
 
 void *cache_take_any(struct zone *z)
 {
+	struct zone_cache *c = &zone_here(z)->cache[0];
 	void *object = NULL;
-	struct zone_cache *c;
 
 	if (z->rounds == 0)
 		return slabs_get(&z->slabs, &object, 1) ? object : NULL;
-	c = own(z);
 	spin_lock(&c->lock, RANK_ZONE_CACHE);
 	return take_or_search(z, c);
 }
-
 
 static NOINLINE void *take_rarely(struct zone *z, struct zone_cache *c)
 {
@@ -425,7 +416,6 @@ NOINLINE void *cache_take_slow(struct zone *here)
 {
 	struct zone *z = zone_of_here(here);
 	struct zone_cache *c = leave_and_lock(here);
-
 	struct magazine *m = c->full, *spent = c->loaded;
 	void *object;
 
@@ -519,7 +509,6 @@ NOINLINE void cache_give_slow(struct zone *here, void *object)
 {
 	struct zone *z = zone_of_here(here);
 	struct zone_cache *c = leave_and_lock(here);
-
 	struct magazine *m = c->empty, *laden = c->loaded;
 
 	if (UNLIKELY(!m || cache_top(c) != atomic_load_relaxed(&c->high) || may_share(z, magazine_depth(c->full) + 1))) {
