@@ -17,7 +17,7 @@
 #define KMALLOC_CLASSES (8u + 8u * 8u)
 
 /* Sizes up to here find their zone in a table, by steps of 16. */
-#define KMALLOC_SMALL 1024u
+#define KMALLOC_SMALL 4096u
 
 /* Fixed after kmalloc_init. */
 struct kmalloc {
