@@ -18,6 +18,7 @@ $(BA)/obj/bare.o: bench/alloc/bare.c $(HEADERS) mk/bench.mk mk/lib.mk | bench-se
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(HOSTCC) $(L_BASE) $(L_PROGRAM) -O2 -DSTRATA_CHECKED=0 $(OUT)
+DEPS += $(BA)/obj/bare.d
 
 # The library with the kernel's names, which the bare allocators are called by.
 $(BA)/main: $(BA_MAIN:bench/alloc/%.c=$(BA)/obj/%.o) $(BA)/obj/bare.o $(B)/host/program/whole.o
