@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define THREADS_MAX 2
+#define SINGLE_OWNER 2u /* whose frame_get's frames are: an anon's, as the library's; bare.c */
 
 /*
  * How an allocator's own functions want to be called. Each style has its copy of the same loops and its own allocator

@@ -78,8 +78,6 @@ const unsigned load_count = sizeof loads / sizeof loads[0];
 
 /* --- one allocation, one free --- */
 
-#define SINGLE_OWNER 2u /* an anon's, as the library's frames are */
-
 struct target {
 	function_fn *alloc, *free;
 	void *context;

@@ -7,8 +7,8 @@
  * two read-modify-writes a bundle of magazines and no lock that all take.
  *
  * Structure. A magazine is a stack of object pointers. What a CPU frees beyond its loaded magazine it keeps
- * in a depot of its own; what is more than two bundles of magazines lies on its shelf, where other CPUs may take it, a bundle at a time; when
- * the shelf is full, the depot fills; and what it does not hold is unloaded to the slabs.
+ * in a depot of its own; what is more than two bundles of magazines lies on its shelf, where other CPUs may take it, a
+ * bundle at a time; when the shelf is full, the depot fills; and what it does not hold is unloaded to the slabs.
  *
  *	fast path      loaded magazine   [o o o . . .]                 gate
  *	                  ^        v                         low  top    high
@@ -40,8 +40,8 @@
  * Size of the caches. A CPU's share is RAM / CPUs. A magazine holds at most a 2048th of the share, and MAGAZINE_MAX
  * objects; where that is less than two objects, the zone has no magazines. A depot keeps full magazines for at
  * most a 32nd of the share and DEPOT_BYTES, at least one, and as many empty ones; the shelf has no more in all its slots, of
- * which there are at most SHELF_SLOTS, in bundles of at most BUNDLE_MAX, a power of two. That is much on purpose: what lies there was in use on this
- * CPU once, a batch of that size comes without a lock next time, and whoever is short of memory drains it.
+ * which there are at most SHELF_SLOTS, in bundles of at most BUNDLE_MAX, a power of two. That is much on purpose: what lies
+ * there was in use on this CPU once, a batch of that size comes without a lock next time, and whoever is short of memory drains it.
  * With 64 MiB and 64 CPUs: 8 objects of 64 bytes a magazine, and none for zones above 256.
  *
  * Invariants (caches_check, zone_cache_look.c).
@@ -57,9 +57,9 @@
  * Memory order. An object passes from who freed it to who allocates it by program order, by the gate, by c->lock, by a slot
  * (release to acquire), or by the slabs' lock.
  *
- * Failure. NULL, counted by the caller, only after all shelves, the slabs, and of each CPU the depot, the shelf again and what is loaded
- * were looked at, and the slabs again. What is freed meanwhile may be missed, or what a third CPU carries from a shelf or the slabs to its own
- * cache when that has been looked at.
+ * Failure. NULL, counted by the caller, only after all shelves, the slabs, of each CPU the depot, the shelf again and what is
+ * loaded, and the slabs again were looked at. What is freed meanwhile may be missed, or what a third CPU carries from a shelf
+ * or the slabs to its own cache when that has been looked at.
  * No magazine to be had: the object goes to its slab at once.
  *
  * Sources: J. Bonwick, J. Adams, Magazines and vmem (USENIX 2001). The gate: gate.c.
