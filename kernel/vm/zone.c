@@ -171,8 +171,9 @@ void zones_init(struct zones *zs, struct frames *f)
 	inner_init(&zs->magazines, f, "magazine", sizeof(struct magazine) + MAGAZINE_MAX * sizeof(void *), CACHE_LINE);
 	inner_init(&zs->small_magazines, f, "small magazine", sizeof(struct magazine) + MAGAZINE_SMALL * sizeof(void *),
 		   CACHE_LINE);
-	inner_init(&zs->descriptors, f, "zone", sizeof(struct zone) + zs->ncpus * sizeof(struct zone_cache),
-		   CPU_STRIDE);
+	/* An odd number of strides apart, so that a CPU's caches of many zones do not meet in a few sets of its first-level cache. */
+	inner_init(&zs->descriptors, f, "zone",
+		   (sizeof(struct zone) + zs->ncpus * sizeof(struct zone_cache)) | CPU_STRIDE, CPU_STRIDE);
 	f->fail_told = failures_told;
 	f->fail_told_arg = zs;
 }
