@@ -9,6 +9,7 @@
 #define ALIGNED(n) __attribute__((aligned(n)))
 #define UNUSED __attribute__((unused))
 #define NOINLINE __attribute__((noinline)) /* keeps a rare path out of the registers of a frequent one */
+#define ALWAYS_INLINE inline __attribute__((always_inline)) /* in a frequent path, though a rare one calls it, too */
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define SETTLED(p) __asm__("" : "+r"(p)) /* the address is in a register from here on, and not computed anew at each use */

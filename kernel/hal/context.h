@@ -97,10 +97,10 @@ struct trap_place {
 /*
  * Registered by proc before the first program runs. Called with interrupts
  * enabled, on the thread's kernel stack. system_call: svc #0, number in frame->syscall,
- * arguments in x[0..5]. trap: anything else of EL0's own. user_copy_fault: the
+ * arguments in x[0..5]. page_fault, trap: anything else of EL0's own. user_copy_fault: the
  * kernel touched a user address in hal/uaccess; true: mapped now, try again.
  * return_to_user: the last thing before a return to EL0: reschedules, delivers signals.
- * system_call and trap end with the same by themselves; it is called after an interrupt
+ * system_call, page_fault and trap end with the same by themselves; it is called after an interrupt
  * of EL0, and if one (tick, IPI, console) came meanwhile, so that
  * what an interrupt handler leaves for it is never left lying while EL0 runs.
  */
@@ -112,6 +112,13 @@ struct trap_ops {
 	 */
 	bool (*kernel_fault)(const struct trap *t, bool may_wait, struct trap_place *place);
 	void (*system_call)(struct trap_frame *tf);
+	/*
+	 * EL0 stored to a page that does not allow it: a first try before the thread's registers are saved and interrupts enabled.
+	 * => true: it does now. false: nothing was done; page_fault comes next.
+	 */
+	bool (*write_fault)(uint64_t address);
+	/* The commonest of traps, by itself: EL0 loaded from or stored to a page that does not allow it. Arguments: struct trap. */
+	void (*page_fault)(struct trap_frame *tf, uint64_t address, unsigned access, uint64_t esr);
 	void (*trap)(struct trap_frame *tf, const struct trap *t);
 	bool (*user_copy_fault)(const struct trap *t);
 	void (*return_to_user)(struct trap_frame *tf);

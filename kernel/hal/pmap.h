@@ -133,7 +133,6 @@ struct pmap_leaf {
 	struct pmap *pm;
 	struct pte *table;          /* 512 descriptors */
 	struct pmap_page *page;     /* the table's own: its lock is held */
-	pfn_t frame;
 };
 
 /*
@@ -146,7 +145,7 @@ struct pmap_leaf {
  * linked stays.
  */
 enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, struct pmap_leaf *leaf) MUST_CHECK;
-void pmap_leaf_unlock(struct pmap_leaf *leaf);
+static inline void pmap_leaf_unlock(struct pmap_leaf *leaf) { spin_unlock(&leaf->page->lock); }
 
 enum pmap_pte_state { PMAP_EMPTY, PMAP_BUSY, PMAP_VALID };
 struct pmap_pte {
@@ -184,6 +183,26 @@ struct pmap_last_check {
 };
 enum error pmap_leaf_set(struct pmap_leaf *leaf, vaddr_t va, pfn_t f, enum prot prot, unsigned flags,
 			 struct pmap_stock *stock, const struct pmap_last_check *check) MUST_CHECK;
+
+/*
+ * pmap_leaf_set for what is commonest, PROT_R | PROT_W and PMAP_WRITTEN where nothing is mapped, of a frame that
+ * nobody but the caller knows: it came from the allocator, and is mapped nowhere. => false: the PTE is not empty, or its table
+ * has limits; nothing was done.
+ */
+bool pmap_leaf_fill(struct pmap_leaf *leaf, vaddr_t va, pfn_t f) MUST_CHECK;
+
+/*
+ * The same where the page that is mapped, if one is, has to be copied first, under one hold of the leaf lock:
+ *
+ *	pmap_leaf_withdraw(&leaf, va, old, &was)     old's translation leaves the table and all TLBs
+ *	    the caller copies old to f: nobody can write to old through this address any more
+ *	pmap_leaf_replace(&leaf, va, old, was, f)    old's reverse map, f's, the PTE
+ *
+ * withdraw => false: something else than old is mapped, the PTE is BUSY, or its table has limits; nothing was done. After true,
+ * replace must follow. It invalidates one page on all CPUs and waits for that, with the lock held.
+ */
+bool pmap_leaf_withdraw(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t *was) MUST_CHECK;
+void pmap_leaf_replace(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t was, pfn_t f);
 
 /* What TLBs may still hold, and what must wait for them. */
 #define GATHER_RANGES 8

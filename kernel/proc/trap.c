@@ -101,16 +101,6 @@ static NOINLINE void refused(struct thread *t, const struct trap *trap, enum err
 	}
 }
 
-static void page_fault(struct thread *t, const struct trap *trap)
-{
-	enum error e;
-
-	atomic_bump(&t->faults, 1); /* own */
-	e = fault(t, trap);
-	if (UNLIKELY(e != OK))
-		refused(t, trap, e);
-}
-
 /* FP exceptions that trap say which they are, if the syndrome is valid. */
 static int fp_code(uint64_t esr)
 {
@@ -162,6 +152,35 @@ static void system_call(struct trap_frame *tf)
 	before_user(t, tf);
 }
 
+static bool write_fault(uint64_t address)
+{
+	struct thread *t = thread_current();
+
+	atomic_bump(&t->faults, 1); /* own */
+	return vm_fault_quick(t->map, vaddr(address));
+}
+
+/* The first try failed. */
+static NOINLINE void page_fault_failed(struct thread *t, uint64_t address, unsigned access, uint64_t esr, enum error e)
+{
+	const struct trap trap = {.kind = TRAP_PAGE, .address = address, .access = access, .from_user = true, .esr = esr};
+
+	refused(t, &trap, e == ERR_NOMEM ? fault_short(t, &trap) : e);
+}
+
+static void page_fault(struct trap_frame *tf, uint64_t address, unsigned access, uint64_t esr)
+{
+	struct thread *t = thread_current();
+	enum error e;
+
+	if (access != PROT_W) /* write_fault has counted those */
+		atomic_bump(&t->faults, 1); /* own */
+	e = vm_fault_slow(t->map, vaddr(address), (enum prot)access);
+	if (UNLIKELY(e != OK))
+		page_fault_failed(t, address, access, esr, e);
+	before_user(t, tf);
+}
+
 static NOINLINE void other_trap(struct thread *t, struct trap_frame *tf, const struct trap *trap)
 {
 	switch (trap->kind) {
@@ -190,11 +209,12 @@ static void trap(struct trap_frame *tf, const struct trap *trap)
 {
 	struct thread *t = thread_current();
 
-	if (LIKELY(trap->kind == TRAP_PAGE))
-		page_fault(t, trap);
-	else
+	if (trap->kind == TRAP_PAGE)
+		page_fault(tf, trap->address, trap->access, trap->esr);
+	else {
 		other_trap(t, tf, trap);
-	before_user(t, tf);
+		before_user(t, tf);
+	}
 }
 
 static bool user_copy_fault(const struct trap *trap)
@@ -271,6 +291,8 @@ static void panic_info(void)
 
 static const struct trap_ops traps = {
 	.system_call = system_call,
+	.write_fault = write_fault,
+	.page_fault = page_fault,
 	.trap = trap,
 	.user_copy_fault = user_copy_fault,
 	.kernel_fault = kernel_fault,

@@ -58,42 +58,6 @@ void epoch_limit(struct epoch *e, uint64_t n)
 		e->due = (uint32_t)n;
 }
 
-void epoch_enter(struct epoch *e)
-{
-	struct epoch_cpu *c = &e->cpu[cpu_id()];
-	uint64_t now;
-
-#if STRATA_CHECKED
-	cpu_debug()->epoch_depth++;
-#endif
-	if (c->depth++ > 0)
-		return;
-	now = atomic_load_relaxed(&e->now); /* a guess, checked below */
-	for (;;) {
-		uint64_t again;
-
-		/* seq_cst: pairs with the load in can_advance; see the theory */
-		atomic_store_seq_cst(&c->active, now);
-		again = atomic_load_seq_cst(&e->now);
-		if (again == now)
-			return;
-		now = again;
-	}
-}
-
-void epoch_leave(struct epoch *e)
-{
-	struct epoch_cpu *c = &e->cpu[cpu_id()];
-
-	ASSERT_CHECKED(c->depth > 0);
-	if (--c->depth == 0)
-		/* release: the section's reads are over before can_advance sees 0 */
-		atomic_store_release(&c->active, UINT64_C(0));
-#if STRATA_CHECKED
-	cpu_debug()->epoch_depth--;
-#endif
-}
-
 bool epoch_inside(const struct epoch *e) { return e->cpu[cpu_id()].depth > 0; }
 
 static bool can_advance(struct epoch *e, uint64_t now)

@@ -10,6 +10,7 @@
 #ifndef SYNC_EPOCH_H
 #define SYNC_EPOCH_H
 
+#include "base/assert.h"
 #include "base/atomic.h"
 #include "sync/spinlock.h"
 
@@ -54,8 +55,72 @@ void epoch_init(struct epoch *e, uint32_t ncpus);
 void epoch_limit(struct epoch *e, uint64_t n);
 
 /* Opens / closes a section on this CPU; they nest. Inside: no wait, no user access, no sched_point. */
-void epoch_enter(struct epoch *e);
-void epoch_leave(struct epoch *e);
+/* Says in which epoch this CPU reads. */
+static inline void epoch_announce(struct epoch *e, struct epoch_cpu *c)
+{
+	uint64_t now = atomic_load_relaxed(&e->now); /* a guess, checked below */
+
+	for (;;) {
+		uint64_t again;
+
+		/* seq_cst: pairs with the load in can_advance; see epoch.c */
+		atomic_store_seq_cst(&c->active, now);
+		again = atomic_load_seq_cst(&e->now);
+		if (again == now)
+			return;
+		now = again;
+	}
+}
+
+static inline void epoch_enter(struct epoch *e)
+{
+	struct epoch_cpu *c = &e->cpu[cpu_id()];
+
+#if STRATA_CHECKED
+	cpu_debug()->epoch_depth++;
+#endif
+	if (c->depth++ == 0)
+		epoch_announce(e, c);
+}
+
+static inline void epoch_leave(struct epoch *e)
+{
+	struct epoch_cpu *c = &e->cpu[cpu_id()];
+
+	ASSERT_CHECKED(c->depth > 0);
+	if (--c->depth == 0)
+		/* release: the section's reads are over before can_advance sees 0 */
+		atomic_store_release(&c->active, UINT64_C(0));
+#if STRATA_CHECKED
+	cpu_debug()->epoch_depth--;
+#endif
+}
+
+/* The same for who is in no section: the outermost. */
+static inline void epoch_enter_first(struct epoch *e)
+{
+	struct epoch_cpu *c = &e->cpu[cpu_id()];
+
+	ASSERT_CHECKED(c->depth == 0);
+#if STRATA_CHECKED
+	cpu_debug()->epoch_depth++;
+#endif
+	c->depth = 1;
+	epoch_announce(e, c);
+}
+
+static inline void epoch_leave_last(struct epoch *e)
+{
+	struct epoch_cpu *c = &e->cpu[cpu_id()];
+
+	ASSERT_CHECKED(c->depth == 1);
+	c->depth = 0;
+	/* release: as in epoch_leave */
+	atomic_store_release(&c->active, UINT64_C(0));
+#if STRATA_CHECKED
+	cpu_debug()->epoch_depth--;
+#endif
+}
 
 /* True inside a section of this CPU. */
 bool epoch_inside(const struct epoch *e);

@@ -27,12 +27,20 @@ struct spinlock {
 };
 _Static_assert(sizeof(struct spinlock) == 8, "fits a pmap_page");
 
-static inline void spin_note_holder(struct spinlock *l, uint32_t holder)
+static inline void spin_note_holder(struct spinlock *l)
 {
 #if STRATA_CHECKED
-	atomic_store_relaxed(&l->holder, holder); /* only this CPU compares it with itself */
+	atomic_store_relaxed(&l->holder, cpu_id() + 1); /* only this CPU compares it with itself */
 #else
-	(void)l, (void)holder;
+	(void)l;
+#endif
+}
+static inline void spin_note_none(struct spinlock *l)
+{
+#if STRATA_CHECKED
+	atomic_store_relaxed(&l->holder, 0u); /* as above */
+#else
+	(void)l;
 #endif
 }
 
@@ -41,6 +49,9 @@ static inline void spin_init(struct spinlock *l)
 	ck_spinlock_fas_init(&l->word);
 	atomic_store_relaxed(&l->holder, 0u);
 }
+
+/* The lock is somebody's: waits for it and takes it. For spin_lock. */
+void spin_wait(struct spinlock *l);
 
 /* Takes the lock, spinning. Any thread or boot context. => held. */
 static inline void spin_lock(struct spinlock *l, enum lock_rank rank)
@@ -51,8 +62,9 @@ static inline void spin_lock(struct spinlock *l, enum lock_rank rank)
 	(void)rank;
 #endif
 	cpu_point();
-	ck_spinlock_fas_lock(&l->word);
-	spin_note_holder(l, cpu_id() + 1);
+	if (UNLIKELY(!ck_spinlock_fas_trylock(&l->word)))
+		spin_wait(l);
+	spin_note_holder(l);
 }
 
 /* Takes the lock if it is free; false: it is not. For who must look at something else while it waits. */
@@ -66,13 +78,13 @@ static inline bool spin_trylock(struct spinlock *l, enum lock_rank rank)
 #else
 	(void)rank;
 #endif
-	spin_note_holder(l, cpu_id() + 1);
+	spin_note_holder(l);
 	return true;
 }
 
 static inline void spin_unlock(struct spinlock *l)
 {
-	spin_note_holder(l, 0);
+	spin_note_none(l);
 	ck_spinlock_fas_unlock(&l->word);
 #if STRATA_CHECKED
 	rank_drop(l);

@@ -41,6 +41,11 @@
  *  5. A node's used says which slots hold something, so that copying and dropping
  *     it costs what is there. A free node's slots are NULL: the zone constructs them.
  *
+ *  6. shape counts up after every change under the amap's lock of where its nodes hang and who else leads to them. A node
+ *     that was found exclusive after shape was read is so while shape stays, for nobody gains a reference to it
+ *     but through this amap. A change comes before its own count, and before its maker takes the lock of any leaf or table
+ *     concerned: so who holds those and sees the old count came before.
+ *
  * Locking. amap lock (RANK_AMAP) before leaf lock (RANK_NODE) before the leaf
  * table's. fork, trim and copy_range are called under the map's range lock.
  *
@@ -80,17 +85,21 @@ static void node_construct(void *object)
 	struct amap_node *n = object;
 
 	n->used = 0;
-	for (unsigned i = 0; i < AMAP_FANOUT; i++)
-		atomic_store_relaxed(&n->slot[i], NULL); /* not published yet */
+	__builtin_memset(n->slot, 0, sizeof n->slot); /* not published yet */
 }
 
-/* Late readers found their way down until now; nobody is left. */
+/* Late readers found their way down until now; nobody is left. dead: the slots whose anons go with it. */
 static void node_free_late(struct epoch_item *item)
 {
 	struct amap_node *n = CONTAINER_OF(item, struct amap_node, retire);
 
-	for (; n->used; n->used &= n->used - 1)
-		atomic_store_relaxed(&n->slot[bit_lowest(n->used)], NULL); /* as in node_construct */
+	for (; n->used; n->used &= n->used - 1) {
+		unsigned i = bit_lowest(n->used);
+
+		if (n->dead & BIT(i))
+			anon_free(slot_get(n, i));
+		atomic_store_relaxed(&n->slot[i], NULL); /* as in node_construct */
+	}
 	zone_free(n->vm->node_zone, n);
 }
 
@@ -102,7 +111,7 @@ static void node_free_late(struct epoch_item *item)
  */
 void amap_node_put(struct amap_node *n)
 {
-	uint64_t used;
+	uint64_t used, dead = 0;
 
 	if (!ref_put(&n->refs))
 		return;
@@ -114,9 +123,10 @@ void amap_node_put(struct amap_node *n)
 
 		if (n->level > 0)
 			amap_node_put(p);
-		else
-			anon_put(p);
+		else if (anon_put_late(p))
+			dead |= used & -used;
 	}
+	n->dead = dead;
 	epoch_retire(&n->vm->epoch, &n->retire, node_free_late);
 }
 
@@ -146,8 +156,9 @@ struct amap_node *amap_stock_take(struct amap_stock *s, uint32_t level, uint64_t
 	if (s->count == 0)
 		return NULL;
 	n = s->node[--s->count];
-	n->level = level;
-	n->base = round_down(va, UINT64_C(1) << node_shift(level));
+	n->level = (uint16_t)level;
+	n->shift = (uint16_t)(PAGE_SHIFT + AMAP_FANOUT_SHIFT * level);
+	n->base = round_down(va, node_span(n));
 	return n;
 }
 
@@ -163,6 +174,7 @@ struct amap *amap_new(struct vm *vm)
 	ref_init(&a->refs, 1);
 	spin_init(&a->lock);
 	atomic_store_relaxed(&a->root, NULL); /* not published yet */
+	atomic_store_relaxed(&a->shape, 0u);
 	atomic_store_relaxed(&a->untrimmed, 0u);
 	a->forked = NULL;
 	return a;
@@ -185,7 +197,7 @@ void amap_release(struct amap *a)
 		return;
 	spin_lock(&a->lock, RANK_AMAP);
 	root = atomic_load_relaxed(&a->root); /* under the lock */
-	atomic_store_release(&a->root, NULL); /* late faulters find no way to the leaf any more */
+	amap_relink_locked(a, NULL, 0, NULL); /* late faulters find no way to the leaf any more */
 	spin_unlock(&a->lock);
 	if (root)
 		amap_node_put(root);
@@ -210,18 +222,13 @@ struct amap_node *amap_find(const struct amap *a, uint64_t va, bool *exclusive)
 	}
 }
 
-void amap_slot_set_locked(struct amap_node *leaf, uint64_t va, struct anon *anon)
-{
-	ASSERT_CHECKED(spin_held(&leaf->lock));
-	slot_put(leaf, amap_index(va), anon);
-}
-
 void amap_relink_locked(struct amap *a, struct amap_node *parent, unsigned i, struct amap_node *n)
 {
 	if (parent)
 		slot_put(parent, i, n);
 	else
 		atomic_store_release(&a->root, n); /* pairs with amap_find's acquire */
+	amap_reshaped_locked(a);
 }
 
 /*
@@ -311,7 +318,7 @@ enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock)
 				e = lacks(stock, parent->level);
 				break;
 			}
-			slot_put(parent, i, n);
+			amap_relink_locked(a, parent, i, n);
 		}
 	}
 	spin_unlock(&a->lock);
@@ -333,6 +340,7 @@ void amap_share(struct amap *child, struct amap *parent)
 	root = atomic_load_relaxed(&parent->root); /* under the lock */
 	if (root)
 		ref_get(&root->refs);
+	amap_reshaped_locked(parent);
 	spin_unlock(&parent->lock);
 	atomic_store_release(&child->root, root); /* pairs with amap_find; the child is not published yet */
 }

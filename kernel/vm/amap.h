@@ -6,6 +6,8 @@
 #ifndef VM_AMAP_H
 #define VM_AMAP_H
 
+#include "base/assert.h"
+#include "base/bits.h"
 #include "base/error.h"
 #include "base/types.h"
 #include "vm/anon.h"
@@ -18,11 +20,13 @@
 struct amap_node {
 	struct refcount refs;          /* nodes and amaps that lead here */
 	struct spinlock lock;          /* RANK_NODE: a leaf's slots */
-	uint32_t level;                /* constant; 0: slots hold anons */
+	uint16_t level;                /* constant; 0: slots hold anons */
+	uint16_t shift;                /* constant: of an address, to its slot's index; log2 of what a slot spans */
 	uint64_t base;                 /* constant; first address, aligned to the node's span */
 	uint64_t used;                 /* n: bit i: slot i is not NULL; not for readers without a lock */
 	ATOMIC(void *) slot[AMAP_FANOUT]; /* n: struct amap_node * or struct anon *; release stores, acquire loads */
 	struct vm *vm;
+	uint64_t dead;                 /* of a leaf that waits for its grace period: bit i: so does slot i's anon */
 	struct epoch_item retire;
 };
 
@@ -32,6 +36,7 @@ struct amap {
 	struct refcount refs;          /* entries of one map that use it */
 	struct spinlock lock;          /* RANK_AMAP: root and the shape of exclusive nodes above the leaves */
 	ATOMIC(struct amap_node *) root; /* a: release, acquire by readers; NULL: nothing touched yet */
+	ATOMIC(uint32_t) shape;        /* a: one more after every change of root, ways down or who shares them; release, acquire */
 	ATOMIC(uint32_t) untrimmed;    /* set once: holds anons that no entry covers; never merged with others */
 	struct amap *forked;           /* only while fork holds the whole map: the child's copy */
 	struct epoch_item retire;
@@ -59,6 +64,14 @@ void amap_release(struct amap *a);
  * the path at reference 1). NULL: none. Inside an epoch section.
  */
 struct amap_node *amap_find(const struct amap *a, uint64_t va, bool *exclusive);
+/* Locks: struct amap_node. For the amap's own files, and below. */
+static inline void amap_node_put_slot(struct amap_node *n, unsigned i, void *p)
+{
+	n->used = p ? n->used | BIT(i) : n->used & ~BIT(i);
+	/* release: pairs with the loads of slots; what p leads to is complete */
+	atomic_store_release(&n->slot[i], p);
+}
+_Static_assert(AMAP_FANOUT == 64, "a bit each in used");
 
 static inline unsigned amap_index(uint64_t va) { return (va >> PAGE_SHIFT) & (AMAP_FANOUT - 1); }
 
@@ -68,7 +81,11 @@ static inline struct anon *amap_slot(const struct amap_node *leaf, uint64_t va)
 	return atomic_load_acquire(&leaf->slot[amap_index(va)]); /* pairs with the release store that published it */
 }
 /* Sets it; references are the caller's business. Leaf lock held. */
-void amap_slot_set_locked(struct amap_node *leaf, uint64_t va, struct anon *anon);
+static inline void amap_slot_set_locked(struct amap_node *leaf, uint64_t va, struct anon *anon)
+{
+	ASSERT_CHECKED(spin_held(&leaf->lock));
+	amap_node_put_slot(leaf, amap_index(va), anon);
+}
 
 /*
  * Makes the path to va exist and be exclusive: links missing nodes, copies

@@ -164,6 +164,7 @@ enum error amap_trim_reserved(struct amap *a, uint64_t start, uint64_t end, stru
 			trash->node[trash->count++] = root;
 		} else {
 			trim_locked(&t, NULL, 0, root);
+			amap_reshaped_locked(a);
 		}
 	}
 	spin_unlock(&a->lock);

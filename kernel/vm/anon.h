@@ -23,6 +23,9 @@ struct anon {
 /* A new anon that owns frame f (FRAME_ANON), one reference. NULL: no memory, f stays the caller's. Any thread context. */
 struct anon *anon_new(struct vm *vm, pfn_t f);
 
+/* The same in bounded work, without a search for memory; interrupts may be masked. NULL: ask anon_new. */
+struct anon *anon_new_cached(struct vm *vm, pfn_t f);
+
 /* The frame, or PFN_NONE while it is busy. */
 static inline pfn_t anon_frame(const struct anon *a)
 {
@@ -33,6 +36,9 @@ static inline pfn_t anon_frame(const struct anon *a)
 
 /* Drops a reference. The last frees the frame at once: no TLB may lead to it any more. The anon itself goes by epoch. */
 void anon_put(struct anon *a);
+/* The same for who has a grace period anyway: true: it was the last, and anon_free is his to call after one. */
+bool anon_put_late(struct anon *a) MUST_CHECK;
+void anon_free(struct anon *a);
 
 enum error anon_module_init(struct vm *vm) MUST_CHECK;
 

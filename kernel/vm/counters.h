@@ -51,6 +51,9 @@ struct counters {
 	struct counters_cpu cpu[CPU_MAX];
 };
 
+/* This CPU's own, for who counts several things at once: by atomic_bump. */
+static inline struct counters_cpu *counters_here(struct counters *c) { return &c->cpu[cpu_id()]; }
+
 /* Counts n more on this CPU. Thread context (an interrupt handler would need counters of its own). */
 static inline void counter_add(struct counters *c, enum counter id, uint64_t n)
 {

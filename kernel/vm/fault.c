@@ -579,7 +579,7 @@ static void begin(struct fault *f, struct vm_map *m, vaddr_t va, enum prot acces
 	f->index = 0;
 }
 
-enum error vm_fault(struct vm_map *m, vaddr_t va, enum prot access)
+enum error vm_fault_slow(struct vm_map *m, vaddr_t va, enum prot access)
 {
 	struct fault f;
 	unsigned stale = 0;
@@ -604,4 +604,11 @@ enum error vm_fault(struct vm_map *m, vaddr_t va, enum prot access)
 	else if (e != OK)
 		counter_add(&m->vm->counters, COUNTER_faults_refused, 1);
 	return e;
+}
+
+enum error vm_fault(struct vm_map *m, vaddr_t va, enum prot access)
+{
+	if (access == PROT_W && vm_fault_quick(m, va))
+		return OK;
+	return vm_fault_slow(m, va, access);
 }

@@ -6,6 +6,13 @@
 #include "vm/map.h"
 
 /*
+ * The short way of a first write to private anonymous memory, for who comes by an exception: from CPUs' own caches, with
+ * spinlocks, without a wait; interrupts may be masked. => true: try the access again. false: nothing was
+ * done or counted; vm_fault_slow knows what to do.
+ */
+bool vm_fault_quick(struct vm_map *m, vaddr_t va);
+
+/*
  * Makes va accessible for that access (PROT_R, PROT_W or PROT_X). Thread
  * context, no lock, no epoch section; may wait for a pager.
  * => OK: try the access again. ERR_FAULT: nothing is mapped there (SEGV_MAPERR).
@@ -14,5 +21,8 @@
  * held, the caller may free memory and try again.
  */
 enum error vm_fault(struct vm_map *m, vaddr_t va, enum prot access) MUST_CHECK;
+
+/* The same for who has tried vm_fault_quick, if it is a write. */
+enum error vm_fault_slow(struct vm_map *m, vaddr_t va, enum prot access) MUST_CHECK;
 
 #endif

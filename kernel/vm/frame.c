@@ -108,21 +108,59 @@ static NOINLINE enum error alloc_slow(struct frames *f, unsigned order, unsigned
 	return OK;
 }
 
-/* A zeroed frame out of this CPU's own cache: one of the stock's if there may be any, else any, zeroed now. false: the slow way. */
-static bool alloc_zeroed_cached(struct frames *f, enum frame_owner owner, pfn_t *out)
+/* A frame out of this CPU's own cache for who wants zeros: one of the stock's if there may be any, else any. false: the slow way. */
+static inline bool take_for_zeros(struct frames *f, enum frame_kind kind, uint32_t *index, bool *zeroed)
 {
-	enum frame_kind kind = frame_kind_of(owner);
-	struct frame_cache *c = frame_own_cache(f);
-	uint32_t index;
-	bool zeroed = kind == FRAME_MOVABLE && frame_take(&c->stack[FRAME_ZEROED], &index);
+	*zeroed = false;
+	if (kind == FRAME_MOVABLE && f->zeros.batch) {
+		*zeroed = frame_take(frame_own_stack(f, FRAME_ZEROED), index);
+		if (*zeroed || frame_zeros_there(f))
+			return *zeroed;
+	}
+	return frame_take(frame_own_stack(f, kind), index);
+}
 
-	if (!zeroed && ((kind == FRAME_MOVABLE && frame_zeros_there(f)) || !frame_take(&c->stack[kind], &index)))
-		return false;
+/* It is somebody's, and all zeros. */
+static inline pfn_t claim_zeroed(struct frames *f, uint32_t index, enum frame_owner owner, bool zeroed)
+{
+	pfn_t frame = pfn(f->first.fn + index);
+
 	frame_claim_single(f, index, owner);
-	*out = pfn(f->first.fn + index);
 	if (!zeroed)
-		machine_zero_frame(pfn_to_paddr(*out));
-	return true;
+		machine_zero_frame(pfn_to_paddr(frame));
+	return frame;
+}
+
+pfn_t frame_get_cached(struct frames *f, enum frame_owner owner)
+{
+	pfn_t frame;
+
+	ASSERT_CHECKED(frame_kind_of(owner) == FRAME_MOVABLE && owner != FRAME_FREE);
+	if (LIKELY(frame_alloc_cached(f, owner, &frame)) ||
+	    (frame_at_hand(f, owner) && frame_alloc_cached(f, owner, &frame)))
+		return frame;
+	return PFN_NONE;
+}
+
+static NOINLINE pfn_t get_zeroed_refilled(struct frames *f, enum frame_owner owner)
+{
+	uint32_t index;
+	bool zeroed;
+
+	if (frame_zeros_there(f) || !frame_at_hand(f, owner) || !take_for_zeros(f, FRAME_MOVABLE, &index, &zeroed))
+		return PFN_NONE;
+	return claim_zeroed(f, index, owner, zeroed);
+}
+
+pfn_t frame_get_zeroed(struct frames *f, enum frame_owner owner)
+{
+	uint32_t index;
+	bool zeroed;
+
+	ASSERT_CHECKED(frame_kind_of(owner) == FRAME_MOVABLE && owner != FRAME_FREE);
+	if (UNLIKELY(!take_for_zeros(f, FRAME_MOVABLE, &index, &zeroed)))
+		return get_zeroed_refilled(f, owner);
+	return claim_zeroed(f, index, owner, zeroed);
 }
 
 static NOINLINE pfn_t get_slow(struct frames *f, enum frame_owner owner)
@@ -144,11 +182,16 @@ pfn_t frame_get(struct frames *f, enum frame_owner owner)
 
 enum error frame_alloc(struct frames *f, unsigned order, unsigned flags, enum frame_owner owner, pfn_t *out)
 {
+	uint32_t index;
+	bool zeroed;
+
 	ASSERT_CHECKED(owner != FRAME_FREE);
 	if (LIKELY((order | flags) == 0) && LIKELY(frame_alloc_cached(f, owner, out)))
 		return OK;
-	if (order == 0 && flags == FRAME_ZERO && LIKELY(alloc_zeroed_cached(f, owner, out)))
+	if (order == 0 && flags == FRAME_ZERO && take_for_zeros(f, frame_kind_of(owner), &index, &zeroed)) {
+		*out = claim_zeroed(f, index, owner, zeroed);
 		return OK;
+	}
 	if (order == CHUNK_ORDER && !flags && frame_alloc_whole(f, owner, out))
 		return OK;
 	return alloc_slow(f, order, flags, owner, out);

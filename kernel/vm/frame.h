@@ -130,6 +130,12 @@ void frame_free(struct frames *f, pfn_t head, unsigned order);
 
 /* The two for a single frame of any content, without a question; frame_get: PFN_NONE where frame_alloc fails. */
 pfn_t frame_get(struct frames *f, enum frame_owner owner) MUST_CHECK;
+/* True: this CPU's cache has a single frame for such an owner, perhaps since now. Bounded work: no search. */
+bool frame_at_hand(struct frames *f, enum frame_owner owner) MUST_CHECK;
+
+/* A frame of any content, or of zeros, for a movable owner, if frame_at_hand; interrupts may be masked. PFN_NONE: ask frame_alloc. */
+pfn_t frame_get_cached(struct frames *f, enum frame_owner owner) MUST_CHECK;
+pfn_t frame_get_zeroed(struct frames *f, enum frame_owner owner) MUST_CHECK;
 void frame_put(struct frames *f, pfn_t frame);
 
 /*

@@ -148,6 +148,20 @@ static bool get_single(struct frames *f, struct frame_cache *c, enum frame_kind 
 	return pop(s, n ? n : refill(f, s, kind), index);
 }
 
+bool frame_at_hand(struct frames *f, enum frame_owner owner)
+{
+	struct frame_cache *c = lock_own(f);
+	struct frame_stack *s = &c->stack[frame_kind_of(owner)];
+	bool found = frame_stack_count(s) > 0;
+
+	if (!found) {
+		frame_stack_set(s, refill(f, s, frame_kind_of(owner)));
+		found = frame_stack_count(s) > 0;
+	}
+	unlock_own(f, c);
+	return found;
+}
+
 static bool get_block(struct frames *f, struct frame_cache *c, const struct frame_want *want, uint32_t *index)
 {
 	struct frame_stack *s = &c->stack[FRAME_WHOLE];

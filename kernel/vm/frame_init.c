@@ -157,7 +157,7 @@ static void size_caches(struct frames *f)
 	char option[8];
 
 	f->cache_max = (uint32_t)at_most(at_least(share / 64, 2), FRAME_CACHE_MAX);
-	f->cache_batch = f->cache_max / 2;
+	f->cache_batch = f->cache_max >= 4 ? f->cache_max / 2 & ~1u : f->cache_max / 2; /* even: what stays is moved by words */
 	f->blocks_max = (uint32_t)at_most(share / CHUNK_FRAMES / 16, FRAME_BLOCKS_MAX);
 	f->min = at_least(f->ram / 256, 16);
 	f->low = at_least(f->ram / 64, 32);

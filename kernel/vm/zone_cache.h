@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vm/zone_cache.h: a zone's per-CPU caches; for zone.c, kmalloc.c. Theory: zone_cache.c.
+ * vm/zone_cache.h: a zone's per-CPU caches; for zone.c, kmalloc.c, anon.c. Theory: zone_cache.c.
  *
  * The fast paths are here, inline; they know nothing of checks, which are the callers'. Context: as vm/zone.h.
  */
@@ -8,6 +8,7 @@
 #define VM_ZONE_CACHE_H
 
 #include "vm/zone.h"
+#include "vm/zone_guard.h"
 
 /* Above every round and below every round: whoever compares goes the slow way. */
 #define CACHE_CLOSED_LOW ((void **)UINTPTR_MAX)
@@ -59,6 +60,32 @@ static inline void *cache_take(struct zone *z)
 	/* release: pairs with close_locked's load; the visitor sees what we left */
 	atomic_store_release(&c->inside, 0u);
 	cache_rank_drop(c);
+	return object;
+}
+
+/*
+ * zone_alloc, but only what this CPU's loaded magazine has: no lock, and interrupts may be masked. NULL, uncounted: it is empty,
+ * or the cache is closed.
+ */
+static inline void *zone_alloc_cached(struct zone *z)
+{
+	struct zone_cache *c = &zone_here(z)->cache[0];
+	void **low, **top, *object = NULL;
+
+	cache_rank_take(c);
+	/* owner, both: as in cache_take */
+	atomic_store_owner(&c->inside, 1u);
+	low = atomic_load_owner(&c->low);
+	top = atomic_load_relaxed(&c->top); /* as in cache_take */
+	if (LIKELY(top > low)) {
+		atomic_store_relaxed(&c->top, --top); /* in the gate */
+		object = *top;
+	}
+	/* release: as in cache_take */
+	atomic_store_release(&c->inside, 0u);
+	cache_rank_drop(c);
+	if (STRATA_CHECKED && object)
+		guard_out(&z->slabs, object, __builtin_return_address(0));
 	return object;
 }
 

@@ -36,8 +36,13 @@
 /* struct trap_frame (hal/context.h) */
 #define TF_SP 248
 #define TF_PC 256
+#define TF_ABORT 232  /* x29, x30, which lie side by side */
 #define TF_RECORD 272 /* kernel frames only: a frame record {fp, pc} in place of syscall and orig_x0 */
 #define TF_SIZE 288
+
+/* ESR_EL1 (esr.h) */
+#define ESR_CLASS_SHIFT 26
+#define ESR_DATA_USER 0x24
 
 /* What EL0 may have in PSTATE: flags, TCO, DIT, SSBS, BTYPE. Mode EL0t, nothing masked. */
 #define PSR_USER 0xf3001c00

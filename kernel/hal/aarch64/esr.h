@@ -3,6 +3,7 @@
 #ifndef HAL_AARCH64_ESR_H
 #define HAL_AARCH64_ESR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Exception classes. */
@@ -56,6 +57,14 @@ static inline enum fault_status esr_fault(uint64_t esr)
 	default:
 		return status == 0x21 ? FAULT_ALIGNMENT : FAULT_OTHER;
 	}
+}
+
+/* FAULT_TRANSLATION, FAULT_ACCESS or FAULT_PERMISSION. */
+static inline bool esr_is_page(uint64_t esr) { return !(esr & 0x30) && esr & 0xc; }
+/* The same of a store. */
+static inline bool esr_is_page_write(uint64_t esr)
+{
+	return (esr & (ESR_WRITE | ESR_CACHE | 0x30)) == ESR_WRITE && esr & 0xc;
 }
 
 /* The syndrome in words, with the address where it matters, to the kernel's log. Any context. */

@@ -8,20 +8,16 @@
 machine_zero_frame:
 	mov	x9, #DIRECT_BASE
 	add	x0, x0, x9
-	add	x3, x0, #4096
 	mrs	x1, dczid_el0
-	tbnz	x1, #4, 3f
-	and	x1, x1, #15
-	cmp	x1, #4
+	cmp	x1, #4                          /* 64 bytes, and not prohibited: bit 4 */
 	b.ne	2f
-1:	.rept	16
+	.rept	4096 / 64
 	dc	zva, x0
 	add	x0, x0, #64
 	.endr
-	cmp	x0, x3
-	b.lo	1b
 	ret
-2:	cmp	x1, #10                         /* other block sizes, up to a frame */
+2:	add	x3, x0, #4096
+	cmp	x1, #10                         /* other block sizes, up to a frame; prohibited is beyond */
 	b.hi	3f
 	mov	x2, #4
 	lsl	x2, x2, x1

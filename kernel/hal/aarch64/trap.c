@@ -5,9 +5,11 @@
  * From EL0. The frame is at the top of the thread's kernel stack; interrupts
  * are masked on entry.
  *
- *	synchronous:  interrupts on; trap_ops->system_call(frame) or trap(frame, what), each
+ *	synchronous:  interrupts on; trap_ops->system_call(frame), page_fault(frame, ...) or trap(frame, what), each
  *	              of which looks at its end what return_to_user looks at; interrupts off;
  *	              leave() if work
+ *	data abort:   before that, interrupts masked, only what a call may change saved: trap_user_abort. If that is all
+ *	              there is to do, an interrupt that came meanwhile is taken when EL0 runs again, and nothing has to be looked at
  *	interrupt:    irq_handle, interrupts masked; leave()
  *	leave:        interrupts on; work = 0; trap_ops->return_to_user;
  *	              interrupts off; again if work
@@ -49,6 +51,7 @@
 
 _Static_assert(offsetof(struct trap_frame, sp) == TF_SP && offsetof(struct trap_frame, pc) == TF_PC, "vectors.S");
 _Static_assert(offsetof(struct trap_frame, syscall) == TF_RECORD && sizeof(struct trap_frame) == TF_SIZE, "vectors.S");
+_Static_assert(offsetof(struct trap_frame, x[29]) == TF_ABORT && EC_DATA_USER == ESR_DATA_USER, "vectors.S");
 _Static_assert(KSTACK_SIZE == 1 << STACK_SHIFT, "asm_layout.h");
 
 const struct trap_ops *trap_ops;
@@ -78,10 +81,13 @@ static const struct fixup *fixup_of(uint64_t pc)
 /* A user address without its tag. */
 static uint64_t untag(uint64_t address) { return address & BIT(55) ? address : address & BITS(55, 0); }
 
+/* What an access to data wanted. */
+static unsigned data_access(uint64_t esr) { return (esr & (ESR_WRITE | ESR_CACHE)) == ESR_WRITE ? PROT_W : PROT_R; }
+
 static void decode_abort(struct trap *t, uint64_t esr, uint64_t far, bool fetch)
 {
 	t->address = untag(far);
-	t->access = fetch ? PROT_X : esr & ESR_WRITE && !(esr & ESR_CACHE) ? PROT_W : PROT_R;
+	t->access = fetch ? PROT_X : data_access(esr);
 	switch (esr_fault(esr)) {
 	case FAULT_TRANSLATION:
 	case FAULT_ACCESS:
@@ -163,6 +169,11 @@ static NOINLINE void user_trap(struct trap_frame *tf, uint64_t esr)
 	trap_ops->trap(tf, &t);
 }
 
+bool trap_user_abort(uint64_t esr)
+{
+	return esr_is_page_write(esr) && trap_ops->write_fault(untag(sysreg_read(far_el1)));
+}
+
 void trap_user_sync(struct trap_frame *tf, uint64_t esr)
 {
 	tf->orig_x0 = tf->x[0];
@@ -170,6 +181,12 @@ void trap_user_sync(struct trap_frame *tf, uint64_t esr)
 		cpu_irq_enable();
 		tf->syscall = (uint32_t)tf->x[8];
 		trap_ops->system_call(tf);
+	} else if (LIKELY(esr_class(esr) == EC_DATA_USER && esr_is_page(esr))) {
+		uint64_t address = untag(sysreg_read(far_el1));
+
+		tf->syscall = UINT64_MAX;
+		cpu_irq_enable();
+		trap_ops->page_fault(tf, address, data_access(esr), esr);
 	} else {
 		user_trap(tf, esr);
 	}

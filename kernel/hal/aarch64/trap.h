@@ -6,6 +6,8 @@
 #include "base/compiler.h"
 #include "hal/context.h"
 
+/* An abort of EL0's access to data, interrupts masked, registers not all saved. => true: resolved, nothing else is to be done. */
+bool trap_user_abort(uint64_t esr);
 void trap_user_sync(struct trap_frame *tf, uint64_t esr);
 void trap_user_irq(struct trap_frame *tf);
 

@@ -18,8 +18,8 @@
  */
 #include "asm_layout.h"
 
-.macro save_general
-	stp	x0, x1, [sp, #0]
+/* What a function may change, but for x0, x1 and x30; x19 goes along. */
+.macro save_scratch
 	stp	x2, x3, [sp, #16]
 	stp	x4, x5, [sp, #32]
 	stp	x6, x7, [sp, #48]
@@ -29,11 +29,33 @@
 	stp	x14, x15, [sp, #112]
 	stp	x16, x17, [sp, #128]
 	stp	x18, x19, [sp, #144]
+.endm
+
+.macro restore_scratch
+	ldp	x2, x3, [sp, #16]
+	ldp	x4, x5, [sp, #32]
+	ldp	x6, x7, [sp, #48]
+	ldp	x8, x9, [sp, #64]
+	ldp	x10, x11, [sp, #80]
+	ldp	x12, x13, [sp, #96]
+	ldp	x14, x15, [sp, #112]
+	ldp	x16, x17, [sp, #128]
+	ldr	x18, [sp, #144]
+.endm
+
+/* What it must keep. */
+.macro save_callee
 	stp	x20, x21, [sp, #160]
 	stp	x22, x23, [sp, #176]
 	stp	x24, x25, [sp, #192]
 	stp	x26, x27, [sp, #208]
 	stp	x28, x29, [sp, #224]
+.endm
+
+.macro save_general
+	stp	x0, x1, [sp, #0]
+	save_scratch
+	save_callee
 .endm
 
 .macro restore_general
@@ -54,10 +76,8 @@
 	ldp	x28, x29, [sp, #224]
 .endm
 
-/* Saves with SP_EL0 as the stack pointer; => x0 frame, x22 pc, x29 0. */
-.macro save_user
-	sub	sp, sp, #TF_SIZE
-	save_general
+/* The rest of EL0's frame, SP_EL0 as its stack pointer; => x0 frame, x22 pc, x29 0. */
+.macro save_state
 	mrs	x21, sp_el0
 	mrs	x22, elr_el1
 	mrs	x23, spsr_el1
@@ -65,6 +85,12 @@
 	stp	x22, x23, [sp, #TF_PC]
 	mov	x0, sp
 	mov	x29, xzr
+.endm
+
+.macro save_user
+	sub	sp, sp, #TF_SIZE
+	save_general
+	save_state
 .endm
 
 .macro save_kernel
@@ -113,7 +139,15 @@ vectors:
 	vector	odd_7
 	/* EL0 */
 	.balign	128
-	save_user
+	sub	sp, sp, #TF_SIZE
+	stp	x0, x1, [sp, #0]
+	mrs	x0, esr_el1
+	lsr	x1, x0, #ESR_CLASS_SHIFT
+	cmp	x1, #ESR_DATA_USER
+	b.eq	user_abort
+	save_scratch
+	save_callee
+	save_state
 	mrs	x1, esr_el1
 	bl	trap_user_sync
 	b	return_to_user
@@ -149,6 +183,27 @@ odd_vector:
 	mrs	x3, far_el1
 	bl	trap_odd
 	brk	#0
+
+/*
+ * A page that was never touched needs no more than a function call: its caller's registers. If trap_user_abort says that it
+ * takes more, the others still are what they were.
+ */
+user_abort:
+	save_scratch
+	stp	x29, x30, [sp, #TF_ABORT]
+	mov	x29, xzr
+	bl	trap_user_abort
+	ldp	x29, x30, [sp, #TF_ABORT]
+	tbz	w0, #0, 1f
+	ldp	x0, x1, [sp, #0]
+	restore_scratch
+	add	sp, sp, #TF_SIZE
+	eret
+1:	save_callee
+	save_state
+	mrs	x1, esr_el1
+	bl	trap_user_sync
+	b	return_to_user
 
 user_irq:
 	save_user

@@ -12,7 +12,8 @@
  *      |            +--|--------------- set (PMAP_OWN_BUSY) ---+  |
  *      +---------------+-- remove, exclusive                      |
  *      +---------------------------------------------- abandon ---+
- *      (pmap_range.c, pmap_page.c: valid -> BUSY_GATHER or BUSY_PAGE -> 0 after the flush)
+ *      (pmap_range.c, pmap_page.c: valid -> BUSY_GATHER or BUSY_PAGE -> 0 after the flush; withdraw, replace: valid -> 0 ->
+ *      valid within one hold of the lock, flushed in between)
  *
  * What a valid user PTE says: always readable, nG, PXN, inner shareable; UXN
  * without PROT_X. Writable is DBM; AP_RO = 0 on top of it means written. So a
@@ -148,6 +149,70 @@ enum error pmap_leaf_set(struct pmap_leaf *leaf, vaddr_t va, pfn_t f, enum prot 
 	else if (d != 0)
 		return ERR_BUSY;
 	return set_new(leaf, va, p, f, prot, flags, stock, check);
+}
+
+/*
+ * PROT_R | PROT_W, written, of a frame that is the caller's alone. Whoever takes the lock of the frame's page now does so by
+ * mistake, for what the frame was before, finds that out by flags or by his last check, and looks at nothing else of
+ * it (rmap.c, 4). So the reverse map is written without it.
+ */
+static inline void fill(struct pmap_leaf *leaf, vaddr_t va, struct pte *p, pfn_t f)
+{
+	struct pmap_page *page = pmap_page_at(leaf->pm->sys, f);
+
+	/* relaxed: the frame is the caller's alone */
+	ASSERT_CHECKED(!page->rmap_pmap && !(atomic_load_relaxed(&page->flags) & PMAP_PAGE_RMAP_CHUNK));
+	page->rmap_pmap = leaf->pm;
+	page->rmap_word = round_down(va.va, PAGE_SIZE);
+	/* release: see the theory */
+	mmu_pte_store(p, pfn_to_paddr(f).pa | PTE_BITS(PMAP_WRITTEN << 3 | PROT_W | PROT_R));
+}
+
+bool pmap_leaf_fill(struct pmap_leaf *leaf, vaddr_t va, pfn_t f)
+{
+	struct pte *p = leaf_pte(leaf, va.va);
+
+	ASSERT_CHECKED(spin_held(&leaf->page->lock));
+	if (UNLIKELY(mmu_pte_load(p) || limited(leaf, PROT_W)))
+		return false;
+	table_fill_locked(leaf, va.va);
+	fill(leaf, va, p, f);
+	return true;
+}
+
+/* The mapping stays in the reverse map until it is flushed, so no gather has to be announced (gather.c). */
+bool pmap_leaf_withdraw(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t *was)
+{
+	struct pte *p = leaf_pte(leaf, va.va);
+	uint32_t asid;
+
+	ASSERT_CHECKED(spin_held(&leaf->page->lock));
+	*was = mmu_pte_load(p);
+	if (UNLIKELY(limited(leaf, PROT_W)))
+		return false;
+	if (*was == 0)
+		return true;
+	if (UNLIKELY(!pte_valid(*was) || pte_frame(*was).fn != old.fn || !pte_tracked(*was)))
+		return false;
+	*was = mmu_pte_swap(p, 0); /* a swap: keeps what the hardware noted until now */
+	mmu_dsb_ish();
+	asid = asid_to_flush(leaf->pm);
+	if (asid) {
+		mmu_tlbi_page(asid, vaddr(round_down(va.va, PAGE_SIZE)), true);
+		mmu_dsb_ish();
+	}
+	return true;
+}
+
+void pmap_leaf_replace(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t was, pfn_t f)
+{
+	ASSERT_CHECKED(spin_held(&leaf->page->lock));
+	va.va = round_down(va.va, PAGE_SIZE);
+	if (was)
+		rmap_drop(leaf->pm->sys, old, (struct rmap_entry){ leaf->pm, va.va }, was);
+	else
+		table_fill_locked(leaf, va.va);
+	fill(leaf, va, leaf_pte(leaf, va.va), f);
 }
 
 void pmap_leaf_break(struct pmap_leaf *leaf, vaddr_t va, struct tlb_gather *g)

@@ -52,7 +52,7 @@ static void check_args(const struct pmap *pm, struct vrange r, const struct tlb_
 static unsigned remove_line_locked(struct pmap_leaf *leaf, uint64_t va, uint64_t end, struct tlb_gather *g)
 {
 	struct pmap_system *ps = leaf->pm->sys;
-	uint64_t after = g->exclusive ? 0 : gather_tag(g), left = 0;
+	uint64_t after = g->exclusive ? 0 : gather_tag(g), left = 0, run = va;
 	bool whole = end - va == LINE_SPAN;
 	unsigned n = 0;
 
@@ -61,22 +61,27 @@ static unsigned remove_line_locked(struct pmap_leaf *leaf, uint64_t va, uint64_t
 		uint64_t d = mmu_pte_load(p);
 
 		if (!pte_valid(d)) {
-			if (d) /* BUSY: its flush may still be to come, but what it mapped may be freed after ours */
-				gather_add(g, va, va + PAGE_SIZE);
 			left |= d;
+			if (d) /* BUSY: its flush may still be to come, but what it mapped may be freed after ours */
+				continue;
+			if (run < va)
+				gather_add(g, run, va);
+			run = va + PAGE_SIZE;
 			continue;
 		}
 		if (ps->hw_updates)
 			d = mmu_pte_swap(p, after);
 		else
 			mmu_pte_store(p, after);
-		gather_open(g);
+		if (!g->open)
+			gather_open(g);
 		if (pte_tracked(d))
 			rmap_drop(ps, pte_frame(d), (struct rmap_entry){ leaf->pm, va }, d);
-		gather_add(g, va, va + PAGE_SIZE);
 		left |= after;
 		n++;
 	}
+	if (run < end)
+		gather_add(g, run, end);
 	if (whole && !left)
 		table_line_empty_locked(leaf, va - PAGE_SIZE);
 	return n;

@@ -86,9 +86,8 @@ static enum error table_link(struct pmap *pm, pfn_t table, struct pte *p, struct
 static void leaf_fill(struct pmap *pm, uint64_t parent, struct pmap_leaf *leaf)
 {
 	leaf->pm = pm;
-	leaf->frame = pte_frame(parent);
-	leaf->table = table_at(leaf->frame);
-	leaf->page = pmap_page_at(pm->sys, leaf->frame);
+	leaf->table = table_at(pte_frame(parent));
+	leaf->page = pmap_page_at(pm->sys, pte_frame(parent));
 }
 
 /* Takes the leaf lock; false and unlocked: the table was unlinked meanwhile. */
@@ -102,11 +101,12 @@ static inline bool leaf_lock_linked(struct pmap_leaf *leaf)
 	return false;
 }
 
-/* From the table at level down to the leaf table, linking what is missing. *d: the descriptor that leads to it. Errors: pmap_leaf_lock. */
-static NOINLINE enum error descend_and_link(struct pmap *pm, vaddr_t va, pfn_t table, unsigned level, struct pmap_stock *stock,
-					    uint64_t *d)
+/* Down to the leaf table, linking what is missing. *d: the descriptor that leads to it. Errors: pmap_leaf_lock. */
+static enum error descend_and_link(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, uint64_t *d)
 {
-	for (; level < LEAF_LEVEL; level++) {
+	pfn_t table = pm->root;
+
+	for (unsigned level = 0; level < LEAF_LEVEL; level++) {
 		struct pte *p = &table_at(table)[level_index(va.va, level)];
 
 		*d = mmu_pte_load_seq_cst(p);
@@ -123,29 +123,12 @@ static NOINLINE enum error descend_and_link(struct pmap *pm, vaddr_t va, pfn_t t
 	return OK;
 }
 
-/* Likewise; mostly nothing is missing. */
-static inline enum error descend(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, uint64_t *d)
+/* Each turn but the last met a table that was being unlinked; the next descent finds what took its place. */
+static NOINLINE enum error leaf_lock_slow(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, struct pmap_leaf *leaf)
 {
-	pfn_t table = pm->root;
-
-#pragma GCC unroll 3 /* shifts by constants */
-	for (unsigned level = 0; level < LEAF_LEVEL; level++) {
-		*d = mmu_pte_load_seq_cst(&table_at(table)[level_index(va.va, level)]);
-		if (UNLIKELY(!pte_valid(*d)))
-			return descend_and_link(pm, va, table, level, stock, d);
-		table = pte_frame(*d);
-	}
-	return OK;
-}
-
-enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, struct pmap_leaf *leaf)
-{
-	ASSERT_CHECKED(epoch_inside(pm->sys->config.epoch));
-	ASSERT_CHECKED(va.va >> 48 == 0);
-	/* Each turn but the last met a table that was being unlinked; the next descent finds what took its place. */
 	for (;;) {
 		uint64_t d;
-		enum error e = descend(pm, va, stock, &d);
+		enum error e = descend_and_link(pm, va, stock, &d);
 
 		if (e != OK)
 			return e;
@@ -155,7 +138,31 @@ enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock,
 	}
 }
 
-void pmap_leaf_unlock(struct pmap_leaf *leaf) { spin_unlock(&leaf->page->lock); }
+enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, struct pmap_leaf *leaf)
+{
+	pfn_t table = pm->root;
+	uint64_t d;
+
+	ASSERT_CHECKED(epoch_inside(pm->sys->config.epoch));
+	ASSERT_CHECKED(va.va >> 48 == 0);
+	/* Mostly nothing is missing. */
+#pragma GCC unroll 3 /* shifts by constants */
+	for (unsigned level = 0; level < LEAF_LEVEL; level++) {
+		d = mmu_pte_load_seq_cst(&table_at(table)[level_index(va.va, level)]);
+		if (UNLIKELY(!pte_valid(d)))
+			goto slow;
+		table = pte_frame(d);
+	}
+	leaf_fill(pm, d, leaf);
+	if (LIKELY(spin_trylock(&leaf->page->lock, RANK_LEAF))) {
+		/* relaxed: as in leaf_lock_linked */
+		if (LIKELY(atomic_load_relaxed(&leaf->page->flags) & PMAP_PAGE_LINKED))
+			return OK;
+		spin_unlock(&leaf->page->lock);
+	}
+slow:
+	return leaf_lock_slow(pm, va, stock, leaf);
+}
 
 /*
  * The first valid descriptor of a table for *va or above and below end; *va moves up to where it begins. False: none in
@@ -289,5 +296,5 @@ void table_unlink_locked(struct pmap_leaf *leaf, struct tlb_gather *g)
 	atomic_store_relaxed(&leaf->page->flags, (uint16_t)0); /* under the leaf lock */
 	atomic_sub_relaxed(&leaf->pm->tables, UINT64_C(1));     /* a statistic */
 	g->tables = true;
-	pmap_list_push(leaf->pm->sys, &g->unlinked, leaf->frame);
+	pmap_list_push(leaf->pm->sys, &g->unlinked, paddr_to_pfn(virt_to_phys(leaf->table)));
 }
