@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "explore.h"
+#include "test_vm.h"
 
 #define DEPTH_MAX 16 /* of PCT */
 #define DEPTH_DEFAULT 3
@@ -157,7 +158,16 @@ void options_read(int argc, char **argv);
 uint64_t run_hash(const struct scenario *s, uint64_t seed);
 uint32_t run_variant(const struct scenario *s, uint64_t seed);
 struct plan run_plan(const struct scenario *s, uint64_t seed);
-static inline uint32_t variants_of(const struct scenario *s) { return s->variants ? s->variants : 1; }
+static inline uint32_t own_variants(const struct scenario *s)
+{
+	uint32_t n = s->variants & ~SCENARIO_FAULTS;
+
+	return n ? n : 1;
+}
+static inline uint32_t variants_of(const struct scenario *s)
+{
+	return own_variants(s) * (s->variants & SCENARIO_FAULTS ? TEST_WAYS : 1);
+}
 
 /* Does the slot's task; stop: another worker found this scenario wrong. output: where runs print, trace: for
  * TASK_TRACE. */

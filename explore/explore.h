@@ -40,11 +40,14 @@
 #define EXPLORE_CPUS 4
 
 /* --- a scenario --- */
+/* In variants: programs' faults are served by each of test_way (test_vm.h); so there are that many times the variants. */
+#define SCENARIO_FAULTS (1u << 31)
+
 struct scenario {
 	const char *name;  /* short, with dashes: SCENARIO= matches part of it */
 	const char *what;  /* one line for the table */
 	uint32_t cpus;     /* 2 .. EXPLORE_CPUS */
-	uint32_t variants; /* of machine or parameters, 0 counts as 1; a run takes one by its seed */
+	uint32_t variants; /* of machine or parameters, 0 counts as 1; a run takes one by its seed. SCENARIO_FAULTS: see there */
 	bool exhaustive;   /* small enough for every schedule up to the bound */
 	/*
 	 * setup creates the machine and all that the operations start from; on CPU 0,

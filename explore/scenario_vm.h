@@ -107,7 +107,7 @@ void world_judge(void);
 
 /* One line of a table: functions word_setup and run_run; parameters beside the kinds of machines. */
 #define WORLD_SCENARIO(name, what, cpus, parameters, exhaustive, word, run) \
-	{ name, what, cpus, WORLD_MACHINES * (parameters), exhaustive, word##_setup, world_machine, run##_run, world_judge }
+	{ name, what, cpus, SCENARIO_FAULTS | (WORLD_MACHINES * (parameters)), exhaustive, word##_setup, world_machine, run##_run, world_judge }
 
 /* Changes of pages [page, page + count) of a space, for scenarios that take them as a parameter. */
 enum world_change {

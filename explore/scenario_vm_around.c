@@ -219,9 +219,9 @@ static void small_cut_setup(uint32_t variant)
 	{ name, what, cpus, MACHINES * (parameters), false, word##_setup, world_machine, word##_run, world_judge }
 
 const struct scenario scenario_vm_around[] = {
-	{ "small-around-discard", "pages are discarded while a read maps them along", 2, 2, true, small_discard_setup, world_machine,
+	{ "small-around-discard", "pages are discarded while a read maps them along", 2, SCENARIO_FAULTS | 2, true, small_discard_setup, world_machine,
 	  change_run, world_judge },
-	{ "small-around-cut", "an object is cut while a read maps its pages along", 2, 2, true, small_cut_setup, world_machine, cut_run,
+	{ "small-around-cut", "an object is cut while a read maps its pages along", 2, SCENARIO_FAULTS | 2, true, small_cut_setup, world_machine, cut_run,
 	  world_judge },
 	AROUND("around-change", "pages are changed while a read maps them along", 2, 2 * CHANGES * BEFORES, change),
 	AROUND("around-change-three", "the same, and another thread writes them", 3, CHANGES * BEFORES, three),

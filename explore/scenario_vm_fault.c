@@ -197,11 +197,11 @@ static void small_faults_setup(uint32_t variant)
 }
 
 const struct scenario scenario_vm_fault[] = {
-	{ "small-fault-fault", "two threads touch one page first", 2, 1, true, small_faults_setup, world_machine, faults_run,
+	{ "small-fault-fault", "two threads touch one page first", 2, SCENARIO_FAULTS | 1, true, small_faults_setup, world_machine, faults_run,
 	  world_judge },
-	{ "small-fault-unmap", "a page is unmapped while it is written", 2, 1, true, small_unmap_setup, world_machine, change_run,
+	{ "small-fault-unmap", "a page is unmapped while it is written", 2, SCENARIO_FAULTS | 1, true, small_unmap_setup, world_machine, change_run,
 	  world_judge },
-	{ "small-fault-discard", "a copied page is discarded while it is written", 2, 1, true, small_discard_setup, world_machine,
+	{ "small-fault-discard", "a copied page is discarded while it is written", 2, SCENARIO_FAULTS | 1, true, small_discard_setup, world_machine,
 	  change_run, world_judge },
 	WORLD_SCENARIO("fault-fault", "two threads touch one page: first touch, zero page, copy-on-write, object", 2, 2 * BEFORES, false,
 		 faults, faults),
@@ -214,7 +214,7 @@ const struct scenario scenario_vm_fault[] = {
 	WORLD_SCENARIO("fault-no-access", "pages lose all rights while one is written", 2, 2 * BEFORES, false, no_access, change),
 	WORLD_SCENARIO("fault-replace", "a page is mapped over while it is written", 2, 2 * BEFORES, false, replace, change),
 	WORLD_SCENARIO("fault-move", "a page is moved away while it is written", 2, 2 * BEFORES, false, move, change),
-	{ "fault-first", "the first fault in a window, whose table is not there, and a change", 2, 2, true, first_setup, world_machine,
+	{ "fault-first", "the first fault in a window, whose table is not there, and a change", 2, SCENARIO_FAULTS | 2, true, first_setup, world_machine,
 	  first_run, world_judge },
 	WORLD_SCENARIO("fault-change", "two threads use a page that a third changes", 3, CHANGES * BEFORES, false, change_three,
 		 change_three),

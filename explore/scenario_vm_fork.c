@@ -420,8 +420,8 @@ static void small_last_setup(uint32_t variant)
 }
 
 const struct scenario scenario_vm_fork[] = {
-	{ "small-fork-write", "the parent writes during fork", 2, 1, true, small_write_setup, world_machine, write_run, world_judge },
-	{ "small-exit-write", "the last other owner of a leaf ends while it is copied", 2, 2, true, small_last_setup, world_machine,
+	{ "small-fork-write", "the parent writes during fork", 2, SCENARIO_FAULTS | 1, true, small_write_setup, world_machine, write_run, world_judge },
+	{ "small-exit-write", "the last other owner of a leaf ends while it is copied", 2, SCENARIO_FAULTS | 2, true, small_last_setup, world_machine,
 	  last_sharer_run, world_judge },
 	WORLD_SCENARIO("fork-write", "the parent writes during fork: the child is of one moment", 2, 2, false, write, write),
 	WORLD_SCENARIO("fork-write-read", "two threads of the parent during fork, and the child runs", 3, 2, false, write_three,

@@ -8,6 +8,7 @@
 #include "base/atomic.h"
 #include "explore.h"
 #include "test_memory.h"
+#include "vm/zone_cache.h"
 
 #define OBJECT_SIZE 104u /* two rounds a magazine with this RAM */
 #define HELD 10u
@@ -143,6 +144,29 @@ static void exchange_setup(uint32_t variant)
 		zone_set_limit(zone, 4);
 }
 
+/* What is at hand, then what is near. */
+static bool near;
+static void *take_near(void)
+{
+	void *o = zone_alloc_cached(zone);
+
+	return o ? o : cache_take_near(zone);
+}
+
+/* In the last two the cache is empty, and slabs have what is near. */
+static void near_setup(uint32_t variant)
+{
+	static const uint32_t hows[] = {CLOSED_BY_DRAIN, CLOSED_BY_SEARCH, CLOSED_FOR_FAILURES, CLOSED_BY_DRAIN, CLOSED_FOR_FAILURES};
+
+	exchange_setup(hows[variant]);
+	near = true;
+	if (variant < 3)
+		return;
+	zone_reclaim(zone);
+	for (unsigned i = 0; i < zone->rounds; i++)
+		got[1][HELD - 1 - i] = zone_alloc(zone); /* CPU 1 needs the first ones */
+}
+
 static void exchange_run(uint32_t cpu)
 {
 	if (cpu != 0) {
@@ -150,11 +174,11 @@ static void exchange_run(uint32_t cpu)
 		return;
 	}
 	for (unsigned i = 0; i < 2; i++) {
-		got[0][i] = zone_alloc(zone);
+		got[0][i] = near ? take_near() : zone_alloc(zone);
 		if (got[0][i])
 			use(got[0][i], cpu);
 		else
-			CHECK(how == CLOSED_BY_SEARCH);
+			CHECK(near || how == CLOSED_BY_SEARCH); /* near: it may be closed */
 	}
 	for (unsigned i = 0; i < 2; i++)
 		if (got[0][i]) {
@@ -306,6 +330,8 @@ const struct scenario scenario_zone[] = {
 	 shelf_run, judge},
 	{"zone-exchange", "a CPU takes and gives magazines of its own depot, and another drains, searches, closes and opens", 2, 3,
 	 true, exchange_setup, machine, exchange_run, exchange_judge},
+	{"zone-near", "the same by who takes nothing that is farther than the slabs there are", 2, 5, true, near_setup, machine, exchange_run,
+	 exchange_judge},
 	{"zone-bundle", "one CPU frees, another allocates: bundles change hands", 2, 2, true, bundle_setup, machine, shelf_run,
 	 judge},
 	{"zone-bundle-three", "the same with two that allocate, or one that drains", 3, 3, true, bundle_setup, machine, shelf_run,

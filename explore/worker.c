@@ -435,7 +435,8 @@ static void set_up(struct slot *s)
 	s->failure.in_setup = true;
 	alarm(SETUP_SECONDS);
 	explore_portable(false);
-	s->scenario->setup(s->variant);
+	test_way = (enum test_way)(s->variant / own_variants(s->scenario));
+	s->scenario->setup(s->variant % own_variants(s->scenario));
 	alarm(0);
 	s->failure.in_setup = false;
 }

@@ -128,6 +128,7 @@ int main(int argc, char **argv)
 	       (unsigned long)seconds, s.threads, (unsigned long)s.seed, c.asid_bits, c.hw_access ? "hardware" : "software",
 	       c.hw_dirty ? "hardware" : "software", c.range_tlbi ? "range" : "page");
 	fflush(stdout);
+	test_way = WAY_EITHER;
 	test_vm_init(&s.v, &c);
 	s.worker = calloc(s.threads, sizeof *s.worker);
 	CHECK(s.worker);

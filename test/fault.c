@@ -67,8 +67,8 @@ static void nothing_mapped(void **state)
 	assert_int_equal(test_load(m, 0, &x), ERR_FAULT);
 	assert_int_equal(test_load(m, 0x10000, &x), ERR_FAULT);
 	assert_int_equal(test_store(m, UINT64_C(0x7fffffff000), 1), ERR_FAULT);
-	assert_int_equal(vm_fault(m, vaddr(UINT64_MAX), PROT_R), ERR_FAULT);
-	assert_int_equal(vm_fault(m, vaddr(UINT64_C(1) << 48), PROT_W), ERR_FAULT);
+	assert_int_equal(test_fault(m, vaddr(UINT64_MAX), PROT_R), ERR_FAULT);
+	assert_int_equal(test_fault(m, vaddr(UINT64_C(1) << 48), PROT_W), ERR_FAULT);
 }
 
 static void protection(void **state)
@@ -391,8 +391,8 @@ int main(void)
 					    T(fork_copies_on_write), T(fork_protects_every_window), T(inheritance),
 					    T(a_hole_of_fork_is_zero), T(files), T(stack_grows), T(remap), T(brk) };
 
-	int failed = cmocka_run_group_tests_name("no hardware dirty state", tests, NULL, NULL);
+	int failed = run_both_ways(tests);
 
 	machine = &hardware_dirty;
-	return failed + cmocka_run_group_tests_name("hardware dirty state", tests, NULL, NULL);
+	return failed + run_both_ways(tests);
 }

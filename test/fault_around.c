@@ -331,5 +331,5 @@ int main(void)
 					    cmocka_unit_test_setup_teardown(off, setup_off, teardown),
 					    cmocka_unit_test_setup_teardown(off, setup_one, teardown) };
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_both_ways(tests);
 }

@@ -71,7 +71,7 @@ static void change(void)
 		break;
 	case CUT:
 		CHECK(object_resize(duet.object, 0) == OK);
-		duet.seen = vm_fault(m, vaddr(duet.va), PROT_R);
+		duet.seen = test_fault(m, vaddr(duet.va), PROT_R);
 		break;
 	default:
 		panic("no such change");
@@ -91,7 +91,7 @@ static void play(uint32_t cpu, void *arg)
 		return;
 	}
 	host_point = stop_at;
-	duet.result = vm_fault(m, vaddr(duet.va), duet.write ? PROT_W : PROT_R);
+	duet.result = test_fault(m, vaddr(duet.va), duet.write ? PROT_W : PROT_R);
 	host_point = NULL;
 	if (!duet.stopped)
 		atomic_store_release(&duet.turn, 2u);
@@ -243,5 +243,5 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(every_point), cmocka_unit_test(every_point_of_a_private_copy) };
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_both_ways(tests);
 }

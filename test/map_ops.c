@@ -318,5 +318,5 @@ int main(void)
 					    T(late_readers_keep_tables), T(regions_of_cpus),
 					    T(no_room_for_regions) };
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_both_ways(tests);
 }

@@ -114,9 +114,10 @@ struct trap_ops {
 	void (*system_call)(struct trap_frame *tf);
 	/*
 	 * EL0 stored to a page that does not allow it: a first try before the thread's registers are saved and interrupts enabled.
-	 * => true: it does now. false: nothing was done; page_fault comes next.
+	 * mapped: there is a page. => true: it may be stored to now. false: nothing was done; page_fault comes next. Touches
+	 * nothing that may fault itself: the exception's own registers are not saved.
 	 */
-	bool (*write_fault)(uint64_t address);
+	bool (*write_fault)(uint64_t address, bool mapped);
 	/* The commonest of traps, by itself: EL0 loaded from or stored to a page that does not allow it. Arguments: struct trap. */
 	void (*page_fault)(struct trap_frame *tf, uint64_t address, unsigned access, uint64_t esr);
 	void (*trap)(struct trap_frame *tf, const struct trap *t);

@@ -152,12 +152,12 @@ static void system_call(struct trap_frame *tf)
 	before_user(t, tf);
 }
 
-static bool write_fault(uint64_t address)
+static bool write_fault(uint64_t address, bool mapped)
 {
 	struct thread *t = thread_current();
 
 	atomic_bump(&t->faults, 1); /* own */
-	return vm_fault_quick(t->map, vaddr(address));
+	return mapped ? vm_fault_quick_mapped(t->map, vaddr(address)) : vm_fault_quick(t->map, vaddr(address));
 }
 
 /* The first try failed. */

@@ -43,8 +43,11 @@
  *
  *  6. shape counts up after every change under the amap's lock of where its nodes hang and who else leads to them. A node
  *     that was found exclusive after shape was read is so while shape stays, for nobody gains a reference to it
- *     but through this amap. A change comes before its own count, and before its maker takes the lock of any leaf or table
- *     concerned: so who holds those and sees the old count came before.
+ *     but through this amap. A change comes before its own count, and the count before its maker takes, or lets go of, the lock
+ *     of each leaf, or leaf table of a live entry, that is concerned: so who holds both and sees the old count comes before
+ *     whatever the maker does under them. Three times it is something else that protects: slots of a leaf that a trim
+ *     leaves in place move under its lock, and who fills one looks at it; a trim where no entry is live has nobody to
+ *     meet; and fork takes no lock where the child gets nothing (2).
  *
  * Locking. amap lock (RANK_AMAP) before leaf lock (RANK_NODE) before the leaf
  * table's. fork, trim and copy_range are called under the map's range lock.

@@ -17,17 +17,13 @@ static inline struct anon *begin(struct vm *vm, struct anon *a, pfn_t f)
 
 struct anon *anon_new(struct vm *vm, pfn_t f) { return begin(vm, zone_alloc(vm->anon_zone), f); }
 
-/* A new slab of anons takes one frame (anon_module_init), which is there then. */
-static NOINLINE struct anon *new_refilled(struct vm *vm, pfn_t f)
-{
-	return frame_at_hand(&vm->frames, FRAME_ZONE) ? anon_new(vm, f) : NULL;
-}
+static NOINLINE struct anon *new_near(struct vm *vm, pfn_t f) { return begin(vm, cache_take_near(vm->anon_zone), f); }
 
 struct anon *anon_new_cached(struct vm *vm, pfn_t f)
 {
 	struct anon *a = zone_alloc_cached(vm->anon_zone);
 
-	return LIKELY(a) ? begin(vm, a, f) : new_refilled(vm, f);
+	return LIKELY(a) ? begin(vm, a, f) : new_near(vm, f);
 }
 
 void anon_free(struct anon *a) { zone_free(a->vm->anon_zone, a); }
@@ -56,7 +52,5 @@ void anon_put(struct anon *a)
 enum error anon_module_init(struct vm *vm)
 {
 	vm->anon_zone = zone_create(&vm->zones, "anon", sizeof(struct anon), 8, NULL, NULL, 0);
-	if (vm->anon_zone)
-		ASSERT(vm->anon_zone->slabs.shape.frames == 1);
 	return vm->anon_zone ? OK : ERR_NOMEM;
 }

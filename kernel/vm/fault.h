@@ -8,9 +8,10 @@
 /*
  * The short way of a first write to private anonymous memory, for who comes by an exception: from CPUs' own caches, with
  * spinlocks, without a wait; interrupts may be masked. => true: try the access again. false: nothing was
- * done or counted; vm_fault_slow knows what to do.
+ * done or counted; vm_fault_slow knows what to do. mapped: for whom the machine has found a page there.
  */
-bool vm_fault_quick(struct vm_map *m, vaddr_t va);
+bool vm_fault_quick(struct vm_map *m, vaddr_t va) MUST_CHECK;
+bool vm_fault_quick_mapped(struct vm_map *m, vaddr_t va) MUST_CHECK;
 
 /*
  * Makes va accessible for that access (PROT_R, PROT_W or PROT_X). Thread

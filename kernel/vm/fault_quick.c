@@ -52,6 +52,8 @@ static ALWAYS_INLINE bool install_locked(const struct place *p, struct pmap_leaf
 			return false;
 		machine_copy_frame(pfn_to_paddr(frame), pfn_to_paddr(source));
 		pmap_leaf_replace(leaf, p->va, source, was, frame);
+		if (was)
+			counter_add(&p->m->vm->counters, COUNTER_tlb_flushes, 1);
 	} else if (UNLIKELY(!pmap_leaf_fill(leaf, p->va, frame))) {
 		return false;
 	}
@@ -108,12 +110,12 @@ static NOINLINE bool copy(struct place place)
 	/* An anon that is ours alone needs no copy, but its rights. */
 	if (ref_count(&p->old->refs) == 1 || !make_private(p, frame_get_cached(&vm->frames, FRAME_ANON)))
 		return false;
-	counter_add(&vm->counters, COUNTER_tlb_flushes, 1);
 	anon_put(p->old); /* the slot's reference */
 	return true;
 }
 
-static ALWAYS_INLINE bool quick(struct vm_map *m, vaddr_t va)
+/* mapped: what has no anon then is the zero page, or a page of the object. */
+static ALWAYS_INLINE bool write(struct vm_map *m, vaddr_t va, bool mapped)
 {
 	const struct vm_entry *e = entry_tree_find(&m->tree, va.va);
 	struct place p = {.m = m, .entry = e, .va = va};
@@ -128,17 +130,21 @@ static ALWAYS_INLINE bool quick(struct vm_map *m, vaddr_t va)
 	p.old = amap_slot(p.node, va.va);
 	if (p.old)
 		return copy(p);
-	return LIKELY(!e->object) && make_private(&p, frame_get_zeroed(&m->vm->frames, FRAME_ANON));
+	return LIKELY(!mapped && !e->object) && make_private(&p, frame_get_zeroed(&m->vm->frames, FRAME_ANON));
 }
 
-bool vm_fault_quick(struct vm_map *m, vaddr_t va)
+static ALWAYS_INLINE bool write_in_section(struct vm_map *m, vaddr_t va, bool mapped)
 {
 	struct epoch *epoch = &m->vm->epoch;
 	bool done;
 
 	SETTLED(epoch);
 	epoch_enter_first(epoch);
-	done = quick(m, va);
+	done = write(m, va, mapped);
 	epoch_leave_last(epoch);
 	return done;
 }
+
+bool vm_fault_quick(struct vm_map *m, vaddr_t va) { return write_in_section(m, va, false); }
+
+bool vm_fault_quick_mapped(struct vm_map *m, vaddr_t va) { return write_in_section(m, va, true); }

@@ -154,7 +154,8 @@ bool frame_at_hand(struct frames *f, enum frame_owner owner)
 	struct frame_stack *s = &c->stack[frame_kind_of(owner)];
 	bool found = frame_stack_count(s) > 0;
 
-	if (!found) {
+	/* Only into a cache that will give it: what lies in a closed one is out of a search's sight. */
+	if (!found && may_be_open(f)) {
 		frame_stack_set(s, refill(f, s, frame_kind_of(owner)));
 		found = frame_stack_count(s) > 0;
 	}

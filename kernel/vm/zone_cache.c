@@ -430,6 +430,33 @@ NOINLINE void *cache_take_slow(struct zone *here)
 	return object;
 }
 
+void *cache_take_near(struct zone *z)
+{
+	struct zone_cache *c = &zone_here(z)->cache[0];
+	struct magazine *spent;
+	void *object = NULL;
+
+	spin_lock(&c->lock, RANK_ZONE_CACHE);
+	spent = atomic_load_relaxed(&c->low) == CACHE_CLOSED_LOW ? NULL : c->loaded; /* written under the lock */
+	if (spent && cache_loaded(c) == 0 && c->full && magazine_depth(c->empty) < z->keep) {
+		struct magazine *m = magazine_pop(&c->full);
+
+		spent->count = 0;
+		magazine_push(&c->empty, spent);
+		reload_open(z, c, m, m->count);
+	} else if (spent && cache_loaded(c) == 0) {
+		spin_lock(&z->slabs.lock, RANK_ZONE);
+		load(c, spent, slabs_get_locked(&z->slabs, spent->round, z->rounds));
+		spin_unlock(&z->slabs.lock);
+	}
+	if (spent && cache_loaded(c))
+		object = take_loaded(c);
+	spin_unlock(&c->lock);
+	if (STRATA_CHECKED && object)
+		guard_out(&z->slabs, object, __builtin_return_address(0));
+	return object;
+}
+
 /* --- giving --- */
 
 /* From the depot to the shelf, or, if there is no room and the depot is too full, to the slabs. => empty magazines, or NULL. */
@@ -525,27 +552,19 @@ NOINLINE void cache_give_slow(struct zone *here, void *object)
 
 /* --- all caches of a zone --- */
 
-void caches_settle(struct zone *z)
+static void each_locked(struct zone *z, void (*fn)(struct zone *z, struct zone_cache *c))
 {
 	for (uint32_t i = 0; i < z->zones->ncpus; i++) {
-		struct zone_cache *c = &z->cache[i];
-
-		spin_lock(&c->lock, RANK_ZONE_CACHE);
-		settle_locked(z, c);
-		spin_unlock(&c->lock);
+		spin_lock(&z->cache[i].lock, RANK_ZONE_CACHE);
+		fn(z, &z->cache[i]);
+		spin_unlock(&z->cache[i].lock);
 	}
 }
 
-void caches_close(struct zone *z)
-{
-	for (uint32_t i = 0; i < z->zones->ncpus; i++) {
-		struct zone_cache *c = &z->cache[i];
-
-		spin_lock(&c->lock, RANK_ZONE_CACHE);
-		close_locked(c);
-		spin_unlock(&c->lock);
-	}
-}
+static void settle_one(struct zone *z, struct zone_cache *c) { settle_locked(z, c); }
+static void close_one(struct zone *z, struct zone_cache *c) { (void)z, close_locked(c); }
+void caches_settle(struct zone *z) { each_locked(z, settle_one); }
+void caches_close(struct zone *z) { each_locked(z, close_one); }
 
 static void drain_locked(struct zone *z, struct zone_cache *c)
 {
@@ -566,13 +585,8 @@ static void drain_locked(struct zone *z, struct zone_cache *c)
 
 void caches_drain(struct zone *z)
 {
-	for (uint32_t i = 0; z->rounds && i < z->zones->ncpus; i++) {
-		struct zone_cache *c = &z->cache[i];
-
-		spin_lock(&c->lock, RANK_ZONE_CACHE);
-		drain_locked(z, c);
-		spin_unlock(&c->lock);
-	}
+	if (z->rounds)
+		each_locked(z, drain_locked);
 }
 
 /* See "Size of the caches" above. */

@@ -89,6 +89,9 @@ static inline void *zone_alloc_cached(struct zone *z)
 	return object;
 }
 
+/* Next: also from this CPU's own depot, or of slabs that are there. Two locks, bounded work; interrupts may be masked. */
+void *cache_take_near(struct zone *z);
+
 /* Into this CPU's loaded magazine, or wherever there is room. */
 static inline void cache_give(struct zone *z, void *object)
 {

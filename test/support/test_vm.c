@@ -99,10 +99,19 @@ uint64_t test_map_anon(struct vm_map *m, uint64_t size)
 	return va;
 }
 
+enum test_way test_way;
+
+enum error test_fault(struct vm_map *m, vaddr_t va, enum prot access)
+{
+	bool slow = test_way == WAY_LONG || (test_way == WAY_EITHER && (va.va / PAGE_SIZE + cpu_id()) % 2);
+
+	return slow ? vm_fault_slow(m, va, access) : vm_fault(m, va, access);
+}
+
 /* After a fault: OK, the access can be tried again. */
 static enum error serve(struct vm_map *m, const struct host_fault *f)
 {
-	return vm_fault(m, vaddr(f->va), f->access);
+	return test_fault(m, vaddr(f->va), f->access);
 }
 
 enum error test_store(struct vm_map *m, uint64_t va, uint64_t value)

@@ -28,6 +28,23 @@ void test_vm_quiet(struct test_vm *v);
 /* Private anonymous memory, read-write, size bytes; ends the test when it fails. */
 uint64_t test_map_anon(struct vm_map *m, uint64_t size);
 
+/*
+ * By which way faults are served: as the machine does, the short one first; the long one alone; by page and CPU, one of
+ * them. run_both_ways: a group of tests by the first and by the second; returns how many failed.
+ */
+enum test_way { WAY_SHORT, WAY_LONG, WAY_EITHER, TEST_WAYS };
+extern enum test_way test_way;
+enum error test_fault(struct vm_map *m, vaddr_t va, enum prot access) MUST_CHECK;
+#define run_both_ways(tests) \
+	({ \
+		int failed_; \
+\
+		test_way = WAY_SHORT; \
+		failed_ = cmocka_run_group_tests_name("the short way first", tests, NULL, NULL); \
+		test_way = WAY_LONG; \
+		failed_ + cmocka_run_group_tests_name("the long way", tests, NULL, NULL); \
+	})
+
 /* A program's access on this CPU, faults served by m, which is active here. => OK, or what the fault ended in. */
 enum error test_store(struct vm_map *m, uint64_t va, uint64_t value);
 enum error test_load(struct vm_map *m, uint64_t va, uint64_t *value);

@@ -67,6 +67,9 @@ static inline bool esr_is_page_write(uint64_t esr)
 	return (esr & (ESR_WRITE | ESR_CACHE | 0x30)) == ESR_WRITE && esr & 0xc;
 }
 
+/* Of those: there is a valid descriptor. */
+static inline bool esr_is_mapped(uint64_t esr) { return esr & 8; }
+
 /* The syndrome in words, with the address where it matters, to the kernel's log. Any context. */
 void esr_print(uint64_t esr, uint64_t far);
 

@@ -171,7 +171,7 @@ static NOINLINE void user_trap(struct trap_frame *tf, uint64_t esr)
 
 bool trap_user_abort(uint64_t esr)
 {
-	return esr_is_page_write(esr) && trap_ops->write_fault(untag(sysreg_read(far_el1)));
+	return esr_is_page_write(esr) && trap_ops->write_fault(untag(sysreg_read(far_el1)), esr_is_mapped(esr));
 }
 
 void trap_user_sync(struct trap_frame *tf, uint64_t esr)

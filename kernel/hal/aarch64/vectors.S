@@ -142,7 +142,7 @@ vectors:
 	sub	sp, sp, #TF_SIZE
 	stp	x0, x1, [sp, #0]
 	mrs	x0, esr_el1
-	lsr	x1, x0, #ESR_CLASS_SHIFT
+	ubfx	x1, x0, #ESR_CLASS_SHIFT, #6
 	cmp	x1, #ESR_DATA_USER
 	b.eq	user_abort
 	save_scratch
