@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "test_memory.h"
+#include "vm/zone_cache.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -223,12 +224,12 @@ static void magazines_depot_and_shelf(void **state)
 	memory_close(m);
 }
 
-/* Pairs and batches that fit a CPU's own depot touch no slabs, and no shelf if they fit two bundles. */
+/* Pairs and batches that fit a CPU's own depot touch no slabs, and no shelf if they fit what is a CPU's own. */
 static void own_depot_is_enough(void **state)
 {
 	struct test_memory *m = memory_open(2, 64 * MIB);
 	struct zone *z = zone_create(&m->zones, "own", 64, 0, NULL, NULL, 0);
-	unsigned most = z->keep * z->rounds, few = 2 * z->bundle * z->rounds;
+	unsigned most = z->keep * z->rounds, few = cache_own(z) * z->rounds;
 	void **out = calloc(most, sizeof *out);
 	uint64_t slabs = 0;
 

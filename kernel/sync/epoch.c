@@ -72,7 +72,7 @@ static bool can_advance(struct epoch *e, uint64_t now)
 	return true;
 }
 
-void epoch_retire(struct epoch *e, struct epoch_item *item, epoch_free_fn *free)
+void epoch_retire_with(struct epoch *e, struct epoch_item *item, epoch_free_fn *free, uint32_t n)
 {
 	struct epoch_cpu *c = &e->cpu[cpu_id()];
 	uint64_t now;
@@ -94,8 +94,10 @@ void epoch_retire(struct epoch *e, struct epoch_item *item, epoch_free_fn *free)
 	c->list_epoch[i] = now;
 	item->next = c->list[i];
 	c->list[i] = item;
-	c->since_look++;
+	c->since_look += 1 + n;
 }
+
+void epoch_retire(struct epoch *e, struct epoch_item *item, epoch_free_fn *free) { epoch_retire_with(e, item, free, 0); }
 
 /* Frees what this CPU retired two epochs before now or earlier. */
 static uint64_t free_ready(struct epoch_cpu *c, uint64_t now)

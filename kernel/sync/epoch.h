@@ -133,6 +133,8 @@ bool epoch_inside(const struct epoch *e);
  * section, in epoch_poll or epoch_tidy.
  */
 void epoch_retire(struct epoch *e, struct epoch_item *item, epoch_free_fn *free);
+/* The same for an item with which n more go: it brings the next try to advance as much nearer. */
+void epoch_retire_with(struct epoch *e, struct epoch_item *item, epoch_free_fn *free, uint32_t n);
 
 /*
  * Tries to advance the epoch once and frees what has become free on this CPU.

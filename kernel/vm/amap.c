@@ -130,7 +130,7 @@ void amap_node_put(struct amap_node *n)
 			dead |= used & -used;
 	}
 	n->dead = dead;
-	epoch_retire(&n->vm->epoch, &n->retire, node_free_late);
+	epoch_retire_with(&n->vm->epoch, &n->retire, node_free_late, bit_count(dead));
 }
 
 enum error amap_stock_fill(struct vm *vm, struct amap_stock *s, uint32_t n)

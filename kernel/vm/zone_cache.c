@@ -7,7 +7,7 @@
  * two read-modify-writes a bundle of magazines and no lock that all take.
  *
  * Structure. A magazine is a stack of object pointers. What a CPU frees beyond its loaded magazine it keeps
- * in a depot of its own; what is more than two bundles of magazines lies on its shelf, where other CPUs may take it, a
+ * in a depot of its own; what is more than a few bundles of magazines (cache_own) lies on its shelf, where other CPUs may take it, a
  * bundle at a time; when the shelf is full, the depot fills; and what it does not hold is unloaded to the slabs.
  *
  *	fast path      loaded magazine   [o o o . . .]                 gate
@@ -430,27 +430,29 @@ NOINLINE void *cache_take_slow(struct zone *here)
 	return object;
 }
 
+/* load_from_slabs, but no slab is made for it. */
+static void load_near(struct zone *z, struct zone_cache *c)
+{
+	if (!c->loaded) /* a shelf wanted it in vain */
+		load(c, magazine_pop(&c->empty), 0);
+	if (!c->loaded)
+		return;
+	spin_lock(&z->slabs.lock, RANK_ZONE);
+	load(c, c->loaded, slabs_get_locked(&z->slabs, c->loaded->round, z->rounds));
+	spin_unlock(&z->slabs.lock);
+}
+
 void *cache_take_near(struct zone *z)
 {
 	struct zone_cache *c = &zone_here(z)->cache[0];
-	struct magazine *spent;
 	void *object = NULL;
 
 	spin_lock(&c->lock, RANK_ZONE_CACHE);
-	spent = atomic_load_relaxed(&c->low) == CACHE_CLOSED_LOW ? NULL : c->loaded; /* written under the lock */
-	if (spent && cache_loaded(c) == 0 && c->full && magazine_depth(c->empty) < z->keep) {
-		struct magazine *m = magazine_pop(&c->full);
-
-		spent->count = 0;
-		magazine_push(&c->empty, spent);
-		reload_open(z, c, m, m->count);
-	} else if (spent && cache_loaded(c) == 0) {
-		spin_lock(&z->slabs.lock, RANK_ZONE);
-		load(c, spent, slabs_get_locked(&z->slabs, spent->round, z->rounds));
-		spin_unlock(&z->slabs.lock);
-	}
-	if (spent && cache_loaded(c))
+	if (!cache_loaded(c) && !load_full(z, c))
+		load_near(z, c);
+	if (cache_loaded(c))
 		object = take_loaded(c);
+	settle_locked(z, c);
 	spin_unlock(&c->lock);
 	if (STRATA_CHECKED && object)
 		guard_out(&z->slabs, object, __builtin_return_address(0));
@@ -475,10 +477,10 @@ static NOINLINE struct magazine *share(struct zone *z, struct zone_cache *c)
 	return m;
 }
 
-/* A depot of so many: the first two bundles are its own CPU's; then the shelf, when there is one more. */
+/* A depot of so many: what its own CPU's are comes first; then the shelf, when there is one bundle more. */
 static bool may_share(const struct zone *z, uint32_t n)
 {
-	return n > z->keep || (n > 2 * z->bundle && (n & (z->bundle - 1)) == 0);
+	return n > z->keep || (n > cache_own(z) && (n & (z->bundle - 1)) == 0);
 }
 
 /* loaded is full or missing: makes room; false: there is no magazine to be had. */

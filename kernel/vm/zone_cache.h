@@ -89,7 +89,7 @@ static inline void *zone_alloc_cached(struct zone *z)
 	return object;
 }
 
-/* Next: also from this CPU's own depot, or of slabs that are there. Two locks, bounded work; interrupts may be masked. */
+/* Next: also from this CPU's own depot, shelves, or slabs that are there. Bounded work, no search; interrupts may be masked. */
 void *cache_take_near(struct zone *z);
 
 /* Into this CPU's loaded magazine, or wherever there is room. */
@@ -113,6 +113,15 @@ static inline void cache_give(struct zone *z, void *object)
 	/* release: as in cache_take */
 	atomic_store_release(&c->inside, 0u);
 	cache_rank_drop(c);
+}
+
+/*
+ * So many full magazines are a CPU's own, before it shares: where depots are large, more than comes back between two looks
+ * of the epoch, so that CPUs that free what they have allocated do not live of each other's.
+ */
+static inline uint32_t cache_own(const struct zone *z)
+{
+	return z->keep >= 16 * z->bundle ? 8 * z->bundle : 2 * z->bundle;
 }
 
 /* Added to a bundle's address on a shelf: it holds nothing. */

@@ -186,7 +186,8 @@ odd_vector:
 
 /*
  * A page that was never touched needs no more than a function call: its caller's registers. If trap_user_abort says that it
- * takes more, the others still are what they were.
+ * takes more, the others still are what they were. Where EL0 was stays in ELR_EL1 and SPSR_EL1 meanwhile: no exception
+ * may be taken in between, neither an interrupt nor a touch of the kernel's window (kmem_alloc_pageable's).
  */
 user_abort:
 	save_scratch
