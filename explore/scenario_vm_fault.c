@@ -2,8 +2,11 @@
 /* explore/scenario_vm_fault.c: programs' accesses against each other, and against one change of the same page. */
 #include "scenario_vm.h"
 
-/* What is there before: of page 1; page 0 and 2 are its neighbours in the same entry. */
-enum before { UNTOUCHED, READ_ONCE, WRITTEN, COPIED, SHARED_FILE, PRIVATE_FILE, BEFORES };
+/*
+ * What is there before: of page 1; page 0 and 2 are its neighbours in the same entry. For the short way, NEIGHBOUR: page 0 is
+ * written, so that node and table are there; OWN_COPIED: after the fork, so that the node is ours.
+ */
+enum before { UNTOUCHED, NEIGHBOUR, READ_ONCE, WRITTEN, COPIED, OWN_COPIED, SHARED_FILE, PRIVATE_FILE, BEFORES };
 
 static enum before before;
 static uint32_t parameter;
@@ -21,10 +24,14 @@ static void prepare(uint32_t variant, enum before what, uint32_t cpus, uint64_t 
 	}
 	if (what == READ_ONCE)
 		op_load(0, 1, 0);
-	if (what == WRITTEN || what == COPIED)
+	if (what == WRITTEN || what == COPIED || what == OWN_COPIED)
 		op_store(0, 1, 0);
-	if (what == COPIED)
+	if (what == COPIED || what == OWN_COPIED)
 		op_fork(0, 1);
+	if (what == NEIGHBOUR || what == OWN_COPIED)
+		op_store(0, 0, 0);
+	if (what == OWN_COPIED)
+		op_load(0, 1, 0);
 	world_leave();
 }
 
@@ -196,6 +203,11 @@ static void small_faults_setup(uint32_t variant)
 	faults_setup(WORLD_SMALL + WORLD_MACHINES * UNTOUCHED);
 }
 
+static void small_quick_setup(uint32_t variant)
+{
+	discard_setup(WORLD_SMALL + WORLD_MACHINES * (variant ? OWN_COPIED : NEIGHBOUR));
+}
+
 const struct scenario scenario_vm_fault[] = {
 	{ "small-fault-fault", "two threads touch one page first", 2, SCENARIO_FAULTS | 1, true, small_faults_setup, world_machine, faults_run,
 	  world_judge },
@@ -203,6 +215,8 @@ const struct scenario scenario_vm_fault[] = {
 	  world_judge },
 	{ "small-fault-discard", "a copied page is discarded while it is written", 2, SCENARIO_FAULTS | 1, true, small_discard_setup, world_machine,
 	  change_run, world_judge },
+	{ "small-quick-discard", "a page is discarded while the short way fills or copies it", 2, SCENARIO_FAULTS | 2, true, small_quick_setup,
+	  world_machine, change_run, world_judge },
 	WORLD_SCENARIO("fault-fault", "two threads touch one page: first touch, zero page, copy-on-write, object", 2, 2 * BEFORES, false,
 		 faults, faults),
 	WORLD_SCENARIO("fault-fault-read", "two threads write a page, a third reads it", 3, BEFORES, false, three_faults, three_faults),

@@ -15,7 +15,8 @@ static struct vm_map *m;
 static const struct vm_mapping anon = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 
 enum change { DISCARD_LEAF, DISCARD_PAGE, REMOVE, READ_ONLY, NOTHING_ALLOWED, REPLACE, FORK, CHANGES, CUT = CHANGES };
-enum before { UNTOUCHED, TOUCHED, SHARED, SHARED_MAPPED, BEFORES };
+/* NEIGHBOUR: untouched, but node and table are there; OWN_PATH: shared and mapped, the node is the map's own. For the short way. */
+enum before { UNTOUCHED, NEIGHBOUR, TOUCHED, SHARED, SHARED_MAPPED, OWN_PATH, BEFORES };
 
 static struct {
 	uint64_t base, va;
@@ -100,7 +101,7 @@ static void play(uint32_t cpu, void *arg)
 /* The page as the next access finds it, by what had been there and what was done. */
 static void judge(enum before before)
 {
-	uint64_t x = 0xdead, there = before == UNTOUCHED ? 0 : 5;
+	uint64_t x = 0xdead, there = before <= NEIGHBOUR ? 0 : 5;
 	enum error e = test_load(m, duet.va, &x);
 
 	switch (duet.change) {
@@ -148,15 +149,17 @@ static bool round_of(enum before before, unsigned n)
 	duet.count = 0;
 	duet.stopped = false;
 	atomic_store_relaxed(&duet.turn, 0u);
-	if (before != UNTOUCHED)
+	if (before > NEIGHBOUR)
 		assert_int_equal(test_store(m, duet.va, 5), OK);
 	if (before >= SHARED)
 		assert_int_equal(vm_map_fork(m, &sharer), OK);
+	if (before == NEIGHBOUR || before == OWN_PATH)
+		assert_int_equal(test_store(m, duet.va + PAGE_SIZE, 6), OK);
 	/* No PTE, so that there is something to fault for. */
 	assert_int_equal(vm_map_protect(m, vrange(at, at + WINDOW), PROT_NONE_), OK);
 	assert_int_equal(vm_map_protect(m, vrange(at, at + WINDOW), PROT_R | PROT_W), OK);
 	/* Or the old page's, read-only: a write has to break it. */
-	if (before == SHARED_MAPPED)
+	if (before >= SHARED_MAPPED)
 		assert_int_equal(test_load(m, duet.va, &x), OK);
 	run_on_cpus(v.t.m, 2, play, NULL);
 	if (duet.stopped) {
@@ -185,7 +188,7 @@ static void every_point(void **state)
 				duet.write = w;
 				while (round_of((enum before)b, n))
 					n++;
-				assert_true(n > (b == SHARED_MAPPED ? 5 : 10)); /* it has been stopped in many places */
+				assert_true(n > (b >= SHARED_MAPPED ? 5 : 10)); /* it has been stopped in many places */
 			}
 	pmap_deactivate(v.pmaps);
 	vm_map_release(m);
