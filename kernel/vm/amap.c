@@ -115,6 +115,7 @@ static void node_free_late(struct epoch_item *item)
 void amap_node_put(struct amap_node *n)
 {
 	uint64_t used, dead = 0;
+	uint32_t deaths = 0;
 
 	if (!ref_put(&n->refs))
 		return;
@@ -124,13 +125,15 @@ void amap_node_put(struct amap_node *n)
 	for (; used; used &= used - 1) {
 		void *p = slot_get(n, bit_lowest(used));
 
-		if (n->level > 0)
+		if (n->level > 0) {
 			amap_node_put(p);
-		else if (anon_put_late(p))
+		} else if (anon_put_late(p)) {
 			dead |= used & -used;
+			deaths++; /* not by bit_count: as in frame_stats.c */
+		}
 	}
 	n->dead = dead;
-	epoch_retire_with(&n->vm->epoch, &n->retire, node_free_late, bit_count(dead));
+	epoch_retire_with(&n->vm->epoch, &n->retire, node_free_late, deaths);
 }
 
 enum error amap_stock_fill(struct vm *vm, struct amap_stock *s, uint32_t n)
