@@ -14,7 +14,7 @@ static struct test_vm v;
 static struct vm_map *m;
 static const struct vm_mapping anon = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 
-enum change { DISCARD_LEAF, DISCARD_PAGE, REMOVE, READ_ONLY, NOTHING_ALLOWED, REPLACE, FORK, CHANGES, CUT = CHANGES };
+enum change { DISCARD_LEAF, DISCARD_ONE_LEAF, DISCARD_PAGE, REMOVE, READ_ONLY, NOTHING_ALLOWED, REPLACE, FORK, CHANGES, CUT = CHANGES };
 /* NEIGHBOUR: untouched, but node and table are there; OWN_PATH: shared and mapped, the node is the map's own. For the short way. */
 enum before { UNTOUCHED, NEIGHBOUR, TOUCHED, SHARED, SHARED_MAPPED, OWN_PATH, BEFORES };
 
@@ -51,6 +51,9 @@ static void change(void)
 	switch (duet.change) {
 	case DISCARD_LEAF:
 		CHECK(vm_map_discard(m, leaf) == OK);
+		break;
+	case DISCARD_ONE_LEAF:
+		CHECK(vm_map_discard(m, vrange(duet.base + LEAF, duet.base + 2 * LEAF)) == OK);
 		break;
 	case DISCARD_PAGE:
 		CHECK(vm_map_discard(m, page) == OK);
@@ -106,6 +109,7 @@ static void judge(enum before before)
 
 	switch (duet.change) {
 	case DISCARD_LEAF:
+	case DISCARD_ONE_LEAF:
 	case DISCARD_PAGE:
 	case REPLACE:
 		assert_int_equal(e, OK);
@@ -153,8 +157,10 @@ static bool round_of(enum before before, unsigned n)
 		assert_int_equal(test_store(m, duet.va, 5), OK);
 	if (before >= SHARED)
 		assert_int_equal(vm_map_fork(m, &sharer), OK);
-	if (before == NEIGHBOUR || before == OWN_PATH)
+	if (before == NEIGHBOUR || before == OWN_PATH) {
 		assert_int_equal(test_store(m, duet.va + PAGE_SIZE, 6), OK);
+		assert_int_equal(test_store(m, at + 3 * LEAF, 6), OK); /* another leaf, which DISCARD_ONE_LEAF leaves */
+	}
 	/* No PTE, so that there is something to fault for. */
 	assert_int_equal(vm_map_protect(m, vrange(at, at + WINDOW), PROT_NONE_), OK);
 	assert_int_equal(vm_map_protect(m, vrange(at, at + WINDOW), PROT_R | PROT_W), OK);
