@@ -6,7 +6,7 @@
 #include "explore.h"
 #include "hooks.h"
 #include "test_vm.h"
-#include "vm/amap.h"
+#include "vm/amap_private.h"
 
 #define BASE UINT64_C(0x40000000)
 #define PAGES 2u
@@ -118,7 +118,88 @@ static void judge(void)
 	test_vm_destroy(&v);
 }
 
+/*
+ * --- the short way of a fault (vm/fault_quick.c) against a trim, with a lock and a flag in the place of the leaf table: what is
+ * mapped at the end is what the amap leads to ---
+ */
+
+static struct spinlock table; /* guards mapped */
+static struct anon *made;     /* what the fault puts there */
+static bool mapped, took;
+
+/* Variant 0: the root goes; 1: one leaf of two. */
+static void shape_setup(uint32_t variant)
+{
+	pfn_t more[PAGES], f;
+
+	setup(1);
+	explore_portable(true);
+	if (variant)
+		fill(amap, BASE + AMAP_FANOUT * PAGE_SIZE, more);
+	again = variant;
+	spin_init(&table);
+	CHECK(frame_alloc(&v.vm->frames, 0, 0, FRAME_ANON, &f) == OK);
+	made = anon_new(v.vm, f);
+	CHECK(made);
+}
+
+static void shape_trim(void)
+{
+	struct amap_trash trash;
+
+	CHECK(amap_trim(amap, BASE, BASE + AMAP_FANOUT * PAGE_SIZE, &trash) == OK);
+	spin_lock(&table, RANK_LEAF);
+	mapped = false;
+	spin_unlock(&table);
+	amap_trash_drop(v.vm, &trash);
+}
+
+static void shape_fault(void)
+{
+	uint64_t va = BASE + PAGES * PAGE_SIZE;
+	struct amap_node *node;
+	uint32_t shape;
+
+	epoch_enter(&v.vm->epoch);
+	shape = amap_shape(amap);
+	node = amap_find_own(amap, va);
+	if (node) {
+		spin_lock(&node->lock, RANK_NODE);
+		spin_lock(&table, RANK_LEAF);
+		if (amap_shape(amap) == shape && !amap_slot(node, va)) {
+			amap_slot_set_locked(node, va, made);
+			mapped = took = true;
+		}
+		spin_unlock(&table);
+		spin_unlock(&node->lock);
+	}
+	epoch_leave(&v.vm->epoch);
+}
+
+static void shape_run(uint32_t cpu)
+{
+	if (cpu == 0)
+		shape_trim();
+	else
+		shape_fault();
+}
+
+static void shape_judge(void)
+{
+	uint64_t left = amap_check(amap);
+
+	CHECK(!mapped); /* the trim was last, or the fault has seen it */
+	CHECK(left == (again ? PAGES : 0));
+	if (!took)
+		anon_put(made);
+	amap_release(amap);
+	amap_release(other);
+	test_vm_destroy(&v);
+}
+
 const struct scenario scenario_amap[] = {
+	{"amap-shape", "the short way of a fault, and what it found is taken out of the amap", 2, 2, true, shape_setup, machine, shape_run,
+	 shape_judge},
 	{"amap-trim", "a page is taken out of an amap while a reader looks at it", 2, 3, true, setup, machine, run,
 	 judge},
 };

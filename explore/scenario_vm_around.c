@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * explore/scenario_vm_around.c: a read that maps the pages behind it (map_around in vm/fault.c), and what others do to those at
+ * explore/scenario_vm_around.c: a read that maps the pages behind it (vm/fault_around.c), and what others do to those at
  * the same time. Page 0 is mapped and pages 1 to 3 are not: so a read of page 1 goes on from page to page.
  */
 #include "scenario_vm.h"

@@ -479,11 +479,39 @@ static void nothing_is_freed_in_a_readers_hands(void **state)
 	teardown(&t);
 }
 
+/* Sections of who is in none: as the others, inner ones included; and an item that stands for several brings the look nearer. */
+static void outermost(void **state)
+{
+	struct object o = { .value = 1 };
+	struct test_machine t;
+
+	(void)state;
+	setup(&t);
+	be(&t, 1);
+	epoch_enter_first(&e);
+	epoch_enter(&e);
+	epoch_leave(&e);
+	assert_true(epoch_inside(&e));
+	be(&t, 0);
+	epoch_retire_with(&e, &o.item, object_free, e.due - 1);
+	assert_true(epoch_should_poll(&e));
+	assert_int_equal(epoch_pending(&e), 1);
+	for (unsigned i = 0; i < 4; i++)
+		epoch_poll(&e);
+	assert_int_equal(o.freed, 0);
+	be(&t, 1);
+	epoch_leave_last(&e);
+	assert_false(epoch_inside(&e));
+	poll_all(&t, 4);
+	assert_int_equal(o.freed, 1);
+	teardown(&t);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(waits_for_readers),      cmocka_unit_test(waits_for_each_cpu),
-		cmocka_unit_test(any_distance),
+		cmocka_unit_test(any_distance),           cmocka_unit_test(outermost),
 		cmocka_unit_test(sections_nest),          cmocka_unit_test(destructors_may_retire),
 		cmocka_unit_test(tidies),                 cmocka_unit_test(batches),
 		cmocka_unit_test(says_when_to_poll),      cmocka_unit_test(a_section_is_over_before_reuse),

@@ -93,6 +93,31 @@ static void protection(void **state)
 	vm_map_check(m);
 }
 
+/* Untouched pages beside touched ones, where the node and the table are there: their rights and contents count all the same. */
+static void rights_of_what_is_near(void **state)
+{
+	uint64_t va = test_map_anon(m, 4 * PAGE_SIZE);
+	struct vm_map *child;
+
+	(void)state;
+	store(m, va, 1);
+	assert_int_equal(vm_map_protect(m, vrange(va, va + 2 * PAGE_SIZE), PROT_R), OK);
+	assert_int_equal(test_store(m, va + PAGE_SIZE, 2), ERR_ACCESS);
+	assert_int_equal(load(m, va + PAGE_SIZE), 0);
+	assert_int_equal(test_store(m, va + 4 * PAGE_SIZE, 2), ERR_FAULT);
+	assert_int_equal(vm_map_protect(m, vrange(va, va + 2 * PAGE_SIZE), PROT_R | PROT_W), OK);
+	assert_int_equal(vm_map_fork(m, &child), OK);
+	store(m, va + 2 * PAGE_SIZE, 3); /* where the node is shared */
+	store(m, va + PAGE_SIZE, 4);
+	pmap_activate(&child->pmap);
+	assert_int_equal(load(child, va + 2 * PAGE_SIZE), 0);
+	assert_int_equal(load(child, va + PAGE_SIZE), 0);
+	assert_int_equal(load(child, va), 1);
+	pmap_activate(&m->pmap);
+	vm_map_release(child);
+	vm_map_check(m);
+}
+
 static void unmap_middle(void **state)
 {
 	uint64_t va = test_map_anon(m, 8 * PAGE_SIZE), x, at;
@@ -387,7 +412,7 @@ static void brk(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(zero_fill), T(nothing_mapped), T(protection), T(unmap_middle), T(discard),
+	const struct CMUnitTest tests[] = { T(zero_fill), T(nothing_mapped), T(protection), T(rights_of_what_is_near), T(unmap_middle), T(discard),
 					    T(fork_copies_on_write), T(fork_protects_every_window), T(inheritance),
 					    T(a_hole_of_fork_is_zero), T(files), T(stack_grows), T(remap), T(brk) };
 

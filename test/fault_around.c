@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reads map what follows (map_around in vm/fault.c): how far, with what rights, and what not. One vCPU. */
+/* Reads map what follows (vm/fault_around.c): how far, with what rights, and what not. One vCPU. */
 #include "test_vm.h"
 #include "vm/amap.h"
 

@@ -209,9 +209,9 @@ static void trap(struct trap_frame *tf, const struct trap *trap)
 {
 	struct thread *t = thread_current();
 
-	if (trap->kind == TRAP_PAGE)
+	if (trap->kind == TRAP_PAGE) {
 		page_fault(tf, trap->address, trap->access, trap->esr);
-	else {
+	} else {
 		other_trap(t, tf, trap);
 		before_user(t, tf);
 	}

@@ -54,8 +54,7 @@ void epoch_init(struct epoch *e, uint32_t ncpus);
 /* Boot, one CPU: for small memory, a try is due after n retirements at the latest; or after 64, if n is less. */
 void epoch_limit(struct epoch *e, uint64_t n);
 
-/* Opens / closes a section on this CPU; they nest. Inside: no wait, no user access, no sched_point. */
-/* Says in which epoch this CPU reads. */
+/* Says in which epoch this CPU reads; for the functions below. */
 static inline void epoch_announce(struct epoch *e, struct epoch_cpu *c)
 {
 	uint64_t now = atomic_load_relaxed(&e->now); /* a guess, checked below */
@@ -72,13 +71,22 @@ static inline void epoch_announce(struct epoch *e, struct epoch_cpu *c)
 	}
 }
 
+/* Checked builds: sections of any epoch that this CPU is in. */
+static inline void epoch_note(int opened)
+{
+#if STRATA_CHECKED
+	cpu_debug()->epoch_depth += (uint32_t)opened;
+#else
+	(void)opened;
+#endif
+}
+
+/* Opens / closes a section on this CPU; they nest. Inside: no wait, no user access, no sched_point. */
 static inline void epoch_enter(struct epoch *e)
 {
 	struct epoch_cpu *c = &e->cpu[cpu_id()];
 
-#if STRATA_CHECKED
-	cpu_debug()->epoch_depth++;
-#endif
+	epoch_note(1);
 	if (c->depth++ == 0)
 		epoch_announce(e, c);
 }
@@ -91,9 +99,7 @@ static inline void epoch_leave(struct epoch *e)
 	if (--c->depth == 0)
 		/* release: the section's reads are over before can_advance sees 0 */
 		atomic_store_release(&c->active, UINT64_C(0));
-#if STRATA_CHECKED
-	cpu_debug()->epoch_depth--;
-#endif
+	epoch_note(-1);
 }
 
 /* The same for who is in no section: the outermost. */
@@ -102,9 +108,7 @@ static inline void epoch_enter_first(struct epoch *e)
 	struct epoch_cpu *c = &e->cpu[cpu_id()];
 
 	ASSERT_CHECKED(c->depth == 0);
-#if STRATA_CHECKED
-	cpu_debug()->epoch_depth++;
-#endif
+	epoch_note(1);
 	c->depth = 1;
 	epoch_announce(e, c);
 }
@@ -117,9 +121,7 @@ static inline void epoch_leave_last(struct epoch *e)
 	c->depth = 0;
 	/* release: as in epoch_leave */
 	atomic_store_release(&c->active, UINT64_C(0));
-#if STRATA_CHECKED
-	cpu_debug()->epoch_depth--;
-#endif
+	epoch_note(-1);
 }
 
 /* True inside a section of this CPU. */

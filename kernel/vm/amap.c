@@ -228,6 +228,12 @@ struct amap_node *amap_find(const struct amap *a, uint64_t va, bool *exclusive)
 	}
 }
 
+void amap_slot_set_locked(struct amap_node *leaf, uint64_t va, struct anon *anon)
+{
+	ASSERT_CHECKED(spin_held(&leaf->lock));
+	slot_put(leaf, amap_index(va), anon);
+}
+
 void amap_relink_locked(struct amap *a, struct amap_node *parent, unsigned i, struct amap_node *n)
 {
 	if (parent)

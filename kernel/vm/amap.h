@@ -6,8 +6,6 @@
 #ifndef VM_AMAP_H
 #define VM_AMAP_H
 
-#include "base/assert.h"
-#include "base/bits.h"
 #include "base/error.h"
 #include "base/types.h"
 #include "vm/anon.h"
@@ -64,14 +62,6 @@ void amap_release(struct amap *a);
  * the path at reference 1). NULL: none. Inside an epoch section.
  */
 struct amap_node *amap_find(const struct amap *a, uint64_t va, bool *exclusive);
-/* Locks: struct amap_node. For the amap's own files, and below. */
-static inline void amap_node_put_slot(struct amap_node *n, unsigned i, void *p)
-{
-	n->used = p ? n->used | BIT(i) : n->used & ~BIT(i);
-	/* release: pairs with the loads of slots; what p leads to is complete */
-	atomic_store_release(&n->slot[i], p);
-}
-_Static_assert(AMAP_FANOUT == 64, "a bit each in used");
 
 static inline unsigned amap_index(uint64_t va) { return (va >> PAGE_SHIFT) & (AMAP_FANOUT - 1); }
 
@@ -81,11 +71,7 @@ static inline struct anon *amap_slot(const struct amap_node *leaf, uint64_t va)
 	return atomic_load_acquire(&leaf->slot[amap_index(va)]); /* pairs with the release store that published it */
 }
 /* Sets it; references are the caller's business. Leaf lock held. */
-static inline void amap_slot_set_locked(struct amap_node *leaf, uint64_t va, struct anon *anon)
-{
-	ASSERT_CHECKED(spin_held(&leaf->lock));
-	amap_node_put_slot(leaf, amap_index(va), anon);
-}
+void amap_slot_set_locked(struct amap_node *leaf, uint64_t va, struct anon *anon);
 
 /*
  * Makes the path to va exist and be exclusive: links missing nodes, copies

@@ -12,7 +12,13 @@ static inline unsigned slot_of(const struct amap_node *n, uint64_t va) { return 
 
 /* acquire: pairs with the release store that published what is in the slot */
 static inline void *slot_get(const struct amap_node *n, unsigned i) { return atomic_load_acquire(&n->slot[i]); }
-static inline void slot_put(struct amap_node *n, unsigned i, void *p) { amap_node_put_slot(n, i, p); }
+/* release: pairs with slot_get; what p leads to is complete. Locks: struct amap_node */
+static inline void slot_put(struct amap_node *n, unsigned i, void *p)
+{
+	n->used = p ? n->used | BIT(i) : n->used & ~BIT(i);
+	atomic_store_release(&n->slot[i], p);
+}
+_Static_assert(AMAP_FANOUT == 64, "a bit each in used");
 
 /*
  * amap_find, but NULL also when others lead there, too. As long as amap_shape is what it was before, the amap leads

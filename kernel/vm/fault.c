@@ -41,7 +41,7 @@
  *     changes entry or slot first and then takes the leaf lock of every table there, so
  *     one look under that lock is enough (holds); an entry that dies for another reason
  *     (wiring, inheritance, growth) has a successor that allows the same. Who takes a page out of
- *     its object goes by the reverse map, so that is looked at under the frame's lock (page_backed).
+ *     its object goes by the reverse map, so that is looked at under the frame's lock (fault_page_backed).
  *  2. An anon goes into a slot only through an exclusive path, under the node's lock.
  *  3. The old anon's reference goes after the flush of the PTE that mapped it.
  *  4. What a turn has not used goes back at the end (struct fault).
@@ -49,34 +49,12 @@
  * Sources: NetBSD uvm_fault.c for the table of cases; RadixVM (2013) and
  * FreeBSD's lockless lookups for faults without a map lock.
  */
-#include "vm/fault.h"
+#include "vm/fault_private.h"
 
 #include "base/assert.h"
-#include "vm/amap.h"
 #include "vm/map_edit.h"
 
 #define STALE_LIMIT 3
-
-/* One fault, over all its turns. Fields of the second group are of one turn. */
-struct fault {
-	struct vm *vm;
-	struct vm_map *map;
-	uint64_t va;                  /* page aligned */
-	enum prot access;
-	struct pmap_stock tables;     /* prepared for pmap */
-	struct amap_stock nodes;      /* prepared for the amap */
-	struct anon *spare;           /* a new anon with its frame, not in any slot yet */
-	bool spare_zero;              /* its frame is all zeros */
-	struct range_hold hold;
-	bool held;                    /* the range lock is ours */
-
-	struct vm_entry *entry;
-	struct amap_node *leaf;       /* NULL: the amap has none here */
-	bool exclusive;
-	struct anon *anon;            /* in the slot, or NULL */
-	struct vm_object *wanted;     /* out: has to bring in a page; a reference is held */
-	uint64_t index;
-};
 
 /* --- 2 make --- */
 
@@ -143,14 +121,6 @@ static enum error find_page(struct fault *f, struct vm_page **page)
 
 /* --- 5 check and 6 last check --- */
 
-/* What a fault counts on; the leaf's node and table locks are held when it is looked at. */
-struct found {
-	const struct fault *f;
-	struct anon *anon;           /* the slot must hold it; NULL: must be empty */
-	const struct vm_page *page;  /* the object must hold it, unless NULL */
-	uint64_t index;              /* where */
-};
-
 /* Entry live; amap still leads to the node and the slot is as found. *exclusive: nobody else leads to the leaf node: it may be
  * written. */
 static inline bool holds(const struct found *l, bool *exclusive)
@@ -167,20 +137,12 @@ static inline bool holds(const struct found *l, bool *exclusive)
 	return leaf == f->leaf && (!leaf || amap_slot(leaf, f->va) == l->anon);
 }
 
-/* The last check. Not asked for an anon: it keeps its frame as long as its slot, and nobody takes it out before our locks. */
-static bool page_backed(void *arg)
-{
-	const struct found *l = arg;
-
-	return object_page_is(l->page, l->f->entry->object, l->index);
-}
-
 /* What an anon is about to take the place of: a page that was cut off must not come back as a private one. */
 static inline bool holds_ours(struct found *l)
 {
 	bool exclusive;
 
-	return holds(l, &exclusive) && l->f->leaf && exclusive && (!l->page || page_backed(l));
+	return holds(l, &exclusive) && l->f->leaf && exclusive && (!l->page || fault_page_backed(l));
 }
 
 /* --- 4 locks --- */
@@ -204,74 +166,11 @@ static void unlock_both(struct fault *f, struct pmap_leaf *leaf)
 		spin_unlock(&f->leaf->lock);
 }
 
-/* An object's page that is there already; ERR_STALE: it is not. */
-static enum error map_page_along(struct fault *f, struct pmap_leaf *leaf, uint64_t va)
-{
-	const struct vm_entry *e = f->entry;
-	struct found l = { .f = f, .index = entry_index(e, va) };
-	const struct pmap_last_check check = { page_backed, &l };
-
-	l.page = object_lookup(e->object, l.index);
-	if (!l.page)
-		return ERR_STALE;
-	return pmap_leaf_set(leaf, vaddr(va), frame_of(&f->vm->frames, l.page), (e->shared ? e->prot : e->prot & ~PROT_W) | PROT_R, 0,
-			     &f->tables, &check);
-}
-
-/* Likewise an anon, which its slot keeps. */
-static enum error map_anon_along(struct fault *f, struct pmap_leaf *leaf, uint64_t va, struct anon *anon, bool exclusive)
-{
-	enum prot prot = f->entry->prot | PROT_R;
-
-	if (!exclusive || ref_count(&anon->refs) != 1)
-		prot &= ~PROT_W;
-	return pmap_leaf_set(leaf, vaddr(va), anon_frame(anon), prot, 0, &f->tables, NULL);
-}
-
-/*
- * Reads that go on from page to page: when the page before is mapped, those that follow are mapped as well, as far as they
- * are there, up to the next that is mapped already, in this entry and this leaf node. Locks held, found holds: no slot changes.
- */
-static void map_around(struct fault *f, struct pmap_leaf *leaf, bool exclusive)
-{
-	const struct vm_entry *entry = f->entry;
-	uint64_t end = f->va + f->vm->fault_around * PAGE_SIZE, n = 0;
-	uint64_t node_end = round_down(f->va, AMAP_FANOUT * PAGE_SIZE) + AMAP_FANOUT * PAGE_SIZE;
-	uint64_t va = f->va + PAGE_SIZE;
-
-	/* Not what is executed: a frame's bytes are made fetchable when it is, and others may write them until then. */
-	if (!(f->va & (BLOCK_SIZE - 1)) || entry->prot & PROT_X ||
-	    pmap_leaf_get(leaf, vaddr(f->va - PAGE_SIZE)).state != PMAP_VALID)
-		return;
-	if (end > entry->range.end.va)
-		end = entry->range.end.va;
-	if (end > node_end)
-		end = node_end;
-	if (va < end)
-		end = va + pmap_leaf_empty(leaf, vaddr(va), (unsigned)((end - va) >> PAGE_SHIFT)) * PAGE_SIZE;
-	for (; va < end; va += PAGE_SIZE) {
-		struct anon *anon = f->leaf ? amap_slot(f->leaf, va) : NULL;
-		enum error e;
-
-		if (anon)
-			e = map_anon_along(f, leaf, va, anon, exclusive);
-		else if (entry->object)
-			e = map_page_along(f, leaf, va);
-		else
-			continue;
-		if (e == OK)
-			n++;
-		else if (e != ERR_STALE)
-			break; /* no memory for the reverse map: who needs the page will see to it */
-	}
-	counter_add(&f->vm->counters, COUNTER_pages_around, n);
-}
-
 /* Maps what is there already: an anon, an object's page, or the zero page (neither). */
 static enum error map_existing(struct fault *f, pfn_t frame, struct vm_page *page, enum prot prot, unsigned flags)
 {
 	struct found found = { .f = f, .anon = f->anon, .page = page, .index = f->index };
-	const struct pmap_last_check check = { page_backed, &found };
+	const struct pmap_last_check check = { fault_page_backed, &found };
 	struct pmap_leaf leaf;
 	struct pmap_pte pte;
 	bool exclusive;
@@ -296,7 +195,7 @@ static enum error map_existing(struct fault *f, pfn_t frame, struct vm_page *pag
 	}
 	e = pmap_leaf_set(&leaf, vaddr(f->va), frame, prot, flags, &f->tables, page ? &check : NULL);
 	if (e == OK && f->access != PROT_W && (page || f->anon))
-		map_around(f, &leaf, exclusive);
+		fault_around(f, &leaf, exclusive);
 	unlock_both(f, &leaf);
 	/* Another frame there, under an entry that is live: its remover is about to come by. */
 	return e == ERR_EXISTS ? ERR_BUSY : e;

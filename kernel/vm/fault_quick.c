@@ -57,7 +57,7 @@ static ALWAYS_INLINE bool install_locked(const struct place *p, struct pmap_leaf
 	} else if (UNLIKELY(!pmap_leaf_fill(leaf, p->va, frame))) {
 		return false;
 	}
-	amap_slot_set_locked(p->node, p->va.va, made);
+	slot_put(p->node, amap_index(p->va.va), made); /* amap_slot_set_locked, in line */
 	return true;
 }
 

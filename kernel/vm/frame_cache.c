@@ -151,16 +151,17 @@ static bool get_single(struct frames *f, struct frame_cache *c, enum frame_kind 
 bool frame_at_hand(struct frames *f, enum frame_owner owner)
 {
 	struct frame_cache *c = lock_own(f);
-	struct frame_stack *s = &c->stack[frame_kind_of(owner)];
-	bool found = frame_stack_count(s) > 0;
+	enum frame_kind kind = frame_kind_of(owner);
+	struct frame_stack *s = &c->stack[kind];
+	uint32_t n = frame_stack_count(s);
 
 	/* Only into a cache that will give it: what lies in a closed one is out of a search's sight. */
-	if (!found && may_be_open(f)) {
-		frame_stack_set(s, refill(f, s, frame_kind_of(owner)));
-		found = frame_stack_count(s) > 0;
+	if (n == 0 && may_be_open(f)) {
+		n = refill(f, s, kind);
+		frame_stack_set(s, n);
 	}
 	unlock_own(f, c);
-	return found;
+	return n > 0;
 }
 
 static bool get_block(struct frames *f, struct frame_cache *c, const struct frame_want *want, uint32_t *index)

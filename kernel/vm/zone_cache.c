@@ -64,7 +64,7 @@
  *
  * Sources: J. Bonwick, J. Adams, Magazines and vmem (USENIX 2001). The gate: gate.c.
  */
-#include "vm/zone_cache.h"
+#include "vm/zone_shelf.h"
 
 #define BUNDLE_MAX 8u
 #define DEPOT_BYTES (UINT64_C(16) << 20)
@@ -82,7 +82,7 @@ static bool must_stay_closed(const struct zone *z)
 }
 
 /* As loaded says, or closed. The caller has the rounds to itself. */
-static void settle_locked(const struct zone *z, struct zone_cache *c)
+static void settle_locked(struct zone *z, struct zone_cache *c)
 {
 	bool open = c->loaded && !must_stay_closed(z);
 
@@ -164,62 +164,6 @@ static void keep_empty(struct zone *z, struct zone_cache *c, struct magazine *m)
 		magazine_dispose(z, m);
 }
 
-/* --- shelves --- */
-
-static struct magazine *magazine_in(uintptr_t word) { return (struct magazine *)(word & ~SHELF_EMPTY); }
-
-/* Empty magazines, what is loaded among them, to be left on a shelf; NULL: there are none. */
-static struct magazine *spares(const struct zone *z, struct zone_cache *c)
-{
-	if (c->loaded) {
-		c->loaded->count = 0;
-		magazine_push(&c->empty, c->loaded);
-		c->loaded = NULL;
-	}
-	return magazine_cut(&c->empty, z->bundle);
-}
-
-/* A bundle with objects from any shelf, our own first, for spares; NULL: none has one. Nothing in c is worth loading. */
-static struct magazine *shelf_take(struct zone *z, struct zone_cache *own)
-{
-	size_t span = z->zones->ncpus * CPU_STRIDE, at = cpu_offset();
-	struct magazine *spare = NULL;
-
-	for (uint32_t n = z->zones->ncpus; n > 0; n--) {
-		struct zone_cache *c = (struct zone_cache *)(void *)((char *)z->cache + at);
-
-		for (uint32_t i = 0; i < z->shelf; i++) {
-			uintptr_t left, word = atomic_load_relaxed(&c->shelf[i]); /* a glance */
-
-			if (!shelf_laden(word))
-				continue;
-			spare = spare ? spare : spares(z, own);
-			left = spare ? (uintptr_t)spare | SHELF_EMPTY : 0;
-			/* acq_rel: pairs with shelf_put's both ways, for the magazines that come and those that go */
-			if (atomic_cas_acq_rel(&c->shelf[i], &word, left))
-				return magazine_in(word);
-		}
-		at = at + CPU_STRIDE == span ? 0 : at + CPU_STRIDE;
-	}
-	magazine_join(&own->empty, spare);
-	return NULL;
-}
-
-/* A bundle with objects onto our own shelf; false: it is full. *empty: what lay there, empty ones or NULL. */
-static bool shelf_put(struct zone *z, struct zone_cache *c, struct magazine *bundle, struct magazine **empty)
-{
-	for (uint32_t i = 0; i < z->shelf; i++) {
-		uintptr_t word = atomic_load_relaxed(&c->shelf[i]); /* a glance */
-
-		/* acq_rel: as in shelf_take */
-		if (!shelf_laden(word) && atomic_cas_acq_rel(&c->shelf[i], &word, (uintptr_t)bundle)) {
-			*empty = magazine_in(word);
-			return true;
-		}
-	}
-	return false;
-}
-
 /* --- taking --- */
 
 static void *take_loaded(struct zone_cache *c)
@@ -279,13 +223,6 @@ static void *take_locked(struct zone *z, struct zone_cache *c)
 	if (cache_loaded(c) || load_full(z, c))
 		return take_loaded(c);
 	return load_from_slabs(z, c);
-}
-
-/* What lies in a slot of a shelf, magazines with objects or without, is the caller's. */
-static struct magazine *clear_slot(struct zone_cache *c, uint32_t i)
-{
-	/* acquire: pairs with the release sides of shelf_put and shelf_take */
-	return magazine_in(atomic_swap_acquire(&c->shelf[i], (uintptr_t)0));
 }
 
 /* Magazines' objects go to the slabs, and they where they came from. */
@@ -563,9 +500,8 @@ static void each_locked(struct zone *z, void (*fn)(struct zone *z, struct zone_c
 	}
 }
 
-static void settle_one(struct zone *z, struct zone_cache *c) { settle_locked(z, c); }
 static void close_one(struct zone *z, struct zone_cache *c) { (void)z, close_locked(c); }
-void caches_settle(struct zone *z) { each_locked(z, settle_one); }
+void caches_settle(struct zone *z) { each_locked(z, settle_locked); }
 void caches_close(struct zone *z) { each_locked(z, close_one); }
 
 static void drain_locked(struct zone *z, struct zone_cache *c)

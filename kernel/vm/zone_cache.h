@@ -2,7 +2,8 @@
 /*
  * vm/zone_cache.h: a zone's per-CPU caches; for zone.c, kmalloc.c, anon.c. Theory: zone_cache.c.
  *
- * The fast paths are here, inline; they know nothing of checks, which are the callers'. Context: as vm/zone.h.
+ * The fast paths are here, inline. Of checks those know nothing, which are the callers' (zone_alloc_by), but for the two for who has
+ * to have an object at once. Context: as vm/zone.h.
  */
 #ifndef VM_ZONE_CACHE_H
 #define VM_ZONE_CACHE_H
@@ -123,10 +124,6 @@ static inline uint32_t cache_own(const struct zone *z)
 {
 	return z->keep >= 16 * z->bundle ? 8 * z->bundle : 2 * z->bundle;
 }
-
-/* Added to a bundle's address on a shelf: it holds nothing. */
-#define SHELF_EMPTY UINT64_C(1)
-static inline bool shelf_laden(uintptr_t word) { return word && !(word & SHELF_EMPTY); }
 
 /* In the gate or under the lock with the cache closed; relaxed: written by whom we keep out. */
 static inline void **cache_top(const struct zone_cache *c) { return atomic_load_relaxed(&c->top); }

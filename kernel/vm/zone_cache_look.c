@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* vm/zone_cache_look.c: what a zone's caches hold, and whether they are what zone_cache.c says that they are. */
-#include "vm/zone_cache.h"
+#include "vm/zone_shelf.h"
 
 static uint64_t count_list(const struct magazine *m)
 {
