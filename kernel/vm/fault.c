@@ -24,7 +24,7 @@
  *   4 node lock, leaf lock                                            RANK_NODE, RANK_LEAF
  *   5 check   entry live, the amap leads to this node, slot as found
  *   6 put the new anon in the slot; for an object's page the last check; reverse map; PTE
- *   7 a read that goes on from the page before maps what follows      the same locks
+ *   7 a read that goes on from the page before maps what follows      the same locks (fault_around.c)
  *
  * When the address maps another frame already (the zero page, a shared anon, the
  * object's page) break comes before make: 4-5, the PTE turns BUSY, locks
