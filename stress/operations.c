@@ -291,7 +291,7 @@ static void exit_space(struct worker *w)
 		for (unsigned i = 0; i < WINDOW; i++)
 			verify_page(w, i);
 	/* Only the tree: a resize of the object by another thread may be in this space's page tables right now. */
-	entry_tree_check(&now(w)->map->tree);
+	entry_list_check(&now(w)->map->list);
 	w->depth--;
 	pmap_activate(&now(w)->map->pmap);
 	vm_map_release(w->space[w->depth + 1].map);

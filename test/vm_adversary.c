@@ -131,7 +131,7 @@ static void share_one_leaf(void)
 	assert_int_equal(vm_map_fork(m, &copy.child), OK);
 	assert_int_equal(test_store(m, copy.base + LEAF, 3), OK);
 	epoch_enter(&v.vm->epoch);
-	e = entry_tree_find(&m->tree, copy.base);
+	e = entry_list_find(&m->list, copy.base);
 	copy.leaf = amap_find(e->amap, copy.base, &exclusive);
 	assert_false(exclusive);
 	epoch_leave(&v.vm->epoch);
@@ -160,7 +160,7 @@ static void owner_leaves_during_trim(void **state)
 	{
 		bool exclusive;
 
-		copy.leaf = amap_find(entry_tree_find(&m->tree, copy.base)->amap, copy.base, &exclusive);
+		copy.leaf = amap_find(entry_list_find(&m->list, copy.base)->amap, copy.base, &exclusive);
 	}
 	epoch_leave(&v.vm->epoch);
 	run_on_cpus(v.t.m, 2, leaf_copied_by_trim, NULL);
@@ -174,14 +174,14 @@ static void owner_leaves_during_trim(void **state)
 
 static struct {
 	uint64_t base;
-	void *old_root;
+	uint64_t old_version;
 } forking;
 
 /* Steps in when the forking vCPU has published the parent's new entries. */
 static void after_new_entries(void)
 {
 	host_point = NULL;
-	if (atomic_load_relaxed(&m->tree.root) != forking.old_root && cpu_debug()->held_count == 0) {
+	if (m->list.version != forking.old_version && cpu_debug()->held_count == 0) {
 		hand_over();
 		return;
 	}
@@ -207,7 +207,7 @@ static void fork_and_write(uint32_t cpu, void *arg)
 	}
 	while (atomic_load_acquire(&turn) != 0)
 		cpu_relax();
-	forking.old_root = atomic_load_relaxed(&m->tree.root);
+	forking.old_version = m->list.version;
 	host_point = after_new_entries;
 	CHECK(vm_map_fork(m, &c) == OK);
 	CHECK(host_point == NULL);

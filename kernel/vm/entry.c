@@ -5,23 +5,42 @@
 #include "vm/amap.h"
 #include "vm/object.h"
 
-struct vm_entry *entry_new(struct vm *vm, const struct vm_entry *model, struct vrange r)
+struct vm_entry *entry_alloc(struct vm *vm, struct vrange r)
 {
 	struct vm_entry *e = zone_alloc(vm->entry_zone);
 
-	if (!e)
+	if (UNLIKELY(!e))
 		return NULL;
-	*e = *model;
 	e->range = r;
-	e->offset = model->offset + (r.start.va - model->range.start.va);
-	/* Only the piece that keeps the lowest address can go on growing. */
-	e->floor = r.start.va == model->range.start.va ? model->floor : r.start.va;
+	e->floor = r.start.va;
 	atomic_store_relaxed(&e->dead, 0u); /* not published yet */
 	e->edit_next = NULL;
+	return e;
+}
+
+struct vm_entry *entry_new(struct vm *vm, const struct vm_entry *model, struct vrange r, struct amap *amap)
+{
+	struct vm_entry *e = entry_alloc(vm, r);
+
+	if (UNLIKELY(!e))
+		return NULL;
+	/* Only the piece that keeps the lowest address can go on growing. */
+	if (r.start.va == model->range.start.va)
+		e->floor = model->floor;
+	e->prot = model->prot;
+	e->max = model->max;
+	e->inherit = model->inherit;
+	e->shared = model->shared;
+	e->grows_down = model->grows_down;
+	e->wired = model->wired;
+	e->object = model->object;
+	e->offset = model->offset + (r.start.va - model->range.start.va);
+	e->amap = amap;
+	e->name = model->name;
 	if (e->object)
 		object_reference(e->object);
-	if (e->amap)
-		amap_reference(e->amap);
+	if (amap)
+		amap_reference(amap);
 	return e;
 }
 

@@ -21,20 +21,27 @@ struct amap;
  */
 enum inherit { INHERIT_COPY, INHERIT_SHARE, INHERIT_NONE, INHERIT_ZERO, INHERIT_NONE_ZERO };
 
-/* c: constant once published; x: any CPU, as said */
+/* Links of an entry: a quarter of those of a level are on the next one too. */
+#define ENTRY_LEVELS 8
+
+/* c: constant once published; k, x: changes under the map's short lock, or on any CPU, as said. Searches look at the first lines alone. */
 struct vm_entry {
 	struct vrange range;        /* c */
+	ATOMIC(struct vm_entry *) next[ENTRY_LEVELS]; /* k, readers without it: entry_list.c */
 	uint64_t floor;             /* c: addresses from here to range.start are kept free for growth; else range.start */
 	enum prot prot, max;        /* c */
 	uint8_t inherit;            /* c */
 	bool shared, grows_down;    /* c */
 	bool wired;                 /* c */
+	uint8_t height;             /* c: how many of next are in use */
 	struct vm_object *object;   /* c: a reference, or NULL */
 	uint64_t offset;            /* c: of range.start in the object, bytes */
 	struct amap *amap;          /* c: private contents, a reference; NULL for shared entries */
 	const char *name;           /* c */
 	ATOMIC(uint32_t) dead;      /* x: seq_cst store by the mutator, seq_cst load in the last check (DESIGN 5.4) */
+	uint64_t gap[ENTRY_LEVELS]; /* k: free addresses that a link spans: entry_list.c */
 	struct vm_entry *edit_next; /* on an edit's list: whoever holds the range lock over it */
+	struct vm_entry *edit_twin; /* likewise: which other one starts where it does, of the old and the new */
 	struct vm *home;            /* for its end by epoch */
 	struct epoch_item retire;
 };
@@ -48,8 +55,13 @@ static inline uint64_t entry_index(const struct vm_entry *e, uint64_t va)
 /* Room kept free below the lowest address that a growing entry may reach. */
 #define ENTRY_GUARD (256 * PAGE_SIZE)
 
-/* An unpublished copy of model cut to r (within it), with references of its own. => NULL: no memory. */
-struct vm_entry *entry_new(struct vm *vm, const struct vm_entry *model, struct vrange r);
+/*
+ * An unpublished entry for r: what model is there (r lies within it), but for its private contents: amap's. It has references of its
+ * own. => NULL: no memory.
+ */
+struct vm_entry *entry_new(struct vm *vm, const struct vm_entry *model, struct vrange r, struct amap *amap);
+/* An unpublished one for r, of which the caller sets all else that is constant (c), with its references. => NULL: no memory. */
+struct vm_entry *entry_alloc(struct vm *vm, struct vrange r);
 /* Frees one that was never published, with its references. */
 void entry_free(struct vm *vm, struct vm_entry *e);
 /*

@@ -86,7 +86,7 @@ static enum error make_spare(struct fault *f, bool zero)
 
 static enum error find(struct fault *f)
 {
-	struct vm_entry *e = entry_tree_find(&f->map->tree, f->va);
+	struct vm_entry *e = entry_list_find(&f->map->list, f->va);
 
 	if (!e || e->range.start.va > f->va)
 		return ERR_NOENT;

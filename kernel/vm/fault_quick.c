@@ -117,7 +117,7 @@ static NOINLINE bool copy(struct place place)
 /* mapped: what has no anon then is the zero page, or a page of the object. */
 static ALWAYS_INLINE bool write(struct vm_map *m, vaddr_t va, bool mapped)
 {
-	const struct vm_entry *e = entry_tree_find(&m->tree, va.va);
+	const struct vm_entry *e = entry_list_find(&m->list, va.va);
 	struct place p = {.m = m, .entry = e, .va = va};
 
 	if (UNLIKELY(!e || e->range.start.va > va.va || (e->prot & (PROT_W | PROT_X)) != PROT_W || !e->amap))

@@ -52,22 +52,23 @@ static struct amap *child_amap(struct vm *vm, struct amap *a)
 static enum error prepare_child(struct forking *f, const struct vm_entry *e)
 {
 	struct vm *vm = f->parent->vm;
-	struct vm_entry model = *e, *n;
+	struct amap *amap = NULL;
+	struct vm_entry *n;
 	enum error err;
 
 	if (e->inherit == INHERIT_NONE || e->inherit == INHERIT_NONE_ZERO)
 		return OK;
-	model.amap = NULL;
-	model.wired = false; /* locks are not inherited */
 	if (!e->shared && e->inherit == INHERIT_COPY)
-		model.amap = child_amap(vm, e->amap);
+		amap = child_amap(vm, e->amap);
 	else if (!e->shared)
-		model.amap = amap_new(vm); /* INHERIT_ZERO */
-	if (!e->shared && !model.amap)
+		amap = amap_new(vm); /* INHERIT_ZERO */
+	if (!e->shared && !amap)
 		return ERR_NOMEM;
-	err = map_edit_add(&f->child_edit, &model, e->range, &n);
-	if (model.amap)
-		amap_release(model.amap); /* the new entry has its own reference */
+	err = map_edit_add(&f->child_edit, e, e->range, amap, &n);
+	if (amap)
+		amap_release(amap); /* the new entry has its own reference */
+	if (err == OK)
+		n->wired = false; /* locks are not inherited */
 	return err;
 }
 
@@ -78,7 +79,7 @@ static enum error prepare(struct forking *f)
 		enum error err = prepare_child(f, e);
 
 		if (err == OK)
-			err = map_edit_add(&f->edit, e, e->range, NULL);
+			err = map_edit_add(&f->edit, e, e->range, e->amap, NULL);
 		if (err != OK)
 			return err;
 	}
@@ -120,28 +121,9 @@ static void write_protect(struct forking *f)
 	}
 }
 
-/* Child's tree; the parent's tree in the making. Both can fail, neither is seen yet. */
-static enum error build(struct forking *f, struct tree_txn *x)
-{
-	enum error e = map_edit_publish(&f->child_edit);
-
-	if (e != OK)
-		return e;
-	/* No lock: the range lock over everything keeps every other mutator of this tree away. */
-	entry_tree_begin(x, &f->parent->tree, false);
-	entry_tree_cut(x, 0, UINT64_MAX);
-	for (struct vm_entry *n = f->edit.new; n; n = n->edit_next)
-		entry_tree_put(x, n);
-	e = entry_tree_ready(x);
-	if (e != OK)
-		entry_tree_abort(x);
-	return e;
-}
-
 enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
 {
 	struct forking f = { .parent = parent };
-	struct tree_txn x;
 	enum error e = vm_map_create(parent->vm, &f.child);
 
 	if (e != OK)
@@ -155,25 +137,22 @@ enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
 	map_edit_begin(&f.edit, parent, parent->bounds, true);
 	map_edit_begin(&f.child_edit, f.child, f.child->bounds, true);
 	e = prepare(&f);
-	if (e == OK)
-		e = build(&f, &x);
 	if (e != OK) {
 		settle_amaps(&f, false);
-		/* A published child tree holds its entries; releasing the child frees them. */
-		if (entry_tree_is_empty(&f.child->tree))
-			map_edit_abort(&f.child_edit);
+		map_edit_abort(&f.child_edit);
 		map_edit_abort(&f.edit);
 		range_lock_drop(&parent->ranges, &f.hold);
 		mutex_unlock(&parent->brk_lock);
 		vm_map_release(f.child);
 		return e;
 	}
+	map_fill(&f.child_edit);
 	for (struct vm_entry *o = f.edit.old; o; o = o->edit_next)
 		entry_kill(o);
 	settle_amaps(&f, true);
 	write_protect(&f);
 	map_flush(parent->vm, &f.edit.gather);
-	entry_tree_commit(&x);
+	map_edit_exchange(&f.edit);
 	map_edit_finish(&f.edit);
 	range_lock_drop(&parent->ranges, &f.hold);
 	mutex_unlock(&parent->brk_lock);

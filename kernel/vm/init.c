@@ -6,7 +6,6 @@
 #include "base/print.h"
 #include "vm/amap.h"
 #include "vm/anon.h"
-#include "vm/entry_tree.h"
 #include "vm/map.h"
 #include "vm/object.h"
 
@@ -54,7 +53,6 @@ void vm_init(struct vm *vm, const struct machine_info *info, struct pmap_system 
 	need(amap_module_init(vm), "amaps");
 	need(object_module_init(vm), "objects");
 	need(entry_module_init(vm), "map entries");
-	need(entry_tree_module_init(vm), "entry trees");
 	need(vm_map_module_init(vm), "maps");
 }
 

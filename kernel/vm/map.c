@@ -74,7 +74,7 @@ enum error vm_map_create(struct vm *vm, struct vm_map **out)
 	ref_init(&m->refs, 1);
 	m->bounds = vrange(USER_LOW, USER_HIGH);
 	range_lock_init(&m->ranges);
-	entry_tree_init(&m->tree, vm);
+	entry_list_init(&m->list, vm->map_secret, USER_HIGH);
 	mutex_init(&m->brk_lock);
 	m->brk_start = m->brk_end = m->stack_limit = 0;
 	atomic_store_relaxed(&m->spread, 0u);
@@ -93,21 +93,10 @@ static void map_free_late(struct epoch_item *item)
 	zone_free(m->vm->map_zone, m);
 }
 
-/* The first entry that ends after va. The caller keeps all mutators away from it, so it stays valid. */
-static struct vm_entry *entry_at_or_after(struct vm_map *m, uint64_t va)
-{
-	struct vm_entry *e;
-
-	epoch_enter(&m->vm->epoch);
-	e = entry_tree_find(&m->tree, va);
-	epoch_leave(&m->vm->epoch);
-	return e;
-}
-
 void vm_map_release(struct vm_map *m)
 {
 	struct vm *vm = m->vm;
-	struct vm_entry *e, *next, *all = NULL;
+	struct vm_entry *e, *next;
 	struct frame_list tables;
 	struct tlb_gather g;
 
@@ -115,21 +104,15 @@ void vm_map_release(struct vm_map *m)
 		return;
 	gather_init(&g, &m->pmap);
 	g.exclusive = true; /* nobody is left to map anything */
-	epoch_enter(&vm->epoch);
-	for (e = entry_tree_find(&m->tree, 0); e; e = entry_tree_find(&m->tree, e->range.end.va)) {
+	for (e = entry_list_after(&m->list.head); e; e = entry_list_after(e))
 		entry_kill(e);
-		e->edit_next = all;
-		all = e;
-	}
-	epoch_leave(&vm->epoch);
 	pmap_remove(&m->pmap, m->bounds, &g);
 	map_flush(vm, &g);
 	frame_list_free_by_epoch(&vm->frames, &g.unlinked);
-	for (e = all; e; e = next) {
-		next = e->edit_next;
+	for (e = entry_list_after(&m->list.head); e; e = next) {
+		next = entry_list_after(e);
 		entry_retire(vm, e);
 	}
-	entry_tree_clear(&m->tree);
 	frame_list_init(&tables);
 	pmap_destroy(&m->pmap, &tables);
 	frame_list_free_by_epoch(&vm->frames, &tables);
@@ -146,103 +129,138 @@ enum error map_check_range(const struct vm_map *m, struct vrange r)
 	return OK;
 }
 
-/* What lies in a range and at its ends; entries or NULL. */
-struct surroundings {
-	struct vm_entry *before, *first, *after; /* ends where the range begins; lies in it, lowest; begins where it ends */
-	bool several;                            /* more than first lie in it */
-	struct vrange extent;                    /* the range and all of every entry that overlaps it or touches its ends */
-};
-
-static void look_around(struct vm_map *m, struct vrange r, struct surroundings *s)
+/*
+ * What lies in ed's range and at its ends: before and after, and *first. => the range and all of every entry that overlaps it or
+ * touches its ends. Short lock held.
+ */
+static struct vrange look_around_locked(struct map_edit *ed, struct vm_entry **first)
 {
-	struct vm_entry *e;
+	struct vrange r = ed->range, extent = r;
+	struct vm_entry *e, *n;
 
-	*s = (struct surroundings){ .extent = r };
-	epoch_enter(&m->vm->epoch);
-	e = entry_tree_find(&m->tree, r.start.va - 1);
-	if (e && e->range.end.va == r.start.va) {
-		s->before = e;
-		s->extent.start = e->range.start;
-		e = entry_tree_find(&m->tree, r.start.va);
+	entry_list_seek(&ed->map->list, r.start.va, &ed->place);
+	e = ed->place.before[0]; /* the list's head reaches nowhere */
+	ed->before = e->range.end.va == r.start.va ? e : NULL;
+	*first = e->range.end.va > r.start.va ? e : NULL;
+	if (e->range.end.va >= r.start.va)
+		extent.start = e->range.start;
+	for (n = entry_list_after(e); n && n->range.start.va < r.end.va; n = entry_list_after(n)) {
+		if (!*first)
+			*first = n;
+		e = n;
 	}
-	if (e && e->range.start.va < r.end.va) {
-		s->first = e;
-		if (e->range.start.va < r.start.va)
-			s->extent.start = e->range.start;
-		if (e->range.end.va <= r.end.va)
-			e = entry_tree_find(&m->tree, e->range.end.va);
-		if (e && e != s->first && e->range.start.va < r.end.va) {
-			s->several = true;
-			e = entry_tree_before(&m->tree, r.end.va + 1);
-		}
-		if (e && e->range.start.va < r.end.va && e->range.end.va > r.end.va)
-			s->extent.end = e->range.end;
+	if (e->range.end.va > r.end.va)
+		extent.end = e->range.end;
+	ed->after = NULL;
+	if (n && n->range.start.va == r.end.va) {
+		ed->after = n;
+		extent.end = n->range.end;
 	}
-	if (e && e->range.start.va == r.end.va) {
-		s->after = e;
-		s->extent.end = e->range.end;
-	}
-	epoch_leave(&m->vm->epoch);
+	return extent;
 }
 
-/* Locks what *s comes to say, which holds as long as the lock. */
-static void lock_extent(struct map_edit *ed, struct surroundings *s)
+/* The short and the range lock are held. */
+static void collect_locked(struct map_edit *ed, struct vm_entry *first)
 {
-	struct vm_map *m = ed->map;
+	struct vm_entry **tail = &ed->old;
+
+	for (struct vm_entry *e = first; e && e->range.start.va < ed->range.end.va; e = entry_list_after(e)) {
+		*tail = e;
+		tail = &e->edit_next;
+	}
+	*tail = NULL;
+}
+
+static bool pick_range_locked(struct map_edit *ed, uint64_t hint, uint64_t size)
+{
+	uint64_t at;
+
+	if (!map_pick_locked(ed->map, hint, size, &at))
+		return false;
+	ed->range = vrange(at, at + size);
+	return true;
+}
+
+/*
+ * Locks ed's range, or, unless size is 0, one of that size that is free, with all of what touches it. Who has to wait looks again: what
+ * touches the range, or is free, may be something else by then. => OK: the short lock is held as well, *first as look_around_locked
+ * says.
+ */
+static enum error lock_extent(struct map_edit *ed, uint64_t hint, uint64_t size, struct vm_entry **first)
+{
+	struct range_lock *l = &ed->map->ranges;
 
 	for (unsigned tries = 0;; tries++) {
-		uint64_t changes = entry_tree_changes(&m->tree);
-		struct vrange x;
+		struct vrange x, again;
+		bool all = tries >= EXTENT_TRIES;
 
-		look_around(m, ed->range, s);
-		x = tries < EXTENT_TRIES ? s->extent : RANGE_ALL;
-		range_lock_take(&m->ranges, &ed->hold, x);
-		/* What touched the range before the lock was ours may be another entry now. */
-		if (entry_tree_changes(&m->tree) == changes)
-			return;
-		look_around(m, ed->range, s);
-		if (s->extent.start.va >= x.start.va && s->extent.end.va <= x.end.va)
-			return;
-		range_lock_drop(&m->ranges, &ed->hold);
+		spin_lock(&l->lock, RANK_RANGE);
+		if (size && !pick_range_locked(ed, hint, size)) {
+			spin_unlock(&l->lock);
+			return ERR_NOSPACE;
+		}
+		x = look_around_locked(ed, first);
+		if (UNLIKELY(all))
+			x = RANGE_ALL;
+		if (LIKELY(range_lock_take_locked(l, &ed->hold, x)))
+			break;
+		if (all && size && !pick_range_locked(ed, hint, size)) {
+			spin_unlock(&l->lock);
+			range_lock_drop(l, &ed->hold);
+			return ERR_NOSPACE;
+		}
+		again = look_around_locked(ed, first);
+		if (again.start.va >= x.start.va && again.end.va <= x.end.va && !(size && *first))
+			break;
+		spin_unlock(&l->lock);
+		range_lock_drop(l, &ed->hold);
 	}
+	return OK;
 }
 
-void map_edit_begin(struct map_edit *ed, struct vm_map *m, struct vrange r, bool outer)
+static void begin(struct map_edit *ed, struct vm_map *m, bool outer)
 {
-	struct surroundings s;
-	struct vm_entry *e, **tail = &ed->old;
-
 	ed->map = m;
-	ed->range = r;
-	ed->new = NULL;
+	ed->place.version = 0;
+	ed->old = ed->new = NULL;
 	ed->new_tail = &ed->new;
 	ed->keep_lock = outer;
 	ed->reserve.first = NULL;
 	gather_init(&ed->gather, &m->pmap);
-	if (outer)
-		look_around(m, r, &s);
-	else
-		lock_extent(ed, &s);
-	ed->before = s.before;
-	ed->after = s.after;
-	ed->old = s.first;
-	if (s.first)
-		s.first->edit_next = NULL;
-	if (!s.several)
-		return;
-	/* Entries that overlap stay valid by the range lock; the one behind them is looked at inside the section only. */
-	epoch_enter(&m->vm->epoch);
-	for (e = s.first; e && e->range.start.va < r.end.va; e = entry_tree_find(&m->tree, e->range.end.va)) {
-		*tail = e;
-		e->edit_next = NULL;
-		tail = &e->edit_next;
-	}
-	epoch_leave(&m->vm->epoch);
 }
 
-enum error map_edit_add(struct map_edit *ed, const struct vm_entry *model, struct vrange r, struct vm_entry **out)
+void map_edit_begin(struct map_edit *ed, struct vm_map *m, struct vrange r, bool outer)
 {
-	struct vm_entry *e = entry_new(ed->map->vm, model, r);
+	struct vm_entry *first;
+
+	begin(ed, m, outer);
+	ed->range = r;
+	if (outer) {
+		spin_lock(&m->ranges.lock, RANK_RANGE);
+		(void)look_around_locked(ed, &first);
+	} else {
+		(void)!lock_extent(ed, 0, 0, &first); /* fails for lack of room only */
+	}
+	collect_locked(ed, first);
+	spin_unlock(&m->ranges.lock);
+}
+
+enum error map_edit_begin_free(struct map_edit *ed, struct vm_map *m, uint64_t hint, uint64_t size)
+{
+	struct vm_entry *none;
+	enum error e;
+
+	begin(ed, m, false);
+	e = lock_extent(ed, hint, size, &none);
+	if (e == OK)
+		spin_unlock(&m->ranges.lock);
+	return e;
+}
+
+enum error map_edit_add(struct map_edit *ed, const struct vm_entry *model, struct vrange r, struct amap *amap,
+			struct vm_entry **out)
+{
+	struct vm_entry *e = entry_new(ed->map->vm, model, r, amap);
 
 	if (!e)
 		return ERR_NOMEM;
@@ -257,14 +275,14 @@ enum error map_edit_keep_left(struct map_edit *ed, const struct vm_entry *e)
 {
 	if (e->range.start.va >= ed->range.start.va)
 		return OK;
-	return map_edit_add(ed, e, (struct vrange){ e->range.start, ed->range.start }, NULL);
+	return map_edit_add(ed, e, (struct vrange){ e->range.start, ed->range.start }, e->amap, NULL);
 }
 
 enum error map_edit_keep_right(struct map_edit *ed, const struct vm_entry *e)
 {
 	if (e->range.end.va <= ed->range.end.va)
 		return OK;
-	return map_edit_add(ed, e, (struct vrange){ ed->range.end, e->range.end }, NULL);
+	return map_edit_add(ed, e, (struct vrange){ ed->range.end, e->range.end }, e->amap, NULL);
 }
 
 /* e, unpublished, goes on with the private contents of beside if it has none of its own. */
@@ -338,53 +356,29 @@ static uint64_t list_bytes(const struct vm_entry *e)
 	return n;
 }
 
-/* Old and new ascend: what starts at the same address changes places. */
-static enum error publish_version(struct map_edit *ed)
-{
-	const struct vm_entry *o = ed->old;
-	struct vm_entry *n = ed->new;
-	struct tree_txn x;
-	enum error e;
-
-	entry_tree_begin(&x, &ed->map->tree, true);
-	while (o || n) {
-		if (o && n && o->range.start.va == n->range.start.va) {
-			entry_tree_change(&x, n);
-			o = o->edit_next;
-			n = n->edit_next;
-		} else if (o && (!n || o->range.start.va < n->range.start.va)) {
-			entry_tree_cut(&x, o->range.start.va, o->range.start.va + 1);
-			o = o->edit_next;
-		} else {
-			entry_tree_put(&x, n);
-			n = n->edit_next;
-		}
-	}
-	e = entry_tree_ready(&x);
-	if (e == OK)
-		entry_tree_commit(&x);
-	else
-		entry_tree_abort(&x);
-	return e;
-}
-
-enum error map_edit_publish(struct map_edit *ed)
+void map_edit_exchange(struct map_edit *ed)
 {
 	struct vm_map *m = ed->map;
-	enum error e = OK;
+	uint64_t more = list_bytes(ed->new) - list_bytes(ed->old);
 
-	if (ed->old && ed->new && !ed->old->edit_next && !ed->new->edit_next &&
-	    ed->old->range.start.va == ed->new->range.start.va)
-		entry_tree_swap(&m->tree, ed->new);
-	else
-		e = publish_version(ed);
-	if (e != OK)
-		return e;
+	spin_lock(&m->ranges.lock, RANK_RANGE);
+	entry_list_exchange(&m->list, ed->old, ed->new, &ed->place);
+	if (more)
+		atomic_bump(&m->size, more); /* relaxed by readers: a figure for programs */
+	spin_unlock(&m->ranges.lock);
+}
+
+void map_fill(struct map_edit *ed)
+{
+	entry_list_fill(&ed->map->list, ed->new);
+	atomic_store_relaxed(&ed->map->size, list_bytes(ed->new)); /* not published yet */
+}
+
+void map_edit_publish(struct map_edit *ed)
+{
+	map_edit_exchange(ed);
 	for (struct vm_entry *o = ed->old; o; o = o->edit_next)
 		entry_kill(o);
-	/* relaxed: a figure for programs to read */
-	atomic_add_relaxed(&m->size, list_bytes(ed->new) - list_bytes(ed->old));
-	return OK;
 }
 
 /* What o has in r of an amap that others use as well. False: nothing, or it is alone with it: all goes when o does. */
@@ -478,7 +472,7 @@ bool vm_map_lookup(struct vm_map *m, uint64_t addr, struct vm_entry_info *info)
 	const struct vm_entry *e;
 
 	epoch_enter(&m->vm->epoch);
-	e = entry_tree_find(&m->tree, addr);
+	e = entry_list_find(&m->list, addr);
 	if (e)
 		*info = (struct vm_entry_info){ .range = e->range, .prot = e->prot, .max = e->max, .shared = e->shared,
 						.grows_down = e->grows_down, .wired = e->wired, .inherit = e->inherit,
@@ -493,8 +487,8 @@ uint64_t vm_map_resident_pages(struct vm_map *m) { return pmap_resident(&m->pmap
 
 void vm_map_check(struct vm_map *m)
 {
-	entry_tree_check(&m->tree);
-	for (const struct vm_entry *e = entry_at_or_after(m, 0); e; e = entry_at_or_after(m, e->range.end.va)) {
+	entry_list_check(&m->list);
+	for (const struct vm_entry *e = entry_list_after(&m->list.head); e; e = entry_list_after(e)) {
 		ASSERT(map_check_range(m, e->range) == OK);
 		ASSERT(e->shared ? e->object && !e->amap : e->amap != NULL);
 		if (e->amap)
@@ -505,6 +499,7 @@ void vm_map_check(struct vm_map *m)
 
 enum error vm_map_module_init(struct vm *vm)
 {
+	machine_random(&vm->map_secret, sizeof vm->map_secret);
 	vm->map_zone = zone_create(&vm->zones, "map", sizeof(struct vm_map), CACHE_LINE, NULL, NULL, 0);
 	return vm->map_zone ? OK : ERR_NOMEM;
 }

@@ -10,7 +10,7 @@
 #include "base/types.h"
 #include "hal/pmap.h"
 #include "sync/mutex.h"
-#include "vm/entry_tree.h"
+#include "vm/entry_list.h"
 #include "vm/object.h"
 #include "vm/range_lock.h"
 #include "vm/vm.h"
@@ -21,13 +21,13 @@ struct vm_map {
 	struct refcount refs;
 	struct vrange bounds;            /* user addresses that may be mapped; fixed */
 	ATOMIC(uint32_t) spread;         /* 1: vm_map_spread; relaxed, a hint */
-	struct range_lock ranges;        /* who changes what right now */
-	struct entry_tree tree;
+	struct range_lock ranges;        /* who changes what right now; its lock is the map's short lock */
+	struct entry_list list;          /* short lock: changes by who holds the range lock over them */
 	struct mutex brk_lock;
 	uint64_t brk_start, brk_end;     /* b: heap, set by exec; brk_end is the break, not page aligned */
 	uint64_t stack_limit;            /* lowest address that a growing stack entry may reach; set by exec */
 	ATOMIC(uint64_t) grow_low;       /* no entry above it grows below it now: vm_map_limit_stack; relaxed, a limit */
-	ATOMIC(uint64_t) size;           /* bytes mapped; relaxed, changed under the range lock */
+	ATOMIC(uint64_t) size;           /* bytes mapped; short lock; relaxed by readers */
 	struct epoch_item retire;
 };
 

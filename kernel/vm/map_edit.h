@@ -14,6 +14,7 @@ struct map_edit {
 	struct vm_map *map;
 	struct vrange range;         /* what the change is about */
 	struct range_hold hold;      /* covers range and all of every entry that touches it */
+	struct entry_place place;    /* where the range begins */
 	struct vm_entry *before, *after; /* published entries that end where range begins, begin where it ends, or NULL; covered */
 	struct vm_entry *old;        /* entries that overlap range, ascending, by edit_next */
 	struct vm_entry *new;        /* what comes in their place, ascending */
@@ -25,9 +26,12 @@ struct map_edit {
 
 /* Takes the range lock and collects old. outer: the caller holds RANGE_ALL already. Thread context, nothing held. */
 void map_edit_begin(struct map_edit *ed, struct vm_map *m, struct vrange r, bool outer);
+/* The same for size bytes where there is room, hint first: ed->range. ERR_NOSPACE: nothing is held. */
+enum error map_edit_begin_free(struct map_edit *ed, struct vm_map *m, uint64_t hint, uint64_t size) MUST_CHECK;
 
-/* Appends a copy of model cut to r to new; *out (may be NULL) for changes before publish. ERR_NOMEM. */
-enum error map_edit_add(struct map_edit *ed, const struct vm_entry *model, struct vrange r, struct vm_entry **out) MUST_CHECK;
+/* Appends an entry_new to new; *out (may be NULL) for changes before publish. ERR_NOMEM. */
+enum error map_edit_add(struct map_edit *ed, const struct vm_entry *model, struct vrange r, struct amap *amap,
+			struct vm_entry **out) MUST_CHECK;
 
 /* Keeps the parts of e, an old entry, that lie left / right of range. */
 enum error map_edit_keep_left(struct map_edit *ed, const struct vm_entry *e) MUST_CHECK;
@@ -45,8 +49,12 @@ enum error map_edit_reserve(struct map_edit *ed, struct vrange r) MUST_CHECK;
 /* Takes the pages of o, an old entry, in r out of an amap that others of the map go on using; PTEs are gone and flushed. */
 void map_edit_trim(struct map_edit *ed, struct vm_entry *o, struct vrange r);
 
-/* Swaps new for old in the tree and kills old. ERR_NOMEM: nothing changed. */
-enum error map_edit_publish(struct map_edit *ed) MUST_CHECK;
+/* Exchanges old for new in the list, and in the map's size. */
+void map_edit_exchange(struct map_edit *ed);
+/* The same, and then kills old. */
+void map_edit_publish(struct map_edit *ed);
+/* Publishes new in a map that is empty and that nobody else knows. */
+void map_fill(struct map_edit *ed);
 
 /* Flushes, retires old, drops the lock. */
 void map_edit_finish(struct map_edit *ed);
@@ -75,8 +83,8 @@ enum error map_grow(struct vm_map *m, uint64_t va) MUST_CHECK;
 
 /*
  * A range of size that is free now, page aligned: at hint if that is free, else the highest of the CPU's own region (vm_map_spread), else
- * the highest below the stack, else the highest of all. false: there is none. Thread context, takes the tree's lock.
+ * the highest below the stack, else the highest of all. false: there is none. Short lock held.
  */
-bool map_pick(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr);
+bool map_pick_locked(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr);
 
 #endif

@@ -26,7 +26,7 @@ static uint64_t growing_end(struct vm_map *m, uint64_t va)
 	uint64_t end = 0;
 
 	epoch_enter(&m->vm->epoch);
-	e = entry_tree_find(&m->tree, va);
+	e = entry_list_find(&m->list, va);
 	if (e && may_grow_to(m, e, va))
 		end = e->range.end.va;
 	epoch_leave(&m->vm->epoch);
@@ -50,15 +50,13 @@ enum error map_grow(struct vm_map *m, uint64_t va)
 		map_edit_abort(&ed);
 		return err;
 	}
-	err = map_edit_add(&ed, e, e->range, &n);
-	if (err == OK) {
-		n->range.start = vaddr(start); /* anonymous: no offset to follow */
-		err = map_edit_publish(&ed);
-	}
+	err = map_edit_add(&ed, e, e->range, e->amap, &n);
 	if (err != OK) {
 		map_edit_abort(&ed);
 		return err;
 	}
+	n->range.start = vaddr(start); /* anonymous: no offset to follow */
+	map_edit_publish(&ed);
 	map_edit_finish(&ed);
 	return OK;
 }

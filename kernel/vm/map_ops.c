@@ -8,9 +8,6 @@
 #include "vm/fault.h"
 #include "vm/map_edit.h"
 
-/* After this many picks that somebody else took first, the search goes on with the whole map locked. */
-#define PICK_TRIES 8
-
 static enum error check_mapping(const struct vm_mapping *w)
 {
 	if (w->offset & PAGE_MASK || (w->shared && !w->object) || (w->prot & ~w->max))
@@ -21,24 +18,49 @@ static enum error check_mapping(const struct vm_mapping *w)
 	return OK;
 }
 
+/* The lowest address that a stack which begins at start may ever reach. */
+static uint64_t growth_floor(const struct vm_map *m, uint64_t start)
+{
+	uint64_t low = m->stack_limit && m->stack_limit < start ? m->stack_limit : start;
+
+	return low > m->bounds.start.va + ENTRY_GUARD ? low - ENTRY_GUARD : m->bounds.start.va;
+}
+
+/* Appends ed's range, mapped so, to new. ERR_NOMEM. */
+static enum error add_mapping(struct map_edit *ed, const struct vm_mapping *w)
+{
+	struct vm_entry *e = entry_alloc(ed->map->vm, ed->range);
+
+	if (UNLIKELY(!e))
+		return ERR_NOMEM;
+	if (w->grows_down)
+		e->floor = growth_floor(ed->map, ed->range.start.va);
+	e->prot = w->prot;
+	e->max = w->max;
+	e->inherit = (uint8_t)w->inherit;
+	e->shared = w->shared;
+	e->grows_down = w->grows_down;
+	e->wired = w->wired != 0;
+	e->object = w->object;
+	e->offset = w->offset;
+	e->amap = NULL;
+	e->name = w->name;
+	if (e->object)
+		object_reference(e->object);
+	*ed->new_tail = e;
+	ed->new_tail = &e->edit_next;
+	return OK;
+}
+
 /* Replaces whatever is in ed's range by the mapping. The lock is held; => OK: published, to be finished. */
 static enum error enter_locked(struct map_edit *ed, const struct vm_mapping *w)
 {
-	struct vm_map *m = ed->map;
-	struct vm_entry model = { .range = ed->range, .floor = ed->range.start.va, .prot = w->prot, .max = w->max,
-				  .inherit = (uint8_t)w->inherit, .shared = w->shared, .grows_down = w->grows_down,
-				  .wired = w->wired != 0, .object = w->object, .offset = w->offset, .name = w->name };
 	enum error e = OK;
 
-	if (w->grows_down) {
-		uint64_t low = m->stack_limit && m->stack_limit < ed->range.start.va ? m->stack_limit : ed->range.start.va;
-
-		model.floor = low > m->bounds.start.va + ENTRY_GUARD ? low - ENTRY_GUARD : m->bounds.start.va;
-	}
 	for (const struct vm_entry *o = ed->old; o && e == OK; o = o->edit_next)
 		e = map_edit_keep_left(ed, o);
 	if (e == OK)
-		e = map_edit_add(ed, &model, ed->range, NULL);
+		e = add_mapping(ed, w);
 	for (const struct vm_entry *o = ed->old; o && e == OK; o = o->edit_next)
 		e = map_edit_keep_right(ed, o);
 	/* What replaces something starts with an amap of its own: a neighbour's still holds the old pages. */
@@ -48,74 +70,47 @@ static enum error enter_locked(struct map_edit *ed, const struct vm_mapping *w)
 		e = map_edit_complete(ed);
 	if (e == OK)
 		e = map_edit_reserve(ed, ed->range);
-	return e == OK ? map_edit_publish(ed) : e;
+	if (e == OK)
+		map_edit_publish(ed);
+	return e;
 }
 
-/* outer: the caller holds the range lock over everything. */
-static enum error enter_at(struct vm_map *m, uint64_t addr, uint64_t size, const struct vm_mapping *w, bool replace,
-			   bool outer)
+/* The rest of an edit that has begun. */
+static enum error enter_finish(struct map_edit *ed, const struct vm_mapping *w)
 {
-	struct map_edit ed;
-	enum error e;
+	enum error e = enter_locked(ed, w);
 
-	map_edit_begin(&ed, m, vrange(addr, addr + size), outer);
-	e = ed.old && !replace ? ERR_EXISTS : enter_locked(&ed, w);
-	if (e != OK) {
-		map_edit_abort(&ed);
+	if (UNLIKELY(e != OK)) {
+		map_edit_abort(ed);
 		return e;
 	}
-	map_edit_empty(&ed);
-	map_edit_finish(&ed);
+	if (ed->old)
+		map_edit_empty(ed);
+	map_edit_finish(ed);
 	return OK;
 }
 
-#define REGION (UINT64_C(1) << 30) /* of addresses, aligned: what a table of level 2 maps */
-
-/* Where this CPU looks first: by its number, counted down from the last whole region below the stack. Empty: there is no room. */
-static struct vrange own_region(const struct vm_map *m)
+static enum error enter_at(struct vm_map *m, uint64_t addr, uint64_t size, const struct vm_mapping *w, bool replace)
 {
-	uint64_t top = round_down(m->stack_limit, REGION), skip = cpu_id() * REGION;
+	struct map_edit ed;
 
-	if (top < m->bounds.start.va + skip + REGION)
-		return vrange(0, 0);
-	return vrange(top - skip - REGION, top - skip);
-}
-
-bool map_pick(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr)
-{
-	struct vrange all = m->bounds;
-	bool found = false;
-
-	epoch_enter(&m->vm->epoch);
-	if (hint >= all.start.va && hint < all.end.va && all.end.va - hint >= size)
-		found = entry_tree_gap(&m->tree, vrange(hint, hint + size), size, addr);
-	if (!found && atomic_load_relaxed(&m->spread)) /* relaxed: a hint */
-		found = entry_tree_gap(&m->tree, own_region(m), size, addr);
-	if (!found && m->stack_limit > all.start.va)
-		found = entry_tree_gap(&m->tree, vrange(all.start.va, m->stack_limit), size, addr);
-	if (!found)
-		found = entry_tree_gap(&m->tree, all, size, addr);
-	epoch_leave(&m->vm->epoch);
-	return found;
+	map_edit_begin(&ed, m, vrange(addr, addr + size), false);
+	if (!ed.old || replace)
+		return enter_finish(&ed, w);
+	map_edit_abort(&ed);
+	return ERR_EXISTS;
 }
 
 /* Wherever there is room, hint first; => *at. */
 static enum error enter_anywhere(struct vm_map *m, uint64_t hint, uint64_t size, const struct vm_mapping *w, uint64_t *at)
 {
-	struct range_hold all;
-	enum error e;
+	struct map_edit ed;
+	enum error e = map_edit_begin_free(&ed, m, hint, size);
 
-	for (unsigned tries = 0; tries < PICK_TRIES; tries++) {
-		if (!map_pick(m, hint, size, at))
-			return ERR_NOSPACE;
-		e = enter_at(m, *at, size, w, false, false);
-		if (e != ERR_EXISTS)
-			return e;
-	}
-	range_lock_take(&m->ranges, &all, RANGE_ALL);
-	e = map_pick(m, hint, size, at) ? enter_at(m, *at, size, w, false, true) : ERR_NOSPACE;
-	range_lock_drop(&m->ranges, &all);
-	return e;
+	if (e != OK)
+		return e;
+	*at = ed.range.start.va;
+	return enter_finish(&ed, w);
 }
 
 enum error vm_map_enter(struct vm_map *m, uint64_t *addr, uint64_t size, const struct vm_mapping *w, unsigned flags)
@@ -136,7 +131,7 @@ enum error vm_map_enter(struct vm_map *m, uint64_t *addr, uint64_t size, const s
 			return ERR_INVAL;
 		if (*addr < m->bounds.start.va || *addr > m->bounds.end.va || size > m->bounds.end.va - *addr)
 			return ERR_NOSPACE;
-		return enter_at(m, *addr, size, w, !(flags & MAP_AT_FREE), false);
+		return enter_at(m, *addr, size, w, !(flags & MAP_AT_FREE));
 	}
 	e = enter_anywhere(m, hint, size, w, &at);
 	if (e == OK)
@@ -164,12 +159,11 @@ enum error vm_map_remove(struct vm_map *m, struct vrange r)
 	}
 	if (e == OK)
 		e = map_edit_reserve(&ed, r);
-	if (e == OK)
-		e = map_edit_publish(&ed);
 	if (e != OK) {
 		map_edit_abort(&ed);
 		return e;
 	}
+	map_edit_publish(&ed);
 	ed.gather.exclusive = true; /* nothing is mapped there until the range lock is dropped: tables can go at once */
 	map_edit_empty(&ed);
 	map_edit_finish(&ed);
@@ -213,19 +207,19 @@ static enum error change_begin(struct map_edit *ed, struct vm_map *m, struct vra
 			mid.end = r.end;
 		e = map_edit_keep_left(ed, o);
 		if (e == OK)
-			e = map_edit_add(ed, o, mid, &n);
+			e = map_edit_add(ed, o, mid, o->amap, &n);
 		if (e == OK) {
 			c->apply(n, c->value);
 			e = map_edit_keep_right(ed, o);
 		}
 	}
-	if (e == OK) {
-		map_edit_merge(ed);
-		e = map_edit_publish(ed);
-	}
-	if (e != OK)
+	if (e != OK) {
 		map_edit_abort(ed);
-	return e;
+		return e;
+	}
+	map_edit_merge(ed);
+	map_edit_publish(ed);
+	return OK;
 }
 
 static enum error protect_allowed(const struct vm_entry *e, unsigned prot)
@@ -457,7 +451,7 @@ enum error vm_map_resident(struct vm_map *m, struct vrange r, uint8_t *vec)
 		bool there = false, exclusive;
 
 		epoch_enter(&m->vm->epoch);
-		entry = entry_tree_find(&m->tree, va);
+		entry = entry_list_find(&m->list, va);
 		if (!entry || entry->range.start.va > va) {
 			e = ERR_NOENT;
 		} else {

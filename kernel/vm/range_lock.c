@@ -33,23 +33,20 @@ static bool is_first(struct range_lock *l, const struct range_hold *h)
 	return first;
 }
 
-void range_lock_take(struct range_lock *l, struct range_hold *h, struct vrange r)
+bool range_lock_take_locked(struct range_lock *l, struct range_hold *h, struct vrange r)
 {
 	struct waiter w;
 	bool mine;
 
-	rank_assert_may_wait();
 	h->range = r;
-	spin_lock(&l->lock, RANK_RANGE);
 	list_append(&l->held, &h->link);
-	mine = first_locked(l, h);
-	if (!mine)
-		l->waiting++;
+	if (LIKELY(first_locked(l, h)))
+		return true;
+	l->waiting++;
 	spin_unlock(&l->lock);
-	if (mine)
-		return;
+	rank_assert_may_wait();
 	/* Once true it stays so: who comes later stands behind. */
-	while (!mine) {
+	do {
 		/* On the queue before the look, so that a drop in between wakes us. */
 		wait_prepare(&l->queue, &w);
 		mine = is_first(l, h);
@@ -57,9 +54,17 @@ void range_lock_take(struct range_lock *l, struct range_hold *h, struct vrange r
 			wait_cancel(&l->queue, &w);
 		else if (wait_block(&l->queue, &w, false) != OK)
 			panic("an uninterruptible wait was interrupted");
-	}
+	} while (!mine);
 	spin_lock(&l->lock, RANK_RANGE);
 	l->waiting--;
+	return false;
+}
+
+void range_lock_take(struct range_lock *l, struct range_hold *h, struct vrange r)
+{
+	rank_assert_may_wait();
+	spin_lock(&l->lock, RANK_RANGE);
+	(void)range_lock_take_locked(l, h, r);
 	spin_unlock(&l->lock);
 }
 

@@ -13,7 +13,7 @@
 #include "sync/waitq.h"
 
 struct range_lock {
-	struct spinlock lock;  /* RANK_RANGE: held */
+	struct spinlock lock;  /* RANK_RANGE: held, waiting, and what the owner of the range lock keeps under it */
 	struct list held;      /* struct range_hold, who holds or waits, in order of arrival */
 	uint32_t waiting;      /* under lock: how many of those wait */
 	struct waitq queue;    /* who waits for any of them to end */
@@ -30,6 +30,11 @@ struct range_hold {
 void range_lock_init(struct range_lock *l);
 /* Waits until no range that was asked for before overlaps r, then holds it. */
 void range_lock_take(struct range_lock *l, struct range_hold *h, struct vrange r);
+/*
+ * The same for who has l->lock, since what he saw under it says which range: when somebody has some of it, the lock is dropped, the range
+ * waited for, and the lock taken again: false then: what was seen may have changed. Lock and range are held.
+ */
+bool range_lock_take_locked(struct range_lock *l, struct range_hold *h, struct vrange r);
 void range_lock_drop(struct range_lock *l, struct range_hold *h);
 
 #endif

@@ -8,14 +8,14 @@
  * address, so a move hands the anons, by reference, to an amap of their own at
  * the new place; the cost is that of the pages touched. Order:
  *
- *   prepare  new entries; nodes for the trim; the new version of the tree, unpublished
+ *   prepare  new entries; nodes for the trim
  *   kill     the old entry, and those in the way at the new place, all still in
- *            the tree: faults on them wait for the lock
+ *            the list: faults on them wait for the lock
  *   remove   PTEs in the old and in the new range; flush
  *   hand     the anons to the new amap       -- the last step that can fail
  *   publish, trim the old amaps, retire
  *
- * When handing fails the old entries are revived: they are still in the tree,
+ * When handing fails the old entries are revived: they are still in the list,
  * their pages are all there, and only PTEs were lost, which faults bring back.
  * That is the one case in which a dead mark is taken back. So a move that fails
  * has not unmapped what was at its destination, either.
@@ -50,10 +50,10 @@ static enum error extend(struct vm_map *m, struct vrange old, uint64_t new_end)
 		map_edit_abort(&ed);
 		return ERR_FAULT;
 	}
-	epoch_enter(&m->vm->epoch);
+	spin_lock(&m->ranges.lock, RANK_RANGE);
 	free = e->range.end.va == old.end.va && !e->edit_next &&
-	       entry_tree_gap(&m->tree, (struct vrange){ old.end, vaddr(new_end) }, new_end - old.end.va, &at);
-	epoch_leave(&m->vm->epoch);
+	       entry_list_gap(&m->list, (struct vrange){ old.end, vaddr(new_end) }, new_end - old.end.va, &at);
+	spin_unlock(&m->ranges.lock);
 	if (!free) {
 		map_edit_abort(&ed);
 		return ERR_NOSPACE;
@@ -63,57 +63,64 @@ static enum error extend(struct vm_map *m, struct vrange old, uint64_t new_end)
 		      ? amap_trim(e->amap, old.end.va, new_end, &trash)
 		      : OK;
 	if (err == OK)
-		err = map_edit_add(&ed, e, e->range, &n);
+		err = map_edit_add(&ed, e, e->range, e->amap, &n);
 	if (err == OK) {
 		n->range.end = vaddr(new_end);
-		err = map_edit_publish(&ed);
-	}
-	if (err != OK)
-		map_edit_abort(&ed);
-	else
+		map_edit_publish(&ed);
 		map_edit_finish(&ed);
+	} else {
+		map_edit_abort(&ed);
+	}
 	amap_trash_drop(m->vm, &trash); /* nothing maps them: no entry did, or its PTEs were flushed when it went */
 	return err;
 }
 
-/* The entry for the new place: as e, with an amap of its own. */
-static enum error add_moved(struct map_edit *ed, const struct vm_entry *e, struct vrange to, struct vm_entry **out)
+/* Puts e where it belongs in a list that ascends. */
+static void insert(struct vm_entry **list, struct vm_entry *e)
 {
-	struct vm_entry model = *e;
-	enum error err;
-
-	model.offset = e->offset + (ed->range.start.va - e->range.start.va);
-	model.range = to;
-	model.floor = to.start.va;
-	model.grows_down = false;
-	model.amap = NULL;
-	if (e->amap) {
-		model.amap = amap_new(ed->map->vm);
-		if (!model.amap)
-			return ERR_NOMEM;
-	}
-	err = map_edit_add(ed, &model, to, out);
-	if (model.amap)
-		amap_release(model.amap); /* the entry has its own reference */
-	return err;
+	while (*list && (*list)->range.start.va < e->range.start.va)
+		list = &(*list)->edit_next;
+	e->edit_next = *list;
+	*list = e;
 }
 
-/* Appends what is mapped in to, but for e, to the old entries. The map is locked. */
-static void add_occupants(struct map_edit *ed, struct vrange to, const struct vm_entry *e)
+/* A new entry for the pages' new place, or the emptied old one: as e, with an amap of its own. Not among ed's new ones yet. */
+static enum error make_moved(struct map_edit *ed, const struct vm_entry *e, struct vrange to, struct vm_entry **out)
 {
+	struct vm *vm = ed->map->vm;
+	struct amap *amap = e->amap ? amap_new(vm) : NULL;
+	struct vm_entry *n = NULL;
+
+	if (e->amap && !amap)
+		return ERR_NOMEM;
+	n = entry_new(vm, e, ed->range, amap);
+	if (amap)
+		amap_release(amap); /* the new entry has its own reference */
+	if (!n)
+		return ERR_NOMEM;
+	n->range = to;
+	n->floor = to.start.va;
+	n->grows_down = false;
+	*out = n;
+	return OK;
+}
+
+/* What is mapped in to becomes old, with e. The map is locked. */
+static void add_occupants(struct map_edit *ed, struct vrange to, struct vm_entry *e)
+{
+	struct vm_entry *o, **tail = &ed->old;
 	struct vm_map *m = ed->map;
-	struct vm_entry *o, *last = ed->old;
 
 	epoch_enter(&m->vm->epoch);
-	for (o = entry_tree_find(&m->tree, to.start.va); o && o->range.start.va < to.end.va;
-	     o = entry_tree_find(&m->tree, o->range.end.va)) {
+	for (o = entry_list_find(&m->list, to.start.va); o && o->range.start.va < to.end.va; o = entry_list_after(o)) {
 		if (o == e)
 			continue;
-		last->edit_next = o;
-		o->edit_next = NULL;
-		last = o;
+		*tail = o;
+		tail = &o->edit_next;
 	}
 	epoch_leave(&m->vm->epoch);
+	*tail = NULL;
+	insert(&ed->old, e);
 }
 
 /* Keeps the parts of o that lie in neither of two ranges: below, between and above them. */
@@ -131,9 +138,31 @@ static enum error keep_rest(struct map_edit *ed, const struct vm_entry *o, struc
 		if (r.end.va > o->range.end.va)
 			r.end = o->range.end;
 		if (r.start.va < r.end.va)
-			e = map_edit_add(ed, o, r, NULL);
+			e = map_edit_add(ed, o, r, o->amap, NULL);
 	}
 	return e;
+}
+
+/* All that a move needs memory for. ERR_NOMEM. */
+static enum error prepare_move(struct map_edit *ed, struct vm_entry *e, struct vrange to, bool keep, struct vm_entry **moved)
+{
+	struct vrange from = ed->range;
+	struct vm_entry *kept;
+	enum error err = OK;
+
+	for (const struct vm_entry *o = ed->old; o && err == OK; o = o->edit_next)
+		err = keep_rest(ed, o, from, to);
+	if (err == OK)
+		err = make_moved(ed, e, to, moved);
+	if (err == OK)
+		insert(&ed->new, *moved);
+	if (err == OK && keep)
+		err = make_moved(ed, e, from, &kept);
+	if (err == OK && keep)
+		insert(&ed->new, kept);
+	if (err == OK)
+		err = map_edit_reserve(ed, from);
+	return err == OK ? map_edit_reserve(ed, to) : err;
 }
 
 /* keep: the old range stays mapped, empty. */
@@ -142,60 +171,45 @@ static enum error move_locked(struct map_edit *ed, struct vrange to, bool keep)
 	struct vm_map *m = ed->map;
 	struct vm_entry *e = whole(ed), *moved;
 	struct vrange from = ed->range;
-	struct tree_txn x;
-	uint64_t keep_end, gone = 0, come = 0;
-	enum error err = OK;
+	uint64_t keep_end;
+	enum error err;
 
 	if (!e)
 		return ERR_FAULT;
 	add_occupants(ed, to, e);
-	for (const struct vm_entry *o = ed->old; o && err == OK; o = o->edit_next)
-		err = keep_rest(ed, o, from, to);
-	if (err == OK)
-		err = add_moved(ed, e, to, &moved);
-	if (err == OK && keep)
-		err = add_moved(ed, e, from, NULL);
-	if (err == OK)
-		err = map_edit_reserve(ed, from);
-	if (err == OK)
-		err = map_edit_reserve(ed, to);
+	err = prepare_move(ed, e, to, keep, &moved);
 	if (err != OK)
 		return err;
-	entry_tree_begin(&x, &m->tree, false); /* RANGE_ALL is held: nobody else changes the tree */
-	for (const struct vm_entry *o = ed->old; o; o = o->edit_next) {
-		entry_tree_cut(&x, o->range.start.va, o->range.start.va + 1);
-		gone += vrange_size(o->range);
-	}
-	for (struct vm_entry *n = ed->new; n; n = n->edit_next) {
-		entry_tree_put(&x, n);
-		come += vrange_size(n->range);
-	}
-	err = entry_tree_ready(&x);
-	if (err == OK) {
-		for (struct vm_entry *o = ed->old; o; o = o->edit_next)
-			entry_kill(o);
-		ed->gather.exclusive = true; /* dead until after the flush, and nobody else changes the map */
-		pmap_remove(&m->pmap, from, &ed->gather);
-		pmap_remove(&m->pmap, to, &ed->gather);
-		map_flush(m->vm, &ed->gather);
-		keep_end = vrange_size(to) < vrange_size(from) ? from.start.va + vrange_size(to) : from.end.va;
-		if (e->amap)
-			err = amap_copy_range(moved->amap, e->amap, from.start.va, keep_end,
-					      (int64_t)(to.start.va - from.start.va));
-		for (struct vm_entry *o = ed->old; o && err != OK; o = o->edit_next)
-			entry_revive(o);
-	}
+	for (struct vm_entry *o = ed->old; o; o = o->edit_next)
+		entry_kill(o);
+	ed->gather.exclusive = true; /* dead until after the flush, and nobody else changes the map */
+	pmap_remove(&m->pmap, from, &ed->gather);
+	pmap_remove(&m->pmap, to, &ed->gather);
+	map_flush(m->vm, &ed->gather);
+	keep_end = vrange_size(to) < vrange_size(from) ? from.start.va + vrange_size(to) : from.end.va;
+	if (e->amap)
+		err = amap_copy_range(moved->amap, e->amap, from.start.va, keep_end, (int64_t)(to.start.va - from.start.va));
 	if (err != OK) {
-		entry_tree_abort(&x);
+		for (struct vm_entry *o = ed->old; o; o = o->edit_next)
+			entry_revive(o);
 		return err;
 	}
-	entry_tree_commit(&x);
-	atomic_add_relaxed(&m->size, come - gone); /* a figure */
+	map_edit_exchange(ed);
 	for (struct vm_entry *o = ed->old; o; o = o->edit_next) {
 		map_edit_trim(ed, o, from);
 		map_edit_trim(ed, o, to);
 	}
 	return OK;
+}
+
+static bool pick(struct vm_map *m, uint64_t size, uint64_t *to)
+{
+	bool found;
+
+	spin_lock(&m->ranges.lock, RANK_RANGE);
+	found = map_pick_locked(m, 0, size, to);
+	spin_unlock(&m->ranges.lock);
+	return found;
 }
 
 static enum error move(struct vm_map *m, struct vrange old, uint64_t size, bool fixed, bool keep, uint64_t *addr)
@@ -206,7 +220,7 @@ static enum error move(struct vm_map *m, struct vrange old, uint64_t size, bool 
 	enum error e = ERR_NOSPACE;
 
 	range_lock_take(&m->ranges, &hold, RANGE_ALL);
-	if (fixed || map_pick(m, 0, size, &to)) {
+	if (fixed || pick(m, size, &to)) {
 		map_edit_begin(&ed, m, old, true);
 		e = move_locked(&ed, vrange(to, to + size), keep);
 		if (e == OK)
@@ -277,7 +291,7 @@ enum error vm_map_view(struct vm_map *m, uint64_t old, uint64_t size, bool fixed
 	enum error err = ERR_FAULT;
 
 	epoch_enter(&m->vm->epoch);
-	e = entry_tree_find(&m->tree, old);
+	e = entry_list_find(&m->list, old);
 	if (e && e->range.start.va <= old) {
 		what = (struct vm_mapping){ .object = e->object, .offset = e->offset + (old - e->range.start.va),
 					    .shared = true, .prot = e->prot, .max = e->max, .inherit = e->inherit,

@@ -28,9 +28,9 @@ struct vm {
 	pfn_t zero_page;            /* read by whoever touches private memory first by reading */
 	/* set by the modules' own init */
 	struct zone *anon_zone, *amap_zone, *node_zone, *object_zone, *object_node_zone;
-	struct zone *entry_zone, *tree_node_zone, *map_zone;
+	struct zone *entry_zone, *map_zone;
 	uint64_t fault_around;      /* pages that a read maps at most, itself included (fault.c) */
-	uint64_t tree_secret;       /* what entry trees' priorities are made with */
+	uint64_t map_secret;        /* what the heights of entries are drawn with */
 };
 
 #endif

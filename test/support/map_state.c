@@ -27,7 +27,7 @@ void map_state_take(struct map_state *s, struct vm_map *m)
 	epoch_enter(&m->vm->epoch);
 	for (uint64_t va = 0; vm_map_lookup(m, va, &s->entry[s->entries]); s->entries++) {
 		const struct vm_entry_info *info = &s->entry[s->entries];
-		const struct vm_entry *e = entry_tree_find(&m->tree, va);
+		const struct vm_entry *e = entry_list_find(&m->list, va);
 		const struct amap_node *leaf = NULL;
 		bool exclusive;
 

@@ -19,7 +19,7 @@
 #include "vm/amap_private.h"
 #include "vm/anon.h"
 #include "vm/entry.h"
-#include "vm/entry_tree.h"
+#include "vm/entry_list.h"
 #include "vm/kva.h"
 #include "vm/map.h"
 #include "vm/object.h"

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm/entry_list.c: a skip list of map entries.
+ *
+ * Purpose. Faults look an entry up with no lock while mutators change the map, and a change costs a few stores, in the entries
+ * beside it only.
+ *
+ * Structure. Every entry is on level 0, a quarter of those of a level on the next one too. How high an entry reaches is drawn from a
+ * hash of its start address and a secret: without the secret a program could choose addresses that make the list flat. So
+ * an entry that comes in the place of one with the same start has the same height.
+ *
+ *      level 1   head -------------> [b] ----------------> NULL
+ *      level 0   head ---> [a] ----> [b] ---> [c] -------> NULL
+ *      gap       |- 5 -|   |- 0 -|   |- 9 -|  |-- 30 --|       level 0: the free stretch after each
+ *                |------ 5 ------|   |------- 30 ------|       level 1: the largest that the link spans
+ *
+ * A link is changed in place, by one store; links of an entry that was taken out stay as they are, and lead back into the list.
+ *
+ * Why a walk without a lock goes right. It moves to entries that start at or before va, and answers with the last of them, p, if
+ * that covers va, else with the one behind. Let something cover va from the walk's begin to its end.
+ *
+ *  (a) By a single entry e: from any entry that was in the list at some moment of the walk and starts no later than e, links
+ *      of level 0 lead to e: when x is taken out, its links lead to what follows then, and so on. Nothing between e and va starts
+ *      in the list while e is there, and what did before ended before e came, or was taken out before: a walk that reaches e ends there.
+ *  (b) By an old entry, then by a new one, in one exchange: it goes in the order
+ *          link      new entries whose start no old one has, from the highest address down
+ *          replace   those that start where an old one does
+ *          unlink    the old ones that are left, from the lowest address up
+ *      so that at every step the last entry that starts at or before va is the old or the new one that covers it: while links
+ *      are made, the new ones there are start above va, or cover it; an old one leaves only when all new ones are there, and
+ *      no other old one lies between it and va's new entry any more. A walk that goes by entries that were taken out sees
+ *      their links as of that moment, or later ones.
+ *      Who finds the old one finds it dead, or did so before it died.
+ *  If nothing covers va all the time, both answers were right at some moment of the walk.
+ *
+ * Invariants.
+ *  1. Ranges in order, disjoint, outside of exchange.
+ *  2. An entry is on the levels below its height, in the same order on each.
+ *  3. gap[i] of an entry is the largest free stretch between neighbours that its link of level i spans; growth room (floor)
+ *     counts as taken. It is right outside of exchange; only who has the lock reads it.
+ *  4. levels is at least the greatest height of those in the list.
+ *
+ * Locking. The owner's lock for all changes, the places, gaps. An entry's links and gaps before it is published: who made it.
+ *
+ * Memory order. Stores of links to published entries are seq_cst and pair with the seq_cst loads of walks (the epoch
+ * protocol needs that of the first one, sync/epoch.c; on Arm it costs nothing): what an entry says is written before it is linked.
+ *
+ * Failure. None: an entry brings its links with it.
+ *
+ * Sources: W. Pugh, Skip lists: a probabilistic alternative to balanced trees (1990); for walks through what was
+ * taken out, M. Herlihy et al., A simple optimistic skiplist algorithm (2007).
+ */
+#include "vm/entry_list.h"
+
+#include "base/assert.h"
+#include "base/bits.h"
+
+/* From 1, with 1/4 of the probability each more. */
+static unsigned height(const struct entry_list *l, uint64_t start)
+{
+	uint64_t z = (start >> PAGE_SHIFT) + l->secret; /* then splitmix64's mixing steps, the secret once more between */
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	z = (z ^ (z >> 31)) + l->secret;
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	return 1 + bit_lowest(z | BIT(2 * (ENTRY_LEVELS - 1))) / 2;
+}
+
+/* For who has the lock: it orders the stores before. */
+static inline struct vm_entry *link_of(const struct vm_entry *e, unsigned i) { return atomic_load_relaxed(&e->next[i]); }
+
+/* Of a published entry: see the theory. */
+static inline void link_set(struct vm_entry *e, unsigned i, struct vm_entry *n) { atomic_store_seq_cst(&e->next[i], n); }
+
+void entry_list_init(struct entry_list *l, uint64_t secret, uint64_t end)
+{
+	atomic_store_relaxed(&l->levels, 1u); /* not published yet, all */
+	l->secret = secret;
+	l->end = end;
+	l->version = 1;
+	atomic_store_relaxed(&l->entries, UINT64_C(0));
+	l->head.range = vrange(0, 0);
+	l->head.floor = 0;
+	for (unsigned i = 0; i < ENTRY_LEVELS; i++) {
+		atomic_store_relaxed(&l->head.next[i], NULL);
+		l->head.gap[i] = end;
+	}
+}
+
+void entry_list_seek(const struct entry_list *l, uint64_t start, struct entry_place *p)
+{
+	struct vm_entry *e = (struct vm_entry *)&l->head, *n;
+	unsigned i = atomic_load_relaxed(&l->levels);
+
+	if (p->start == start && p->version == l->version)
+		return;
+	p->start = start;
+	p->version = l->version;
+	while (i-- > 0) {
+		while ((n = link_of(e, i)) && n->range.start.va < start)
+			e = n;
+		p->before[i] = e;
+	}
+}
+
+/* --- gaps --- */
+
+/* Free stretch between an end and a following floor, which may overlap when growth room was mapped over. */
+static inline uint64_t stretch(uint64_t end, uint64_t floor) { return floor > end ? floor - end : 0; }
+
+/* What gap[i] of e has to be, when those of the level below are right. */
+static uint64_t spanned(const struct entry_list *l, const struct vm_entry *e, unsigned i)
+{
+	const struct vm_entry *end = link_of(e, i);
+	uint64_t best = 0;
+
+	if (i == 0)
+		return stretch(e->range.end.va, end ? end->floor : l->end);
+	for (; e != end; e = link_of(e, i - 1))
+		if (e->gap[i - 1] > best)
+			best = e->gap[i - 1];
+	return best;
+}
+
+/* Invariant 3 anew where something of height h has changed at p: e, which is there now, or what was taken out. */
+static void mend_gaps(const struct entry_list *l, const struct entry_place *p, struct vm_entry *e, unsigned h)
+{
+	unsigned levels = atomic_load_relaxed(&l->levels);
+
+	for (unsigned i = 0; i < levels; i++) {
+		struct vm_entry *b = p->before[i];
+		uint64_t gap = spanned(l, b, i);
+		bool same = gap == b->gap[i];
+
+		if (e && i < h)
+			e->gap[i] = spanned(l, e, i);
+		if (!same)
+			b->gap[i] = gap; /* not else: others read the line */
+		else if (i >= h)
+			return;
+	}
+}
+
+/* --- changes --- */
+
+/* More levels: the head spans all of the list on them. */
+static void raise(struct entry_list *l, unsigned h, struct entry_place *p)
+{
+	for (unsigned i = atomic_load_relaxed(&l->levels); i < h; i++) {
+		p->before[i] = &l->head;
+		l->head.gap[i] = l->head.gap[i - 1];
+		for (const struct vm_entry *e = link_of(&l->head, i - 1); e; e = link_of(e, i - 1))
+			if (e->gap[i - 1] > l->head.gap[i])
+				l->head.gap[i] = e->gap[i - 1];
+		atomic_store_relaxed(&l->levels, i + 1); /* the level is empty: who starts there loses nothing */
+	}
+}
+
+static void link(struct entry_list *l, struct vm_entry *n, struct entry_place *p)
+{
+	unsigned h = height(l, n->range.start.va);
+
+	n->height = (uint8_t)h;
+	entry_list_seek(l, n->range.start.va, p);
+	if (UNLIKELY(h > atomic_load_relaxed(&l->levels)))
+		raise(l, h, p);
+	for (unsigned i = 0; i < h; i++)
+		atomic_store_relaxed(&n->next[i], link_of(p->before[i], i)); /* not published yet */
+	/* From below: who finds it on a level finds it on those below as well. */
+	for (unsigned i = 0; i < h; i++)
+		link_set(p->before[i], i, n);
+	mend_gaps(l, p, n, h);
+	p->version = ++l->version; /* the place is as it was */
+}
+
+static void unlink(struct entry_list *l, const struct vm_entry *o, struct entry_place *p)
+{
+	unsigned h = o->height;
+
+	entry_list_seek(l, o->range.start.va, p);
+	for (unsigned i = h; i-- > 0;)
+		link_set(p->before[i], i, link_of(o, i));
+	mend_gaps(l, p, NULL, h);
+	p->version = ++l->version;
+}
+
+/* n in the place of o, which has the same start, and so the same height. */
+static void replace(struct entry_list *l, const struct vm_entry *o, struct vm_entry *n, struct entry_place *p)
+{
+	unsigned h = o->height;
+
+	n->height = o->height;
+	entry_list_seek(l, n->range.start.va, p);
+	for (unsigned i = 0; i < h; i++) {
+		atomic_store_relaxed(&n->next[i], link_of(o, i)); /* not published yet */
+		n->gap[i] = o->gap[i];
+	}
+	for (unsigned i = 0; i < h; i++)
+		link_set(p->before[i], i, n);
+	if (n->range.end.va != o->range.end.va || n->floor != o->floor)
+		mend_gaps(l, p, n, h);
+	p->version = ++l->version;
+}
+
+/* Who comes where: twin of each is who starts at the same address on the other side, or NULL. */
+static void pair_up(struct vm_entry *o, struct vm_entry *n)
+{
+	while (o || n) {
+		if (o && n && o->range.start.va == n->range.start.va) {
+			o->edit_twin = n;
+			n->edit_twin = o;
+			o = o->edit_next;
+			n = n->edit_next;
+		} else if (o && (!n || o->range.start.va < n->range.start.va)) {
+			o->edit_twin = NULL;
+			o = o->edit_next;
+		} else {
+			n->edit_twin = NULL;
+			n = n->edit_next;
+		}
+	}
+}
+
+static struct vm_entry *reversed(struct vm_entry *e)
+{
+	struct vm_entry *last = NULL, *next;
+
+	for (; e; e = next) {
+		next = e->edit_next;
+		e->edit_next = last;
+		last = e;
+	}
+	return last;
+}
+
+void entry_list_exchange(struct entry_list *l, struct vm_entry *old, struct vm_entry *new, struct entry_place *p)
+{
+	struct vm_entry *down;
+	uint64_t more = 0;
+
+	pair_up(old, new);
+	down = reversed(new);
+	for (struct vm_entry *n = down; n; n = n->edit_next) {
+		if (n->edit_twin)
+			continue;
+		link(l, n, p);
+		more++;
+	}
+	(void)reversed(down);
+	for (struct vm_entry *n = new; n; n = n->edit_next)
+		if (n->edit_twin)
+			replace(l, n->edit_twin, n, p);
+	for (const struct vm_entry *o = old; o; o = o->edit_next) {
+		if (o->edit_twin)
+			continue;
+		unlink(l, o, p);
+		more--;
+	}
+	if (more)
+		atomic_bump(&l->entries, more);
+}
+
+/* Ends the links of level i that reach n, or all, n being NULL. */
+static void close_link(const struct entry_list *l, struct vm_entry *before, unsigned i, struct vm_entry *n)
+{
+	atomic_store_relaxed(&before->next[i], n); /* not published yet */
+	before->gap[i] = spanned(l, before, i);
+}
+
+void entry_list_fill(struct entry_list *l, struct vm_entry *new)
+{
+	struct vm_entry *last[ENTRY_LEVELS];
+	unsigned levels = 1;
+
+	for (unsigned i = 0; i < ENTRY_LEVELS; i++)
+		last[i] = &l->head;
+	for (struct vm_entry *n = new; n; n = n->edit_next) {
+		n->height = (uint8_t)height(l, n->range.start.va);
+		if (n->height > levels)
+			levels = n->height;
+		for (unsigned i = 0; i < n->height; i++) {
+			close_link(l, last[i], i, n);
+			last[i] = n;
+		}
+		atomic_bump(&l->entries, 1);
+	}
+	for (unsigned i = 0; i < levels; i++)
+		close_link(l, last[i], i, NULL);
+	atomic_store_relaxed(&l->levels, levels); /* not published yet */
+}
+
+/* --- asking --- */
+
+/* The highest within (lo, hi) among the links of level i from e on, up to stop. */
+static bool gap_from(const struct entry_list *l, const struct vm_entry *e, const struct vm_entry *stop, unsigned i, struct vrange in,
+		     uint64_t size, uint64_t *addr)
+{
+	while (e != stop) {
+		const struct vm_entry *best = NULL;
+
+		/* The last link that may do; what it spans begins at its entry's end and ends at the next one's floor. */
+		for (const struct vm_entry *at = e; at != stop; at = link_of(at, i)) {
+			if (at->range.end.va >= in.end.va)
+				break;
+			if (at->gap[i] >= size)
+				best = at;
+		}
+		if (!best)
+			return false;
+		if (i == 0) {
+			const struct vm_entry *n = link_of(best, 0);
+			uint64_t lo = best->range.end.va, hi = n ? n->floor : l->end;
+
+			lo = lo > in.start.va ? lo : in.start.va;
+			hi = hi < in.end.va ? hi : in.end.va;
+			if (hi > lo && hi - lo >= size) {
+				*addr = hi - size;
+				return true;
+			}
+		} else if (gap_from(l, best, link_of(best, i), i - 1, in, size, addr)) { /* as deep as there are levels */
+			return true;
+		}
+		stop = best;
+	}
+	return false;
+}
+
+bool entry_list_gap(const struct entry_list *l, struct vrange bounds, uint64_t size, uint64_t *addr)
+{
+	return gap_from(l, &l->head, NULL, atomic_load_relaxed(&l->levels) - 1, bounds, size, addr);
+}
+
+void entry_list_check(const struct entry_list *l)
+{
+	unsigned levels = atomic_load_relaxed(&l->levels); /* quiet point, all */
+	const struct vm_entry *at[ENTRY_LEVELS];
+	uint64_t count = 0, end = 0;
+
+	for (unsigned i = 0; i < ENTRY_LEVELS; i++) {
+		at[i] = link_of(&l->head, i);
+		ASSERT(i < levels || !at[i]);
+		ASSERT(i >= levels || l->head.gap[i] == spanned(l, &l->head, i));
+	}
+	for (const struct vm_entry *e = at[0]; e; e = link_of(e, 0)) {
+		unsigned h = height(l, e->range.start.va);
+
+		ASSERT(h == e->height && h <= levels && entry_live(e));
+		ASSERT(e->range.start.va >= end && e->range.end.va > e->range.start.va && e->range.end.va <= l->end);
+		end = e->range.end.va;
+		for (unsigned i = 0; i < h; i++) {
+			ASSERT(at[i] == e && e->gap[i] == spanned(l, e, i));
+			at[i] = link_of(e, i);
+		}
+		count++;
+	}
+	for (unsigned i = 0; i < levels; i++)
+		ASSERT(!at[i]);
+	ASSERT(count == atomic_load_relaxed(&l->entries));
+}
