@@ -19,8 +19,8 @@ static void pieces(void **state)
 	assert_int_equal(object_create(v.vm, (struct oid){ 0, 1 }, &pager_zero, NULL, 0, 16 * PAGE_SIZE, &model.object), OK);
 	model.amap = amap_new(v.vm);
 	assert_non_null(model.amap);
-	low = entry_new(v.vm, &model, vrange(AT, AT + 3 * PAGE_SIZE));
-	high = entry_new(v.vm, &model, vrange(AT + 3 * PAGE_SIZE, AT + 8 * PAGE_SIZE));
+	low = entry_new(v.vm, &model, vrange(AT, AT + 3 * PAGE_SIZE), model.amap);
+	high = entry_new(v.vm, &model, vrange(AT + 3 * PAGE_SIZE, AT + 8 * PAGE_SIZE), model.amap);
 	assert_true(low && high);
 	assert_int_equal(ref_count(&model.amap->refs), 3);
 	assert_int_equal(ref_count(&model.object->refs), 3);
