@@ -62,8 +62,6 @@ static void compare(void)
 	unsigned free_run = 0, best = 0;
 	uint64_t where;
 
-	struct entry_place p = { .version = 0 };
-
 	entry_list_check(&t);
 	epoch_enter(&v.vm->epoch);
 	for (unsigned i = 0; i < PAGES; i++) {
@@ -73,8 +71,7 @@ static void compare(void)
 			assert_ptr_equal(e, model[i]);
 		else
 			assert_true(!e || e->range.start.va > at(i));
-		entry_list_seek(&t, at(i) + 1, &p);
-		e = entry_list_before(&t, &p);
+		e = entry_list_before(&t, at(i) + 1);
 		if (model[i])
 			assert_ptr_equal(e, model[i]);
 		free_run = model[i] ? 0 : free_run + 1;
@@ -126,8 +123,6 @@ static void look(void)
 
 static void exchange(struct vm_entry **olds, unsigned n, struct vm_entry **news, unsigned m)
 {
-	struct entry_place p = { .version = 0 };
-
 	for (unsigned i = 0; i < n; i++)
 		olds[i]->edit_next = i + 1 < n ? olds[i + 1] : NULL;
 	for (unsigned i = 0; i < m; i++)
@@ -143,7 +138,7 @@ static void exchange(struct vm_entry **olds, unsigned n, struct vm_entry **news,
 	}
 	epoch_enter(&v.vm->epoch);
 	host_point = look;
-	entry_list_exchange(&t, n ? olds[0] : NULL, m ? news[0] : NULL, &p);
+	entry_list_exchange(&t, n ? olds[0] : NULL, m ? news[0] : NULL);
 	host_point = NULL;
 	epoch_leave(&v.vm->epoch);
 	for (unsigned i = 0; i < n; i++)

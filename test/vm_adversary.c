@@ -174,14 +174,14 @@ static void owner_leaves_during_trim(void **state)
 
 static struct {
 	uint64_t base;
-	uint64_t old_version;
+	struct vm_entry *old_first;
 } forking;
 
 /* Steps in when the forking vCPU has published the parent's new entries. */
 static void after_new_entries(void)
 {
 	host_point = NULL;
-	if (m->list.version != forking.old_version && cpu_debug()->held_count == 0) {
+	if (atomic_load_relaxed(&m->list.head.next[0]) != forking.old_first && cpu_debug()->held_count == 0) {
 		hand_over();
 		return;
 	}
@@ -207,7 +207,7 @@ static void fork_and_write(uint32_t cpu, void *arg)
 	}
 	while (atomic_load_acquire(&turn) != 0)
 		cpu_relax();
-	forking.old_version = m->list.version;
+	forking.old_first = atomic_load_relaxed(&m->list.head.next[0]);
 	host_point = after_new_entries;
 	CHECK(vm_map_fork(m, &c) == OK);
 	CHECK(host_point == NULL);

@@ -39,6 +39,7 @@
  *  3. gap[i] of an entry is the largest free stretch between neighbours that its link of level i spans; growth room (floor)
  *     counts as taken. It is right outside of exchange; only who has the lock reads it.
  *  4. levels is at least the greatest height of those in the list.
+ *  5. place says, below levels, what is before place.start: what is changed lies there, and not before it.
  *
  * Locking. The owner's lock for all changes, the places, gaps. An entry's links and gaps before it is published: who made it.
  *
@@ -78,29 +79,27 @@ void entry_list_init(struct entry_list *l, uint64_t secret, uint64_t end)
 	atomic_store_relaxed(&l->levels, 1u); /* not published yet, all */
 	l->secret = secret;
 	l->end = end;
-	l->version = 1;
+	l->place.start = 0;
 	atomic_store_relaxed(&l->entries, UINT64_C(0));
 	l->head.range = vrange(0, 0);
 	l->head.floor = 0;
 	for (unsigned i = 0; i < ENTRY_LEVELS; i++) {
 		atomic_store_relaxed(&l->head.next[i], NULL);
 		l->head.gap[i] = end;
+		l->place.before[i] = &l->head;
 	}
 }
 
-void entry_list_seek(const struct entry_list *l, uint64_t start, struct entry_place *p)
+void entry_list_seek(struct entry_list *l, uint64_t start)
 {
-	struct vm_entry *e = (struct vm_entry *)&l->head, *n;
+	struct vm_entry *e = &l->head, *n;
 	unsigned i = atomic_load_relaxed(&l->levels);
 
-	if (p->start == start && p->version == l->version)
-		return;
-	p->start = start;
-	p->version = l->version;
+	l->place.start = start;
 	while (i-- > 0) {
 		while ((n = link_of(e, i)) && n->range.start.va < start)
 			e = n;
-		p->before[i] = e;
+		l->place.before[i] = e;
 	}
 }
 
@@ -123,13 +122,13 @@ static uint64_t spanned(const struct entry_list *l, const struct vm_entry *e, un
 	return best;
 }
 
-/* Invariant 3 anew where something of height h has changed at p: e, which is there now, or what was taken out. */
-static void mend_gaps(const struct entry_list *l, const struct entry_place *p, struct vm_entry *e, unsigned h)
+/* Invariant 3 anew where something of height h has changed at the place: e, which is there now, or what was taken out. */
+static void mend_gaps(struct entry_list *l, struct vm_entry *e, unsigned h)
 {
 	unsigned levels = atomic_load_relaxed(&l->levels);
 
 	for (unsigned i = 0; i < levels; i++) {
-		struct vm_entry *b = p->before[i];
+		struct vm_entry *b = l->place.before[i];
 		uint64_t gap = spanned(l, b, i);
 		bool same = gap == b->gap[i];
 
@@ -145,62 +144,66 @@ static void mend_gaps(const struct entry_list *l, const struct entry_place *p, s
 /* --- changes --- */
 
 /* More levels: the head spans all of the list on them. */
-static void raise(struct entry_list *l, unsigned h, struct entry_place *p)
+static NOINLINE void raise(struct entry_list *l, unsigned h)
 {
 	for (unsigned i = atomic_load_relaxed(&l->levels); i < h; i++) {
-		p->before[i] = &l->head;
-		l->head.gap[i] = l->head.gap[i - 1];
-		for (const struct vm_entry *e = link_of(&l->head, i - 1); e; e = link_of(e, i - 1))
+		l->place.before[i] = &l->head;
+		l->head.gap[i] = 0;
+		for (const struct vm_entry *e = &l->head; e; e = link_of(e, i - 1))
 			if (e->gap[i - 1] > l->head.gap[i])
 				l->head.gap[i] = e->gap[i - 1];
 		atomic_store_relaxed(&l->levels, i + 1); /* the level is empty: who starts there loses nothing */
 	}
 }
 
-static void link(struct entry_list *l, struct vm_entry *n, struct entry_place *p)
+static inline void place_at(struct entry_list *l, uint64_t start)
+{
+	if (l->place.start != start)
+		entry_list_seek(l, start);
+}
+
+void entry_list_link(struct entry_list *l, struct vm_entry *n)
 {
 	unsigned h = height(l, n->range.start.va);
 
 	n->height = (uint8_t)h;
-	entry_list_seek(l, n->range.start.va, p);
+	place_at(l, n->range.start.va);
 	if (UNLIKELY(h > atomic_load_relaxed(&l->levels)))
-		raise(l, h, p);
+		raise(l, h);
 	for (unsigned i = 0; i < h; i++)
-		atomic_store_relaxed(&n->next[i], link_of(p->before[i], i)); /* not published yet */
+		atomic_store_relaxed(&n->next[i], link_of(l->place.before[i], i)); /* not published yet */
 	/* From below: who finds it on a level finds it on those below as well. */
 	for (unsigned i = 0; i < h; i++)
-		link_set(p->before[i], i, n);
-	mend_gaps(l, p, n, h);
-	p->version = ++l->version; /* the place is as it was */
+		link_set(l->place.before[i], i, n);
+	mend_gaps(l, n, h);
+	atomic_bump(&l->entries, 1);
 }
 
-static void unlink(struct entry_list *l, const struct vm_entry *o, struct entry_place *p)
+void entry_list_unlink(struct entry_list *l, struct vm_entry *o)
 {
 	unsigned h = o->height;
 
-	entry_list_seek(l, o->range.start.va, p);
+	place_at(l, o->range.start.va);
 	for (unsigned i = h; i-- > 0;)
-		link_set(p->before[i], i, link_of(o, i));
-	mend_gaps(l, p, NULL, h);
-	p->version = ++l->version;
+		link_set(l->place.before[i], i, link_of(o, i));
+	mend_gaps(l, NULL, h);
+	atomic_bump(&l->entries, -UINT64_C(1));
 }
 
-/* n in the place of o, which has the same start, and so the same height. */
-static void replace(struct entry_list *l, const struct vm_entry *o, struct vm_entry *n, struct entry_place *p)
+void entry_list_replace(struct entry_list *l, struct vm_entry *o, struct vm_entry *n)
 {
 	unsigned h = o->height;
 
 	n->height = o->height;
-	entry_list_seek(l, n->range.start.va, p);
+	place_at(l, n->range.start.va);
 	for (unsigned i = 0; i < h; i++) {
 		atomic_store_relaxed(&n->next[i], link_of(o, i)); /* not published yet */
 		n->gap[i] = o->gap[i];
 	}
 	for (unsigned i = 0; i < h; i++)
-		link_set(p->before[i], i, n);
+		link_set(l->place.before[i], i, n);
 	if (n->range.end.va != o->range.end.va || n->floor != o->floor)
-		mend_gaps(l, p, n, h);
-	p->version = ++l->version;
+		mend_gaps(l, n, h);
 }
 
 /* Who comes where: twin of each is who starts at the same address on the other side, or NULL. */
@@ -234,31 +237,22 @@ static struct vm_entry *reversed(struct vm_entry *e)
 	return last;
 }
 
-void entry_list_exchange(struct entry_list *l, struct vm_entry *old, struct vm_entry *new, struct entry_place *p)
+void entry_list_exchange(struct entry_list *l, struct vm_entry *old, struct vm_entry *new)
 {
 	struct vm_entry *down;
-	uint64_t more = 0;
 
 	pair_up(old, new);
 	down = reversed(new);
-	for (struct vm_entry *n = down; n; n = n->edit_next) {
-		if (n->edit_twin)
-			continue;
-		link(l, n, p);
-		more++;
-	}
+	for (struct vm_entry *n = down; n; n = n->edit_next)
+		if (!n->edit_twin)
+			entry_list_link(l, n);
 	(void)reversed(down);
 	for (struct vm_entry *n = new; n; n = n->edit_next)
 		if (n->edit_twin)
-			replace(l, n->edit_twin, n, p);
-	for (const struct vm_entry *o = old; o; o = o->edit_next) {
-		if (o->edit_twin)
-			continue;
-		unlink(l, o, p);
-		more--;
-	}
-	if (more)
-		atomic_bump(&l->entries, more);
+			entry_list_replace(l, n->edit_twin, n);
+	for (struct vm_entry *o = old; o; o = o->edit_next)
+		if (!o->edit_twin)
+			entry_list_unlink(l, o);
 }
 
 /* Ends the links of level i that reach n, or all, n being NULL. */

@@ -8,20 +8,20 @@
 
 #include "vm/entry.h"
 
+/* Where in the list a start address belongs: on each level the last entry that starts before it, the head included. */
+struct entry_place {
+	uint64_t start;
+	struct vm_entry *before[ENTRY_LEVELS];
+};
+
 /* k: changes under the lock that its owner keeps for it (map.h); readers as said */
 struct entry_list {
 	ATOMIC(uint32_t) levels ALIGNED(CACHE_LINE); /* k: that are in use, never fewer; relaxed by readers: a higher one saves time only */
 	uint64_t secret;       /* constant: of the heights */
 	struct vm_entry head;  /* k: stands before all entries; covers nothing */
 	uint64_t end;          /* constant: where the space ends; the last stretch that can be free ends here */
-	uint64_t version;      /* k: changes so far */
 	ATOMIC(uint64_t) entries; /* k; relaxed readers want a figure */
-};
-
-/* Where in the list a start address belongs: on each level the last entry that starts before it, the head included. */
-struct entry_place {
-	uint64_t start, version; /* of the list, when it was looked for; 0: never */
-	struct vm_entry *before[ENTRY_LEVELS];
+	struct entry_place place; /* k: of the last look or change; every change keeps it true */
 };
 
 /* An empty list for addresses below end. */
@@ -37,7 +37,7 @@ static inline struct vm_entry *entry_list_find(const struct entry_list *l, uint6
 	struct vm_entry *n;
 
 	for (;;) {
-		/* seq_cst: of a section the first pointer load, which the epoch needs so; pairs with link, unlink and replace */
+		/* seq_cst: of a section the first pointer load, which the epoch needs so; pairs with the changes' stores */
 		n = atomic_load_seq_cst(&p->next[i]);
 		if (n && n->range.start.va <= va)
 			p = n;
@@ -50,29 +50,37 @@ static inline struct vm_entry *entry_list_find(const struct entry_list *l, uint6
 /* The one after e, or NULL. */
 static inline struct vm_entry *entry_list_after(const struct vm_entry *e)
 {
-	return atomic_load_acquire(&e->next[0]); /* pairs with link, unlink and replace */
+	return atomic_load_acquire(&e->next[0]); /* pairs with the changes' stores */
 }
 
 /* --- with the lock --- */
 
-/* Sets *p for start. Nothing is done when p says already what is true. */
-void entry_list_seek(const struct entry_list *l, uint64_t start, struct entry_place *p);
+/* Moves the list's place. */
+void entry_list_seek(struct entry_list *l, uint64_t start);
 
-/* The place's entry before, or NULL. */
-static inline struct vm_entry *entry_list_before(const struct entry_list *l, const struct entry_place *p)
+/* The last entry that starts before start; the head, which ends at 0, when there is none. */
+static inline struct vm_entry *entry_list_before(struct entry_list *l, uint64_t start)
 {
-	return p->before[0] == &l->head ? NULL : p->before[0];
+	if (l->place.start != start)
+		entry_list_seek(l, start);
+	return l->place.before[0];
 }
 
 /* Highest address at which size bytes are free within bounds, growth room respected; false when none. */
 bool entry_list_gap(const struct entry_list *l, struct vrange bounds, uint64_t size, uint64_t *addr);
 
+/* Puts n in, whose range is free. */
+void entry_list_link(struct entry_list *l, struct vm_entry *n);
+/* Takes o out. It is then the caller's: dead, later gone by epoch. */
+void entry_list_unlink(struct entry_list *l, struct vm_entry *o);
+/* Puts n in the place of o, which has the same start; what it covers besides is free. Likewise. */
+void entry_list_replace(struct entry_list *l, struct vm_entry *o, struct vm_entry *n);
+
 /*
  * Changes the list from old to new, both ascending by edit_next: readers find, for an address that an entry of each covers, one of
- * the two at any moment. Changes of other ranges may have come before; the caller's range lock keeps these for him. The old entries
- * are then his: dead, later gone by epoch.
+ * the two at any moment. Changes of other ranges may have come before; the caller's range lock keeps these for him.
  */
-void entry_list_exchange(struct entry_list *l, struct vm_entry *old, struct vm_entry *new, struct entry_place *p);
+void entry_list_exchange(struct entry_list *l, struct vm_entry *old, struct vm_entry *new);
 
 /* Before anybody else knows the list, which is empty: fills it with what new has, ascending by edit_next. */
 void entry_list_fill(struct entry_list *l, struct vm_entry *new);

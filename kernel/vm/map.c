@@ -138,8 +138,7 @@ static struct vrange look_around_locked(struct map_edit *ed, struct vm_entry **f
 	struct vrange r = ed->range, extent = r;
 	struct vm_entry *e, *n;
 
-	entry_list_seek(&ed->map->list, r.start.va, &ed->place);
-	e = ed->place.before[0]; /* the list's head reaches nowhere */
+	e = entry_list_before(&ed->map->list, r.start.va); /* the list's head reaches nowhere */
 	ed->before = e->range.end.va == r.start.va ? e : NULL;
 	*first = e->range.end.va > r.start.va ? e : NULL;
 	if (e->range.end.va >= r.start.va)
@@ -221,7 +220,6 @@ static enum error lock_extent(struct map_edit *ed, uint64_t hint, uint64_t size,
 static void begin(struct map_edit *ed, struct vm_map *m, bool outer)
 {
 	ed->map = m;
-	ed->place.version = 0;
 	ed->old = ed->new = NULL;
 	ed->new_tail = &ed->new;
 	ed->keep_lock = outer;
@@ -362,7 +360,7 @@ void map_edit_exchange(struct map_edit *ed)
 	uint64_t more = list_bytes(ed->new) - list_bytes(ed->old);
 
 	spin_lock(&m->ranges.lock, RANK_RANGE);
-	entry_list_exchange(&m->list, ed->old, ed->new, &ed->place);
+	entry_list_exchange(&m->list, ed->old, ed->new);
 	if (more)
 		atomic_bump(&m->size, more); /* relaxed by readers: a figure for programs */
 	spin_unlock(&m->ranges.lock);

@@ -14,7 +14,6 @@ struct map_edit {
 	struct vm_map *map;
 	struct vrange range;         /* what the change is about */
 	struct range_hold hold;      /* covers range and all of every entry that touches it */
-	struct entry_place place;    /* where the range begins */
 	struct vm_entry *before, *after; /* published entries that end where range begins, begin where it ends, or NULL; covered */
 	struct vm_entry *old;        /* entries that overlap range, ascending, by edit_next */
 	struct vm_entry *new;        /* what comes in their place, ascending */
