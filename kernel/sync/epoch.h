@@ -124,6 +124,12 @@ static inline void epoch_leave_last(struct epoch *e)
 	epoch_note(-1);
 }
 
+/*
+ * Inside a section: the epoch that this CPU said it is in. What was reachable in a section is not freed as long as this
+ * stays the same: it was retired in that epoch at the earliest.
+ */
+static inline uint64_t epoch_mine(const struct epoch *e) { return atomic_load_relaxed(&e->cpu[cpu_id()].active); /* own */ }
+
 /* True inside a section of this CPU. */
 bool epoch_inside(const struct epoch *e);
 

@@ -86,9 +86,11 @@ static enum error make_spare(struct fault *f, bool zero)
 
 static enum error find(struct fault *f)
 {
-	struct vm_entry *e = entry_list_find(&f->map->list, f->va);
+	struct vm_entry *e = map_find(f->map, f->va);
 
-	if (!e || e->range.start.va > f->va)
+	if (UNLIKELY(e && !entry_live(e)))
+		e = map_find_anew(f->map, f->va);
+	if (!e)
 		return ERR_NOENT;
 	/* What may be written or executed may be read: tables cannot say otherwise everywhere (Linux does the same). */
 	if (!(e->prot & f->access) && !(f->access == PROT_R && e->prot))

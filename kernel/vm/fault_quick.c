@@ -117,10 +117,10 @@ static NOINLINE bool copy(struct place place)
 /* mapped: what has no anon then is the zero page, or a page of the object. */
 static ALWAYS_INLINE bool write(struct vm_map *m, vaddr_t va, bool mapped)
 {
-	const struct vm_entry *e = entry_list_find(&m->list, va.va);
+	const struct vm_entry *e = map_find(m, va.va);
 	struct place p = {.m = m, .entry = e, .va = va};
 
-	if (UNLIKELY(!e || e->range.start.va > va.va || (e->prot & (PROT_W | PROT_X)) != PROT_W || !e->amap))
+	if (UNLIKELY(!e || (e->prot & (PROT_W | PROT_X)) != PROT_W || !e->amap))
 		return false;
 	p.amap = e->amap;
 	p.shape = amap_shape(p.amap);

@@ -465,6 +465,16 @@ void map_edit_abort(struct map_edit *ed)
 
 /* --- asking --- */
 
+struct vm_entry *map_find_anew(struct vm_map *m, uint64_t va)
+{
+	struct vm_entry *e = entry_list_find(&m->list, va);
+
+	if (!e || e->range.start.va > va)
+		return NULL;
+	m->vm->found[cpu_id()] = (struct map_found){ m, e, epoch_mine(&m->vm->epoch) };
+	return e;
+}
+
 bool vm_map_lookup(struct vm_map *m, uint64_t addr, struct vm_entry_info *info)
 {
 	const struct vm_entry *e;

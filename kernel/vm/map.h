@@ -130,6 +130,22 @@ struct vm_entry_info {
 	const char *name;
 };
 
+/* The entry that covers va, or NULL. Inside an epoch section. */
+struct vm_entry *map_find_anew(struct vm_map *m, uint64_t va);
+
+/*
+ * The same, perhaps the one that this CPU found last: then it may have been dead for long. For who looks whether it is live, and
+ * calls map_find_anew when not. What was found in an earlier section is there still if that was in the same epoch (sync/epoch.h).
+ */
+static inline struct vm_entry *map_find(struct vm_map *m, uint64_t va)
+{
+	const struct map_found *f = &m->vm->found[cpu_id()];
+
+	if (LIKELY(f->map == m && f->epoch == epoch_mine(&m->vm->epoch) && vrange_has(f->entry->range, va)))
+		return f->entry;
+	return map_find_anew(m, va);
+}
+
 /* The first entry that ends after addr: false when there is none. Any thread context, no lock needed. */
 bool vm_map_lookup(struct vm_map *m, uint64_t addr, struct vm_entry_info *info);
 

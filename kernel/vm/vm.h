@@ -17,6 +17,16 @@
 
 #define FAULT_AROUND 32u /* unless the command line says otherwise */
 
+struct vm_map;
+struct vm_entry;
+
+/* o: which entry this CPU found last, of which map, and in which epoch its section was: map_find */
+struct map_found {
+	const struct vm_map *map;
+	struct vm_entry *entry;
+	uint64_t epoch;
+} ALIGNED(CACHE_LINE);
+
 struct vm {
 	struct frames frames;
 	struct epoch epoch;
@@ -30,6 +40,7 @@ struct vm {
 	struct zone *anon_zone, *amap_zone, *node_zone, *object_zone, *object_node_zone;
 	struct zone *entry_zone, *map_zone;
 	uint64_t fault_around;      /* pages that a read maps at most, itself included (fault.c) */
+	struct map_found found[CPU_MAX];
 	uint64_t map_secret;        /* what the heights of entries are drawn with */
 };
 
