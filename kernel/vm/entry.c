@@ -78,8 +78,13 @@ static void entry_free_late(struct epoch_item *item)
 
 void entry_retire(struct vm *vm, struct vm_entry *e)
 {
-	ASSERT_CHECKED(!entry_live(e));
 	drop_references(e);
+	entry_retire_only(vm, e);
+}
+
+void entry_retire_only(struct vm *vm, struct vm_entry *e)
+{
+	ASSERT_CHECKED(!entry_live(e));
 	e->home = vm;
 	epoch_retire(&vm->epoch, &e->retire, entry_free_late);
 }

@@ -73,6 +73,8 @@ void entry_kill(struct vm_entry *e);
 void entry_revive(struct vm_entry *e);
 /* After its PTEs are gone and flushed: drops its references; the memory goes by epoch. */
 void entry_retire(struct vm *vm, struct vm_entry *e);
+/* The same for one whose references another entry has taken over. */
+void entry_retire_only(struct vm *vm, struct vm_entry *e);
 /* True while the entry is live. The last check: under the leaf lock. */
 static inline bool entry_live(const struct vm_entry *e) { return atomic_load_seq_cst(&e->dead) == 0; /* see entry_kill */ }
 /* True when a followed by b is the same mapping going on, so that one entry can stand for both. */

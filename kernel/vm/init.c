@@ -9,6 +9,8 @@
 #include "vm/map.h"
 #include "vm/object.h"
 
+#include <string.h>
+
 static void need(enum error e, const char *what)
 {
 	if (e != OK)
@@ -31,6 +33,19 @@ static uint64_t fault_around(void)
 	return FAULT_AROUND;
 }
 
+/* `map-quick=off` on the command line: changes of maps take the long way only, to compare. */
+static bool map_quick(void)
+{
+	char text[8];
+
+	if (!machine_option("map-quick", text, sizeof text) || strcmp(text, "on") == 0)
+		return true;
+	if (strcmp(text, "off") == 0)
+		return false;
+	kprintf("map-quick=%s: neither on nor off, on is taken\n", text);
+	return true;
+}
+
 void vm_init(struct vm *vm, const struct machine_info *info, struct pmap_system *pmaps)
 {
 	struct pmap_config pc;
@@ -46,6 +61,7 @@ void vm_init(struct vm *vm, const struct machine_info *info, struct pmap_system 
 				   .epoch = &vm->epoch };
 	vm->pmaps = pmaps;
 	vm->fault_around = fault_around();
+	vm->map_quick = map_quick();
 	pmap_system_init(pmaps, &pc);
 	need(kmem_init(&vm->kmem, &vm->kmalloc), "kernel memory");
 	need(frame_alloc(&vm->frames, 0, FRAME_ZERO, FRAME_WIRED, &vm->zero_page), "zero page");

@@ -74,6 +74,35 @@ static inline void map_flush(struct vm *vm, struct tlb_gather *g)
 	gather_flush(g);
 }
 
+/* e, new, is what w says; it gets a reference to w's object, and the caller's to amap. */
+static inline void map_entry_says(struct vm_entry *e, const struct vm_mapping *w, struct amap *amap)
+{
+	e->prot = w->prot;
+	e->max = w->max;
+	e->inherit = (uint8_t)w->inherit;
+	e->shared = w->shared;
+	e->grows_down = w->grows_down;
+	e->wired = w->wired != 0;
+	e->object = w->object;
+	e->offset = w->offset;
+	e->amap = amap;
+	e->name = w->name;
+	if (e->object)
+		object_reference(e->object);
+}
+
+/* Short lock held. */
+static inline void map_size_add_locked(struct vm_map *m, uint64_t bytes) { atomic_bump(&m->size, bytes); /* relaxed by readers: a figure */ }
+
+/* map_quick.c: the calls of map.h for the commonest cases. => false: not such a case, nothing was done. Context likewise. */
+bool map_quick_enter(struct vm_map *m, uint64_t hint, uint64_t size, const struct vm_mapping *w, uint64_t *at) MUST_CHECK;
+bool map_quick_remove(struct vm_map *m, struct vrange r) MUST_CHECK;
+bool map_quick_protect(struct vm_map *m, struct vrange r, enum prot prot) MUST_CHECK;
+/* Moves the end of what is mapped as w says from old_end up. */
+bool map_quick_extend(struct vm_map *m, uint64_t old_end, uint64_t new_end, const struct vm_mapping *w) MUST_CHECK;
+/* Moves the end of an entry down, from old_end. */
+bool map_quick_cut(struct vm_map *m, uint64_t new_end, uint64_t old_end) MUST_CHECK;
+
 /* Common to all: r is page aligned, not empty, within bounds. */
 enum error map_check_range(const struct vm_map *m, struct vrange r) MUST_CHECK;
 

@@ -35,18 +35,7 @@ static enum error add_mapping(struct map_edit *ed, const struct vm_mapping *w)
 		return ERR_NOMEM;
 	if (w->grows_down)
 		e->floor = growth_floor(ed->map, ed->range.start.va);
-	e->prot = w->prot;
-	e->max = w->max;
-	e->inherit = (uint8_t)w->inherit;
-	e->shared = w->shared;
-	e->grows_down = w->grows_down;
-	e->wired = w->wired != 0;
-	e->object = w->object;
-	e->offset = w->offset;
-	e->amap = NULL;
-	e->name = w->name;
-	if (e->object)
-		object_reference(e->object);
+	map_entry_says(e, w, NULL);
 	*ed->new_tail = e;
 	ed->new_tail = &e->edit_next;
 	return OK;
@@ -133,7 +122,7 @@ enum error vm_map_enter(struct vm_map *m, uint64_t *addr, uint64_t size, const s
 			return ERR_NOSPACE;
 		return enter_at(m, *addr, size, w, !(flags & MAP_AT_FREE));
 	}
-	e = enter_anywhere(m, hint, size, w, &at);
+	e = map_quick_enter(m, hint, size, w, &at) ? OK : enter_anywhere(m, hint, size, w, &at);
 	if (e == OK)
 		*addr = at;
 	return e;
@@ -147,6 +136,8 @@ enum error vm_map_remove(struct vm_map *m, struct vrange r)
 	if (e != OK)
 		return e;
 	counter_add(&m->vm->counters, COUNTER_unmaps, 1);
+	if (map_quick_remove(m, r))
+		return OK;
 	map_edit_begin(&ed, m, r, false);
 	if (!ed.old) {
 		map_edit_abort(&ed);
@@ -233,8 +224,13 @@ enum error vm_map_protect(struct vm_map *m, struct vrange r, enum prot prot)
 {
 	const struct change c = { protect_allowed, protect_apply, prot, false };
 	struct map_edit ed;
-	enum error e = change_begin(&ed, m, r, &c);
+	enum error e = map_check_range(m, r);
 
+	if (e == OK && map_quick_protect(m, r, prot)) {
+		counter_add(&m->vm->counters, COUNTER_protects, 1);
+		return OK;
+	}
+	e = change_begin(&ed, m, r, &c);
 	if (e != OK)
 		return e;
 	counter_add(&m->vm->counters, COUNTER_protects, 1);
@@ -399,9 +395,9 @@ uint64_t vm_map_brk(struct vm_map *m, uint64_t addr)
 		old_end = round_up(m->brk_end, PAGE_SIZE);
 		new_end = round_up(addr, PAGE_SIZE);
 		at = old_end;
-		if (new_end > old_end)
+		if (new_end > old_end && !map_quick_extend(m, old_end, new_end, &heap))
 			e = vm_map_enter(m, &at, new_end - old_end, &heap, MAP_AT_FREE);
-		else if (new_end < old_end)
+		else if (new_end < old_end && !map_quick_cut(m, new_end, old_end))
 			e = vm_map_remove(m, vrange(new_end, old_end));
 		if (e == OK)
 			m->brk_end = addr;

@@ -35,6 +35,8 @@ void range_lock_take(struct range_lock *l, struct range_hold *h, struct vrange r
  * waited for, and the lock taken again: false then: what was seen may have changed. Lock and range are held.
  */
 bool range_lock_take_locked(struct range_lock *l, struct range_hold *h, struct vrange r);
+/* Nobody holds or waits for any of r. Who still has l->lock and takes r gets it at once. */
+bool range_lock_is_free_locked(const struct range_lock *l, struct vrange r);
 void range_lock_drop(struct range_lock *l, struct range_hold *h);
 
 #endif

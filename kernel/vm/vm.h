@@ -40,6 +40,7 @@ struct vm {
 	struct zone *anon_zone, *amap_zone, *node_zone, *object_zone, *object_node_zone;
 	struct zone *entry_zone, *map_zone;
 	uint64_t fault_around;      /* pages that a read maps at most, itself included (fault.c) */
+	bool map_quick;             /* calls that change one entry take a short way (map_quick.c) */
 	struct map_found found[CPU_MAX];
 	uint64_t map_secret;        /* what the heights of entries are drawn with */
 };

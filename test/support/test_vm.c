@@ -28,6 +28,8 @@ static enum host_frame __attribute__((no_sanitize("thread"))) frame_kind(void *c
 	}
 }
 
+enum test_way test_way;
+
 static void take_stock(struct test_vm *v, uint64_t owned[FRAME_OWNER_COUNT])
 {
 	struct frame_audit a;
@@ -64,6 +66,7 @@ void test_vm_init(struct test_vm *v, const struct host_config *config)
 		abort();
 	test_machine_init(&v->t, &c);
 	vm_init(v->vm, machine_info(), v->pmaps);
+	v->vm->map_quick &= test_way != WAY_LONG;
 	take_stock(v, v->owned);
 }
 
@@ -98,8 +101,6 @@ uint64_t test_map_anon(struct vm_map *m, uint64_t size)
 	CHECK(vm_map_enter(m, &va, size, &w, 0) == OK);
 	return va;
 }
-
-enum test_way test_way;
 
 enum error test_fault(struct vm_map *m, vaddr_t va, enum prot access)
 {
