@@ -39,7 +39,7 @@ struct vm_entry {
 	struct amap *amap;          /* c: private contents, a reference; NULL for shared entries */
 	const char *name;           /* c */
 	ATOMIC(uint32_t) dead;      /* x: seq_cst store by the mutator, seq_cst load in the last check (DESIGN 5.4) */
-	uint64_t gap[ENTRY_LEVELS]; /* k: free addresses that a link spans: entry_list.c */
+	uint64_t gap[ENTRY_LEVELS]; /* k: how long a free stretch a link spans: entry_list.c */
 	struct vm_entry *edit_next; /* on an edit's list: whoever holds the range lock over it */
 	struct vm_entry *edit_twin; /* likewise: which other one starts where it does, of the old and the new */
 	struct vm *home;            /* for its end by epoch */

@@ -12,7 +12,7 @@
  *      level 1   head -------------> [b] ----------------> NULL
  *      level 0   head ---> [a] ----> [b] ---> [c] -------> NULL
  *      gap       |- 5 -|   |- 0 -|   |- 9 -|  |-- 30 --|       level 0: the free stretch after each
- *                |------ 5 ------|   |------- 30 ------|       level 1: the largest that the link spans
+ *                |----- <= 5 ----|   |----- <= 30 -----|       level 1: a bound for what the link spans
  *
  * A link is changed in place, by one store; links of an entry that was taken out stay as they are, and lead back into the list.
  *
@@ -36,8 +36,9 @@
  * Invariants.
  *  1. Ranges in order, disjoint, outside of exchange.
  *  2. An entry is on the levels below its height, in the same order on each.
- *  3. gap[i] of an entry is the largest free stretch between neighbours that its link of level i spans; growth room (floor)
- *     counts as taken. It is right outside of exchange; only who has the lock reads it.
+ *  3. gap[0] of an entry is the free stretch after it; growth room (floor) counts as taken. gap[i] is a bound: no stretch that
+ *     its link of level i spans is longer. So what makes a stretch shorter looks at nothing above it; a search for room that follows a
+ *     bound in vain puts it right. Between the steps of an exchange it may be too small; only who has the lock reads it.
  *  4. levels is at least the greatest height of those in the list.
  *  5. place says, below levels, what is before place.start: what is changed lies there, and not before it.
  *
@@ -108,36 +109,37 @@ void entry_list_seek(struct entry_list *l, uint64_t start)
 /* Free stretch between an end and a following floor, which may overlap when growth room was mapped over. */
 static inline uint64_t stretch(uint64_t end, uint64_t floor) { return floor > end ? floor - end : 0; }
 
-/* What gap[i] of e has to be, when those of the level below are right. */
-static uint64_t spanned(const struct entry_list *l, const struct vm_entry *e, unsigned i)
+/* After e, on level 0. */
+static inline uint64_t free_after(const struct entry_list *l, const struct vm_entry *e)
+{
+	const struct vm_entry *n = link_of(e, 0);
+
+	return stretch(e->range.end.va, n ? n->floor : l->end);
+}
+
+/* A bound for level i by those of the level below. */
+static uint64_t spanned(const struct vm_entry *e, unsigned i)
 {
 	const struct vm_entry *end = link_of(e, i);
 	uint64_t best = 0;
 
-	if (i == 0)
-		return stretch(e->range.end.va, end ? end->floor : l->end);
 	for (; e != end; e = link_of(e, i - 1))
 		if (e->gap[i - 1] > best)
 			best = e->gap[i - 1];
 	return best;
 }
 
-/* Invariant 3 anew where something of height h has changed at the place: e, which is there now, or what was taken out. */
-static void mend_gaps(struct entry_list *l, struct vm_entry *e, unsigned h)
+/* A stretch of that size has come about at the place, or at n, of height h, which begins there: the links above span it. */
+static inline void allow(struct entry_list *l, struct vm_entry *n, unsigned h, uint64_t gap)
 {
 	unsigned levels = atomic_load_relaxed(&l->levels);
 
-	for (unsigned i = 0; i < levels; i++) {
-		struct vm_entry *b = l->place.before[i];
-		uint64_t gap = spanned(l, b, i);
-		bool same = gap == b->gap[i];
+	for (unsigned i = 1; i < levels; i++) {
+		struct vm_entry *e = i < h ? n : l->place.before[i];
 
-		if (e && i < h)
-			e->gap[i] = spanned(l, e, i);
-		if (!same)
-			b->gap[i] = gap; /* not else: others read the line */
-		else if (i >= h)
-			return;
+		if (e->gap[i] >= gap)
+			return; /* and so are those above */
+		e->gap[i] = gap;
 	}
 }
 
@@ -148,10 +150,7 @@ static NOINLINE void raise(struct entry_list *l, unsigned h)
 {
 	for (unsigned i = atomic_load_relaxed(&l->levels); i < h; i++) {
 		l->place.before[i] = &l->head;
-		l->head.gap[i] = 0;
-		for (const struct vm_entry *e = &l->head; e; e = link_of(e, i - 1))
-			if (e->gap[i - 1] > l->head.gap[i])
-				l->head.gap[i] = e->gap[i - 1];
+		l->head.gap[i] = l->end;
 		atomic_store_relaxed(&l->levels, i + 1); /* the level is empty: who starts there loses nothing */
 	}
 }
@@ -165,34 +164,51 @@ static inline void place_at(struct entry_list *l, uint64_t start)
 void entry_list_link(struct entry_list *l, struct vm_entry *n)
 {
 	unsigned h = height(l, n->range.start.va);
+	struct vm_entry *b;
 
 	n->height = (uint8_t)h;
 	place_at(l, n->range.start.va);
 	if (UNLIKELY(h > atomic_load_relaxed(&l->levels)))
 		raise(l, h);
-	for (unsigned i = 0; i < h; i++)
-		atomic_store_relaxed(&n->next[i], link_of(l->place.before[i], i)); /* not published yet */
+	for (unsigned i = 0; i < h; i++) {
+		b = l->place.before[i];
+		atomic_store_relaxed(&n->next[i], link_of(b, i)); /* not published yet */
+		n->gap[i] = b->gap[i];
+	}
 	/* From below: who finds it on a level finds it on those below as well. */
 	for (unsigned i = 0; i < h; i++)
 		link_set(l->place.before[i], i, n);
-	mend_gaps(l, n, h);
+	b = l->place.before[0];
+	b->gap[0] = free_after(l, b);
+	n->gap[0] = free_after(l, n);
+	/* Mostly there is less than before; not if the following one's growth room has been mapped over. */
+	allow(l, NULL, 0, b->gap[0]);
+	allow(l, n, h, n->gap[0]);
 	atomic_bump(&l->entries, 1);
 }
 
 void entry_list_unlink(struct entry_list *l, struct vm_entry *o)
 {
 	unsigned h = o->height;
+	struct vm_entry *b;
 
 	place_at(l, o->range.start.va);
-	for (unsigned i = h; i-- > 0;)
-		link_set(l->place.before[i], i, link_of(o, i));
-	mend_gaps(l, NULL, h);
+	for (unsigned i = h; i-- > 0;) {
+		b = l->place.before[i];
+		link_set(b, i, link_of(o, i));
+		if (o->gap[i] > b->gap[i])
+			b->gap[i] = o->gap[i];
+	}
+	b = l->place.before[0];
+	b->gap[0] = free_after(l, b);
+	allow(l, NULL, 0, b->gap[0]);
 	atomic_bump(&l->entries, -UINT64_C(1));
 }
 
 void entry_list_replace(struct entry_list *l, struct vm_entry *o, struct vm_entry *n)
 {
 	unsigned h = o->height;
+	struct vm_entry *b;
 
 	n->height = o->height;
 	place_at(l, n->range.start.va);
@@ -202,8 +218,15 @@ void entry_list_replace(struct entry_list *l, struct vm_entry *o, struct vm_entr
 	}
 	for (unsigned i = 0; i < h; i++)
 		link_set(l->place.before[i], i, n);
-	if (n->range.end.va != o->range.end.va || n->floor != o->floor)
-		mend_gaps(l, n, h);
+	if (n->range.end.va != o->range.end.va) {
+		n->gap[0] = free_after(l, n);
+		allow(l, n, h, n->gap[0]);
+	}
+	if (UNLIKELY(n->floor != o->floor)) {
+		b = l->place.before[0];
+		b->gap[0] = free_after(l, b);
+		allow(l, NULL, 0, b->gap[0]);
+	}
 }
 
 /* Who comes where: twin of each is who starts at the same address on the other side, or NULL. */
@@ -259,7 +282,7 @@ void entry_list_exchange(struct entry_list *l, struct vm_entry *old, struct vm_e
 static void close_link(const struct entry_list *l, struct vm_entry *before, unsigned i, struct vm_entry *n)
 {
 	atomic_store_relaxed(&before->next[i], n); /* not published yet */
-	before->gap[i] = spanned(l, before, i);
+	before->gap[i] = i ? spanned(before, i) : free_after(l, before);
 }
 
 void entry_list_fill(struct entry_list *l, struct vm_entry *new)
@@ -286,43 +309,69 @@ void entry_list_fill(struct entry_list *l, struct vm_entry *new)
 
 /* --- asking --- */
 
-/* The highest within (lo, hi) among the links of level i from e on, up to stop. */
-static bool gap_from(const struct entry_list *l, const struct vm_entry *e, const struct vm_entry *stop, unsigned i, struct vrange in,
-		     uint64_t size, uint64_t *addr)
+/* The last link of level i from e on, up to stop, that may span a stretch of size and begins below end; NULL: none does. */
+static inline struct vm_entry *last_wide(struct vm_entry *e, const struct vm_entry *stop, unsigned i, uint64_t end, uint64_t size)
 {
-	while (e != stop) {
-		const struct vm_entry *best = NULL;
+	struct vm_entry *best = NULL;
 
-		/* The last link that may do; what it spans begins at its entry's end and ends at the next one's floor. */
-		for (const struct vm_entry *at = e; at != stop; at = link_of(at, i)) {
-			if (at->range.end.va >= in.end.va)
-				break;
-			if (at->gap[i] >= size)
-				best = at;
-		}
-		if (!best)
-			return false;
-		if (i == 0) {
-			const struct vm_entry *n = link_of(best, 0);
-			uint64_t lo = best->range.end.va, hi = n ? n->floor : l->end;
+	for (; e != stop && e->range.end.va < end; e = link_of(e, i))
+		if (e->gap[i] >= size)
+			best = e;
+	return best;
+}
 
-			lo = lo > in.start.va ? lo : in.start.va;
-			hi = hi < in.end.va ? hi : in.end.va;
-			if (hi > lo && hi - lo >= size) {
-				*addr = hi - size;
-				return true;
-			}
-		} else if (gap_from(l, best, link_of(best, i), i - 1, in, size, addr)) { /* as deep as there are levels */
+/* The stretch after e, if size of it lie in in. */
+static bool fits(const struct entry_list *l, const struct vm_entry *e, struct vrange in, uint64_t size, uint64_t *addr)
+{
+	const struct vm_entry *n = link_of(e, 0);
+	uint64_t lo = e->range.end.va, hi = n ? n->floor : l->end;
+
+	lo = lo > in.start.va ? lo : in.start.va;
+	hi = hi < in.end.va ? hi : in.end.va;
+	if (hi < lo || hi - lo < size)
+		return false;
+	*addr = hi - size;
+	return true;
+}
+
+/* The highest address within in of a stretch between e and stop, by the links of level i. Bounds that promised too much are mended. */
+static NOINLINE bool gap_from(const struct entry_list *l, struct vm_entry *e, const struct vm_entry *stop, unsigned i, struct vrange in,
+			      uint64_t size, uint64_t *addr)
+{
+	struct vm_entry *best;
+
+	for (; (best = last_wide(e, stop, i, in.end.va, size)); stop = best) {
+		if (i == 0 ? fits(l, best, in, size, addr)
+			   : gap_from(l, best, link_of(best, i), i - 1, in, size, addr)) /* as deep as there are levels */
 			return true;
-		}
-		stop = best;
+		if (i > 0)
+			best->gap[i] = spanned(best, i);
 	}
 	return false;
 }
 
-bool entry_list_gap(const struct entry_list *l, struct vrange bounds, uint64_t size, uint64_t *addr)
+bool entry_list_gap(struct entry_list *l, struct vrange bounds, uint64_t size, uint64_t *addr)
 {
-	return gap_from(l, &l->head, NULL, atomic_load_relaxed(&l->levels) - 1, bounds, size, addr);
+	unsigned levels = atomic_load_relaxed(&l->levels), i = levels;
+	struct vm_entry *e = &l->head, *stop = NULL;
+
+	/* Mostly the last that promises keeps it. */
+	while (i-- > 0) {
+		e = last_wide(e, stop, i, bounds.end.va, size);
+		if (!e)
+			return gap_from(l, &l->head, NULL, levels - 1, bounds, size, addr);
+		stop = link_of(e, i);
+	}
+	return fits(l, e, bounds, size, addr) || gap_from(l, &l->head, NULL, levels - 1, bounds, size, addr);
+}
+
+static void check_gap(const struct entry_list *l, const struct vm_entry *e, unsigned i)
+{
+	const struct vm_entry *end = link_of(e, i);
+
+	ASSERT(i > 0 || e->gap[0] == free_after(l, e));
+	for (const struct vm_entry *at = e; at != end; at = link_of(at, 0))
+		ASSERT(e->gap[i] >= free_after(l, at));
 }
 
 void entry_list_check(const struct entry_list *l)
@@ -334,7 +383,7 @@ void entry_list_check(const struct entry_list *l)
 	for (unsigned i = 0; i < ENTRY_LEVELS; i++) {
 		at[i] = link_of(&l->head, i);
 		ASSERT(i < levels || !at[i]);
-		ASSERT(i >= levels || l->head.gap[i] == spanned(l, &l->head, i));
+		check_gap(l, &l->head, i);
 	}
 	for (const struct vm_entry *e = at[0]; e; e = link_of(e, 0)) {
 		unsigned h = height(l, e->range.start.va);
@@ -343,7 +392,8 @@ void entry_list_check(const struct entry_list *l)
 		ASSERT(e->range.start.va >= end && e->range.end.va > e->range.start.va && e->range.end.va <= l->end);
 		end = e->range.end.va;
 		for (unsigned i = 0; i < h; i++) {
-			ASSERT(at[i] == e && e->gap[i] == spanned(l, e, i));
+			ASSERT(at[i] == e);
+			check_gap(l, e, i);
 			at[i] = link_of(e, i);
 		}
 		count++;

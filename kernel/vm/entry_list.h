@@ -67,7 +67,7 @@ static inline struct vm_entry *entry_list_before(struct entry_list *l, uint64_t 
 }
 
 /* Highest address at which size bytes are free within bounds, growth room respected; false when none. */
-bool entry_list_gap(const struct entry_list *l, struct vrange bounds, uint64_t size, uint64_t *addr);
+bool entry_list_gap(struct entry_list *l, struct vrange bounds, uint64_t size, uint64_t *addr);
 
 /* Puts n in, whose range is free. */
 void entry_list_link(struct entry_list *l, struct vm_entry *n);

@@ -121,14 +121,6 @@ void vm_map_release(struct vm_map *m)
 
 /* --- edits --- */
 
-enum error map_check_range(const struct vm_map *m, struct vrange r)
-{
-	if ((r.start.va | r.end.va) & PAGE_MASK || r.start.va >= r.end.va || r.start.va < m->bounds.start.va ||
-	    r.end.va > m->bounds.end.va)
-		return ERR_INVAL;
-	return OK;
-}
-
 /*
  * What lies in ed's range and at its ends: before and after, and *first. => the range and all of every entry that overlaps it or
  * touches its ends. Short lock held.

@@ -104,7 +104,13 @@ bool map_quick_extend(struct vm_map *m, uint64_t old_end, uint64_t new_end, cons
 bool map_quick_cut(struct vm_map *m, uint64_t new_end, uint64_t old_end) MUST_CHECK;
 
 /* Common to all: r is page aligned, not empty, within bounds. */
-enum error map_check_range(const struct vm_map *m, struct vrange r) MUST_CHECK;
+static inline enum error map_check_range(const struct vm_map *m, struct vrange r)
+{
+	if ((r.start.va | r.end.va) & PAGE_MASK || r.start.va >= r.end.va || r.start.va < m->bounds.start.va ||
+	    r.end.va > m->bounds.end.va)
+		return ERR_INVAL;
+	return OK;
+}
 
 /* A touch at va below a growing entry: extends it. ERR_FAULT: no such entry or no room. Takes range locks. */
 enum error map_grow(struct vm_map *m, uint64_t va) MUST_CHECK;

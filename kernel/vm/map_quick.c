@@ -29,7 +29,7 @@ struct swap {
 	struct range_hold hold;
 };
 
-static bool begin(struct swap *s, struct vm_map *m, struct vrange r)
+static ALWAYS_INLINE bool begin(struct swap *s, struct vm_map *m, struct vrange r)
 {
 	if (UNLIKELY(!m->vm->map_quick))
 		return false;
@@ -42,7 +42,7 @@ static bool begin(struct swap *s, struct vm_map *m, struct vrange r)
 }
 
 /* Not such a case. */
-static bool give_up_locked(struct swap *s)
+static NOINLINE bool give_up_locked(struct swap *s)
 {
 	spin_unlock(&s->m->ranges.lock);
 	zone_free(s->m->vm->entry_zone, s->new);
@@ -50,7 +50,7 @@ static bool give_up_locked(struct swap *s)
 }
 
 /* new is what old is, but for its range, which is said already; it has old's references. */
-static void take_over(struct swap *s)
+static inline void take_over(struct swap *s)
 {
 	const struct vm_entry *o = s->old;
 	struct vm_entry *n = s->new;
@@ -74,15 +74,8 @@ static void replace_locked(struct swap *s)
 	entry_kill(s->old);
 }
 
-static void hold_locked(struct swap *s, struct vrange r)
-{
-	bool mine = range_lock_take_locked(&s->m->ranges, &s->hold, r);
-
-	ASSERT(mine); /* it was looked whether anybody has some of it */
-}
-
 /* After the PTEs are gone: flushes, drops the range. */
-static void finish(struct swap *s, struct tlb_gather *g)
+static ALWAYS_INLINE void finish(struct swap *s, struct tlb_gather *g)
 {
 	struct vm *vm = s->m->vm;
 
@@ -95,7 +88,7 @@ static void finish(struct swap *s, struct tlb_gather *g)
 }
 
 /* The entry whose range is r, before ends where it begins; NULL: there is none, or somebody is changing something there. */
-static struct vm_entry *exactly_locked(struct vm_map *m, struct vrange r, struct vm_entry **before)
+static ALWAYS_INLINE struct vm_entry *exactly_locked(struct vm_map *m, struct vrange r, struct vm_entry **before)
 {
 	struct vm_entry *e;
 
@@ -125,7 +118,7 @@ bool map_quick_protect(struct vm_map *m, struct vrange r, enum prot prot)
 	take_over(&s);
 	s.new->prot = prot;
 	replace_locked(&s);
-	hold_locked(&s, r);
+	range_lock_take_free_locked(&m->ranges, &s.hold, r);
 	spin_unlock(&m->ranges.lock);
 	gather_init(&g, &m->pmap);
 	if (prot == PROT_NONE_)
@@ -155,7 +148,7 @@ bool map_quick_remove(struct vm_map *m, struct vrange r)
 	entry_list_unlink(&m->list, s.old);
 	map_size_add_locked(m, -vrange_size(r));
 	entry_kill(s.old);
-	hold_locked(&s, r);
+	range_lock_take_free_locked(&m->ranges, &s.hold, r);
 	spin_unlock(&m->ranges.lock);
 	gather_init(&g, &m->pmap);
 	g.exclusive = true; /* nothing is mapped there until the range lock is dropped: tables can go at once */
@@ -205,6 +198,15 @@ none:
 	return false;
 }
 
+/* The entry with which the heap begins, if it is all of it. */
+static struct vm_entry *heap_locked(struct vm_map *m, uint64_t end)
+{
+	uint64_t start = round_up(m->brk_start, PAGE_SIZE);
+	struct vm_entry *e = entry_list_after(entry_list_before(&m->list, start));
+
+	return e && e->range.start.va == start && e->range.end.va == end ? e : NULL;
+}
+
 /* Whether e would go on as what w says: entry_mergeable, of one that has no amap yet. */
 static bool goes_on_as(const struct vm_entry *e, const struct vm_mapping *w)
 {
@@ -220,9 +222,11 @@ bool map_quick_extend(struct vm_map *m, uint64_t old_end, uint64_t new_end, cons
 
 	if (!begin(&s, m, more))
 		return false;
-	s.old = entry_list_before(&m->list, old_end);
+	s.old = heap_locked(m, old_end);
+	if (!s.old)
+		return give_up_locked(&s);
 	after = entry_list_after(s.old);
-	if (s.old->range.end.va != old_end || (after && after->floor <= new_end) || !goes_on_as(s.old, w) ||
+	if ( (after && after->floor <= new_end) || !goes_on_as(s.old, w) ||
 	    !range_lock_is_free_locked(&m->ranges, (struct vrange){ s.old->range.start, vaddr(new_end) }))
 		return give_up_locked(&s);
 	s.new->range.start = s.old->range.start;
@@ -262,24 +266,27 @@ bool map_quick_cut(struct vm_map *m, uint64_t new_end, uint64_t old_end)
 	struct vrange gone = vrange(new_end, old_end);
 	struct tlb_gather g;
 	struct swap s;
+	bool brought;
 
 	if (!begin(&s, m, gone))
 		return false;
-	s.old = entry_list_before(&m->list, new_end);
-	if (s.old->range.end.va != old_end || s.old->shared || !range_lock_is_free_locked(&m->ranges, s.old->range) ||
+	s.old = heap_locked(m, old_end);
+	if (!s.old || s.old->range.start.va >= new_end || s.old->shared || !range_lock_is_free_locked(&m->ranges, s.old->range) ||
 	    has_pages(m, s.old->amap, gone)) /* those want memory to be taken out, and an error for its lack */
 		return give_up_locked(&s);
 	s.new->range = (struct vrange){ s.old->range.start, vaddr(new_end) };
 	take_over(&s);
 	replace_locked(&s);
 	map_size_add_locked(m, new_end - old_end);
-	hold_locked(&s, (struct vrange){ s.old->range.start, vaddr(old_end) });
+	range_lock_take_free_locked(&m->ranges, &s.hold, (struct vrange){ s.old->range.start, vaddr(old_end) });
 	spin_unlock(&m->ranges.lock);
 	gather_init(&g, &m->pmap);
 	g.exclusive = true; /* as above */
 	pmap_remove(&m->pmap, gone, &g);
+	/* Only a fault that has mapped something since then has brought a page. */
+	brought = g.open;
 	map_flush(m->vm, &g);
-	if (UNLIKELY(has_pages(m, s.old->amap, gone)))
+	if (UNLIKELY(brought && has_pages(m, s.old->amap, gone)))
 		trim_late(m, s.old->amap, gone);
 	entry_retire_only(m->vm, s.old);
 	finish(&s, &g);

@@ -33,14 +33,6 @@ static bool is_first(struct range_lock *l, const struct range_hold *h)
 	return first;
 }
 
-bool range_lock_is_free_locked(const struct range_lock *l, struct vrange r)
-{
-	LIST_FOR(m, &l->held)
-		if (vrange_overlaps(CONTAINER_OF(m, struct range_hold, link)->range, r))
-			return false;
-	return true;
-}
-
 bool range_lock_take_locked(struct range_lock *l, struct range_hold *h, struct vrange r)
 {
 	struct waiter w;

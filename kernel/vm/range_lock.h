@@ -35,8 +35,20 @@ void range_lock_take(struct range_lock *l, struct range_hold *h, struct vrange r
  * waited for, and the lock taken again: false then: what was seen may have changed. Lock and range are held.
  */
 bool range_lock_take_locked(struct range_lock *l, struct range_hold *h, struct vrange r);
-/* Nobody holds or waits for any of r. Who still has l->lock and takes r gets it at once. */
-bool range_lock_is_free_locked(const struct range_lock *l, struct vrange r);
+/* Nobody holds or waits for any of r. */
+static inline bool range_lock_is_free_locked(const struct range_lock *l, struct vrange r)
+{
+	LIST_FOR(m, &l->held)
+		if (vrange_overlaps(CONTAINER_OF(m, struct range_hold, link)->range, r))
+			return false;
+	return true;
+}
+/* Takes r for who has found it free under this hold of l->lock. */
+static inline void range_lock_take_free_locked(struct range_lock *l, struct range_hold *h, struct vrange r)
+{
+	h->range = r;
+	list_append(&l->held, &h->link);
+}
 void range_lock_drop(struct range_lock *l, struct range_hold *h);
 
 #endif

@@ -41,6 +41,14 @@ static bool whole_window(uint64_t va, struct vrange r)
 	return r.start.va <= start && start + BLOCK_SIZE <= r.end.va;
 }
 
+/* The next table of r from *va on, locked; a range that lies in one window needs no search. Inside a section. */
+static inline bool next_lock(struct pmap *pm, struct vrange r, uint64_t *va, struct pmap_leaf *leaf)
+{
+	if ((r.start.va ^ (r.end.va - 1)) < BLOCK_SIZE)
+		return *va < r.end.va && table_find_lock(pm, *va, leaf);
+	return table_next_lock(pm, va, r.end.va, leaf);
+}
+
 static void check_args(const struct pmap *pm, struct vrange r, const struct tlb_gather *g)
 {
 	ASSERT_CHECKED(g->pm == pm);
@@ -123,7 +131,7 @@ void pmap_remove(struct pmap *pm, struct vrange r, struct tlb_gather *g)
 	check_args(pm, r, g);
 	do {
 		epoch_enter(epoch);
-		found = table_next_lock(pm, &va, r.end.va, &leaf);
+		found = next_lock(pm, r, &va, &leaf);
 		if (found) {
 			uint64_t end = window_end(va, r);
 			/* relaxed: under the leaf lock */
@@ -142,7 +150,7 @@ void pmap_remove(struct pmap *pm, struct vrange r, struct tlb_gather *g)
 			va = end;
 		}
 		epoch_leave(epoch);
-	} while (found);
+	} while (found && va < r.end.va);
 }
 
 /* True when TLBs may hold more rights than after is worth. */
@@ -179,7 +187,7 @@ void pmap_protect(struct pmap *pm, struct vrange r, enum prot prot, struct tlb_g
 	ASSERT_CHECKED(prot != PROT_NONE_);
 	do {
 		epoch_enter(epoch);
-		found = table_next_lock(pm, &va, r.end.va, &leaf);
+		found = next_lock(pm, r, &va, &leaf);
 		if (found) {
 			uint64_t end = window_end(va, r);
 
@@ -196,5 +204,5 @@ void pmap_protect(struct pmap *pm, struct vrange r, enum prot prot, struct tlb_g
 			va = end;
 		}
 		epoch_leave(epoch);
-	} while (found);
+	} while (found && va < r.end.va);
 }
