@@ -7,7 +7,7 @@
  * Structure. setup builds a machine, a memory subsystem and spaces by ordinary operations; the model goes along, step
  * by step. The run's operations go to a history (scenario_vm_ops.c). The judge then asks, in this order:
  *
- *   1. structures: vm_map_check of all spaces, with amap_check, entry_tree_check, pmap_check in it; object_check;
+ *   1. structures: vm_map_check of all spaces, with amap_check, entry_list_check, pmap_check in it; object_check;
  *      wired pages
  *
  *   2. content: every page of every space is looked up, and read as a program would
