@@ -80,6 +80,8 @@ enum error op_unmap(unsigned space, unsigned page, unsigned count);
 enum error op_protect(unsigned space, unsigned page, unsigned count, unsigned prot);
 enum error op_inherit(unsigned space, unsigned page, unsigned count, unsigned inherit);
 enum error op_wire(unsigned space, unsigned page, unsigned count, bool wire);
+/* Moves the end of the heap, which begins at page 0 and ends at from, to page to. */
+enum error op_break(unsigned space, unsigned from, unsigned to);
 enum error op_discard(unsigned space, unsigned page, unsigned count);
 enum error op_fork(unsigned space, unsigned child);
 void op_exit(unsigned space);

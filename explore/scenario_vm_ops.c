@@ -210,6 +210,17 @@ enum error op_protect(unsigned space, unsigned page, unsigned count, unsigned pr
 	return changed(op, STEP_PROTECT, space, page, (struct model_range){ .count = (uint8_t)count, .prot = (uint8_t)prot }, e);
 }
 
+enum error op_break(unsigned space, unsigned from, unsigned to)
+{
+	struct history_op *op = begin(to > from ? "break up" : "break down");
+	bool done = vm_map_brk(world.space[space], world_address(to)) == world_address(to);
+	enum error e = known("break", done ? OK : ERR_NOMEM, 0);
+
+	if (to > from)
+		return changed(op, STEP_MAP, space, from, world_anon(to - from), e);
+	return changed(op, STEP_UNMAP, space, to, (struct model_range){ .count = (uint8_t)(from - to) }, e);
+}
+
 enum error op_inherit(unsigned space, unsigned page, unsigned count, unsigned inherit)
 {
 	struct history_op *op = begin("inherit");

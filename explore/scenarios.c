@@ -21,6 +21,7 @@
 	X(scenario_vm_around) \
 	X(scenario_vm_fork) \
 	X(scenario_vm_range) \
+	X(scenario_vm_one) \
 	X(scenario_vm_object) \
 	X(scenario_vm_nomem) \
 	X(scenario_vm_mix) \

@@ -272,6 +272,42 @@ static void walk_goes_on(void **state)
 	compare();
 }
 
+/* Room that is kept for growth is not free, while its entry is there; what is mapped in it makes no more of it free. */
+static void growth_room(void **state)
+{
+	struct vm_entry *low = make(0, 2), *stack = make(40, 42), *grown = make(40, 42), *in = make(30, 32);
+	uint64_t where;
+
+	(void)state;
+	stack->floor = at(10);
+	exchange(NULL, 0, (struct vm_entry *[]){ low, stack }, 2);
+	entry_list_check(&t);
+	assert_true(entry_list_gap(&t, vrange(at(0), at(42)), 8 * PAGE_SIZE, &where));
+	assert_int_equal(where, at(2));
+	assert_false(entry_list_gap(&t, vrange(at(0), at(42)), 9 * PAGE_SIZE, &where));
+	/* a larger limit, then none */
+	grown->floor = at(6);
+	exchange(&stack, 1, &grown, 1);
+	entry_list_check(&t);
+	assert_false(entry_list_gap(&t, vrange(at(0), at(42)), 5 * PAGE_SIZE, &where));
+	stack = make(40, 42);
+	exchange(&grown, 1, &stack, 1);
+	entry_list_check(&t);
+	assert_true(entry_list_gap(&t, vrange(at(0), at(42)), 38 * PAGE_SIZE, &where));
+	grown = make(40, 42);
+	grown->floor = at(10);
+	exchange(&stack, 1, &grown, 1);
+	exchange(NULL, 0, &in, 1);
+	entry_list_check(&t);
+	assert_true(entry_list_gap(&t, vrange(at(0), at(42)), 28 * PAGE_SIZE, &where)); /* below what is mapped there: as it was */
+	exchange(&in, 1, NULL, 0);
+	entry_list_check(&t);
+	for (unsigned i = 0; i < 2; i++)
+		model[i] = low;
+	for (unsigned i = 40; i < 42; i++)
+		model[i] = grown;
+}
+
 /* Heights are what they should be: a quarter of each level on the next; otherwise searches are long. */
 static void heights(void **state)
 {
@@ -295,7 +331,8 @@ static void heights(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(random_steps), T(wide_steps), T(filled_at_once), T(walk_goes_on), T(heights) };
+	const struct CMUnitTest tests[] = { T(random_steps), T(wide_steps), T(filled_at_once), T(walk_goes_on), T(growth_room),
+					  T(heights) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
