@@ -46,6 +46,15 @@ static const struct kind *kind;
 
 struct host_machine *world_machine(void) { return world.v.t.m; }
 
+/* So that one begins at WORLD_TOGETHER: in the middle of pages that straddle. */
+static void cut_in_parts(struct vm_map *m, uint32_t cpus)
+{
+	m->stack_limit = (cpus + 1) * MAP_PART + BLOCK_SIZE;
+	vm_map_spread(m);
+	CHECK(m->part_low == WORLD_TOGETHER);
+	m->stack_limit = 0;
+}
+
 void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
 {
 	struct host_config c = {
@@ -63,6 +72,8 @@ void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
 	world.base = world.stride == 1 ? base : WORLD_TOGETHER;
 	test_vm_init(&world.v, &c);
 	CHECK(vm_map_create(world.v.vm, &world.space[0]) == OK);
+	if (test_way == WAY_EITHER)
+		cut_in_parts(world.space[0], cpus);
 	world_enter(0);
 }
 

@@ -291,7 +291,7 @@ static bool path_is_own(unsigned page)
 	bool own = false;
 
 	epoch_enter(&world.v.vm->epoch);
-	e = entry_list_find(&world.space[0]->list, world_address(page));
+	e = entry_list_find(&world.space[0]->main.list, world_address(page));
 	(void)amap_find(e->amap, world_address(page), &own);
 	epoch_leave(&world.v.vm->epoch);
 	return own;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* stress/operations.c: what one step does, and what must come of it. */
 #include "stress.h"
+#include "vm/map_edit.h"
 
 /* A word that says where it belongs: root, kind of window, page, and 24 random bits. */
 enum kind { FIGHTING = 1, OBJECT = 2 };
@@ -291,7 +292,7 @@ static void exit_space(struct worker *w)
 		for (unsigned i = 0; i < WINDOW; i++)
 			verify_page(w, i);
 	/* Only the tree: a resize of the object by another thread may be in this space's page tables right now. */
-	entry_list_check(&now(w)->map->list);
+	map_part_check(now(w)->map);
 	w->depth--;
 	pmap_activate(&now(w)->map->pmap);
 	vm_map_release(w->space[w->depth + 1].map);

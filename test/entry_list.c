@@ -138,7 +138,8 @@ static void exchange(struct vm_entry **olds, unsigned n, struct vm_entry **news,
 	}
 	epoch_enter(&v.vm->epoch);
 	host_point = look;
-	entry_list_exchange(&t, n ? olds[0] : NULL, m ? news[0] : NULL);
+	entry_list_arrive(&t, n ? olds[0] : NULL, m ? news[0] : NULL);
+	entry_list_leave(&t, n ? olds[0] : NULL);
 	host_point = NULL;
 	epoch_leave(&v.vm->epoch);
 	for (unsigned i = 0; i < n; i++)

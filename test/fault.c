@@ -400,7 +400,7 @@ static void brk(void **state)
 		assert_int_equal(vm_map_brk(m, UINT64_C(0x1000800) + i * PAGE_SIZE), UINT64_C(0x1000800) + i * PAGE_SIZE);
 		store(m, UINT64_C(0x1000800) + i * PAGE_SIZE - 8, i);
 	}
-	assert_int_equal(atomic_load_relaxed(&m->list.entries), 1); /* merged all along */
+	assert_int_equal(atomic_load_relaxed(&m->main.list.entries), 1); /* merged all along */
 	assert_int_equal(vm_map_brk(m, UINT64_C(0x1000800) + 10 * PAGE_SIZE), UINT64_C(0x1000800) + 10 * PAGE_SIZE);
 	assert_int_equal(vm_map_brk(m, UINT64_C(0x1000800) + 20 * PAGE_SIZE), UINT64_C(0x1000800) + 20 * PAGE_SIZE);
 	assert_int_equal(load(m, UINT64_C(0x1000800) + 10 * PAGE_SIZE - 8), 10);

@@ -210,7 +210,7 @@ static void trimmed(const struct operation *op, unsigned depth, uint64_t n)
 		const struct amap *a;
 
 		epoch_enter(&v.vm->epoch);
-		a = entry_list_find(&m->list, va)->amap;
+		a = entry_list_find(&m->main.list, va)->amap;
 		epoch_leave(&v.vm->epoch);
 		if (a && atomic_load_relaxed(&a->untrimmed)) /* nobody else runs */
 			says(op, depth, n, "keeps pages of what is not mapped any more");

@@ -131,7 +131,7 @@ static void share_one_leaf(void)
 	assert_int_equal(vm_map_fork(m, &copy.child), OK);
 	assert_int_equal(test_store(m, copy.base + LEAF, 3), OK);
 	epoch_enter(&v.vm->epoch);
-	e = entry_list_find(&m->list, copy.base);
+	e = entry_list_find(&m->main.list, copy.base);
 	copy.leaf = amap_find(e->amap, copy.base, &exclusive);
 	assert_false(exclusive);
 	epoch_leave(&v.vm->epoch);
@@ -160,7 +160,7 @@ static void owner_leaves_during_trim(void **state)
 	{
 		bool exclusive;
 
-		copy.leaf = amap_find(entry_list_find(&m->list, copy.base)->amap, copy.base, &exclusive);
+		copy.leaf = amap_find(entry_list_find(&m->main.list, copy.base)->amap, copy.base, &exclusive);
 	}
 	epoch_leave(&v.vm->epoch);
 	run_on_cpus(v.t.m, 2, leaf_copied_by_trim, NULL);
@@ -181,7 +181,7 @@ static struct {
 static void after_new_entries(void)
 {
 	host_point = NULL;
-	if (atomic_load_relaxed(&m->list.head.next[0]) != forking.old_first && cpu_debug()->held_count == 0) {
+	if (atomic_load_relaxed(&m->main.list.head.next[0]) != forking.old_first && cpu_debug()->held_count == 0) {
 		hand_over();
 		return;
 	}
@@ -207,7 +207,7 @@ static void fork_and_write(uint32_t cpu, void *arg)
 	}
 	while (atomic_load_acquire(&turn) != 0)
 		cpu_relax();
-	forking.old_first = atomic_load_relaxed(&m->list.head.next[0]);
+	forking.old_first = atomic_load_relaxed(&m->main.list.head.next[0]);
 	host_point = after_new_entries;
 	CHECK(vm_map_fork(m, &c) == OK);
 	CHECK(host_point == NULL);
@@ -238,7 +238,7 @@ static void steal(void)
 {
 	host_point = NULL;
 	/* Not once a range is locked: the thief would wait for it, and it for the thief. */
-	if (cpu_debug()->held_count == 0 && list_empty(&m->ranges.held))
+	if (cpu_debug()->held_count == 0 && list_empty(&m->main.ranges.held))
 		hand_over();
 	host_point = steal;
 }
@@ -471,7 +471,7 @@ static void overtaken_fault(void **state)
 	run_on_cpus(v.t.m, 2, fault_and_change, NULL);
 	assert_int_equal(overtaken.left, 0);
 	assert_true(counter_read(&v.vm->counters, COUNTER_faults_stale) >= OVERTAKEN);
-	assert_true(list_empty(&m->ranges.held));
+	assert_true(list_empty(&m->main.ranges.held));
 	vm_map_check(m);
 }
 

@@ -105,7 +105,7 @@ static bool beyond_limit(struct thread *t, uint64_t size)
 
 	if (limit == RLIM_INFINITY)
 		return false;
-	return size > limit || atomic_load_relaxed(&t->proc->map->size) > limit - size;
+	return size > limit || vm_map_size(t->proc->map) > limit - size;
 }
 
 /* Where: judges address and length, sets *addr and the map's flags. size is in whole pages. */

@@ -34,7 +34,7 @@
  *  If nothing covers va all the time, both answers were right at some moment of the walk.
  *
  * Invariants.
- *  1. Ranges in order, disjoint, outside of exchange.
+ *  1. Ranges in order, disjoint, outside of exchanges.
  *  2. An entry is on the levels below its height, in the same order on each.
  *  3. gap[0] of an entry is the free stretch after it; growth room (floor) counts as taken. gap[i] is a bound: no stretch that
  *     its link of level i spans is longer. So what makes a stretch shorter looks at nothing above it; a search for room that follows a
@@ -260,7 +260,7 @@ static struct vm_entry *reversed(struct vm_entry *e)
 	return last;
 }
 
-void entry_list_exchange(struct entry_list *l, struct vm_entry *old, struct vm_entry *new)
+void entry_list_arrive(struct entry_list *l, struct vm_entry *old, struct vm_entry *new)
 {
 	struct vm_entry *down;
 
@@ -273,6 +273,10 @@ void entry_list_exchange(struct entry_list *l, struct vm_entry *old, struct vm_e
 	for (struct vm_entry *n = new; n; n = n->edit_next)
 		if (n->edit_twin)
 			entry_list_replace(l, n->edit_twin, n);
+}
+
+void entry_list_leave(struct entry_list *l, struct vm_entry *old)
+{
 	for (struct vm_entry *o = old; o; o = o->edit_next)
 		if (!o->edit_twin)
 			entry_list_unlink(l, o);

@@ -77,10 +77,11 @@ void entry_list_unlink(struct entry_list *l, struct vm_entry *o);
 void entry_list_replace(struct entry_list *l, struct vm_entry *o, struct vm_entry *n);
 
 /*
- * Changes the list from old to new, both ascending by edit_next: readers find, for an address that an entry of each covers, one of
- * the two at any moment. Changes of other ranges may have come before; the caller's range lock keeps these for him.
+ * Changes the list from old to new, both ascending by edit_next, in two steps that follow each other: readers find, for an address that
+ * an entry of each covers, one of the two at any moment. The caller's range lock keeps the range for him.
  */
-void entry_list_exchange(struct entry_list *l, struct vm_entry *old, struct vm_entry *new);
+void entry_list_arrive(struct entry_list *l, struct vm_entry *old, struct vm_entry *new);
+void entry_list_leave(struct entry_list *l, struct vm_entry *old);
 
 /* Before anybody else knows the list, which is empty: fills it with what new has, ascending by edit_next. */
 void entry_list_fill(struct entry_list *l, struct vm_entry *new);

@@ -410,7 +410,14 @@ static void give_back(struct fault *f)
 	if (f->spare)
 		anon_put(f->spare);
 	if (f->held)
-		range_lock_drop(&f->map->ranges, &f->hold);
+		range_lock_drop(f->held, &f->hold);
+}
+
+/* Keeps changes of the map away from the page. */
+static void hold_page(struct fault *f)
+{
+	f->held = &map_part_of(f->map, f->va)->ranges;
+	range_lock_take(f->held, &f->hold, vrange(f->va, f->va + PAGE_SIZE));
 }
 
 /*
@@ -421,8 +428,7 @@ static enum error no_page(struct fault *f, enum error e)
 {
 	if (f->held)
 		return e;
-	range_lock_take(&f->map->ranges, &f->hold, vrange(f->va, f->va + PAGE_SIZE));
-	f->held = true;
+	hold_page(f);
 	return OK;
 }
 
@@ -435,8 +441,7 @@ static enum error between(struct fault *f, enum error e, unsigned *stale)
 	case ERR_STALE:
 		counter_add(&f->vm->counters, COUNTER_faults_stale, 1);
 		if (++*stale == STALE_LIMIT && !f->held) {
-			range_lock_take(&f->map->ranges, &f->hold, vrange(f->va, f->va + PAGE_SIZE));
-			f->held = true;
+			hold_page(f);
 		}
 		return OK;
 	case ERR_BUSY: /* a flush under way on another CPU, or a mutator between publish and remove: it ends by itself */
@@ -455,8 +460,8 @@ static enum error between(struct fault *f, enum error e, unsigned *stale)
 			return e == ERR_BUS ? no_page(f, e) : e;
 		}
 		if (f->held) { /* growing takes the range lock itself */
-			range_lock_drop(&f->map->ranges, &f->hold);
-			f->held = false;
+			range_lock_drop(f->held, &f->hold);
+			f->held = NULL;
 		}
 		return map_grow(f->map, f->va);
 	default:
@@ -475,7 +480,8 @@ static void begin(struct fault *f, struct vm_map *m, vaddr_t va, enum prot acces
 	f->tables.chunk = PFN_NONE;
 	f->nodes.count = f->nodes.missing = 0;
 	f->spare = NULL;
-	f->spare_zero = f->held = false;
+	f->spare_zero = false;
+	f->held = NULL;
 	f->wanted = NULL;
 	f->index = 0;
 }

@@ -17,7 +17,7 @@ struct fault {
 	struct anon *spare;           /* a new anon with its frame, not in any slot yet */
 	bool spare_zero;              /* its frame is all zeros */
 	struct range_hold hold;
-	bool held;                    /* the range lock is ours */
+	struct range_lock *held;      /* ours, or NULL */
 
 	struct vm_entry *entry;
 	struct amap_node *leaf;       /* NULL: the amap has none here */

@@ -133,7 +133,7 @@ enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
 	f.child->brk_end = parent->brk_end;
 	f.child->stack_limit = parent->stack_limit;
 	atomic_store_relaxed(&f.child->grow_low, atomic_load_relaxed(&parent->grow_low)); /* a limit */
-	range_lock_take(&parent->ranges, &f.hold, RANGE_ALL);
+	map_lock_all(parent, &f.hold);
 	map_edit_begin(&f.edit, parent, parent->bounds, true);
 	map_edit_begin(&f.child_edit, f.child, f.child->bounds, true);
 	e = prepare(&f);
@@ -141,7 +141,7 @@ enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
 		settle_amaps(&f, false);
 		map_edit_abort(&f.child_edit);
 		map_edit_abort(&f.edit);
-		range_lock_drop(&parent->ranges, &f.hold);
+		map_unlock_all(parent, &f.hold);
 		mutex_unlock(&parent->brk_lock);
 		vm_map_release(f.child);
 		return e;
@@ -154,7 +154,7 @@ enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
 	map_flush(parent->vm, &f.edit.gather);
 	map_edit_exchange(&f.edit);
 	map_edit_finish(&f.edit);
-	range_lock_drop(&parent->ranges, &f.hold);
+	map_unlock_all(parent, &f.hold);
 	mutex_unlock(&parent->brk_lock);
 	counter_add(&parent->vm->counters, COUNTER_forks, 1);
 	*out = f.child;

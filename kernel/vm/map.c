@@ -73,12 +73,13 @@ enum error vm_map_create(struct vm *vm, struct vm_map **out)
 	pmap_init(vm->pmaps, &m->pmap, root);
 	ref_init(&m->refs, 1);
 	m->bounds = vrange(USER_LOW, USER_HIGH);
-	range_lock_init(&m->ranges);
-	entry_list_init(&m->list, vm->map_secret, USER_HIGH);
+	map_part_init(m, &m->main);
+	m->part = NULL;
+	m->part_low = 0;
+	m->spread = false;
 	mutex_init(&m->brk_lock);
 	m->brk_start = m->brk_end = m->stack_limit = 0;
-	atomic_store_relaxed(&m->spread, 0u);
-	atomic_store_relaxed(&m->size, UINT64_C(0)); /* not published yet */
+	atomic_store_relaxed(&m->part_bytes, UINT64_C(0)); /* not published yet */
 	atomic_store_relaxed(&m->grow_low, UINT64_C(0));
 	*out = m;
 	return OK;
@@ -90,6 +91,8 @@ static void map_free_late(struct epoch_item *item)
 {
 	struct vm_map *m = CONTAINER_OF(item, struct vm_map, retire);
 
+	if (m->part)
+		kfree(&m->vm->kmalloc, m->part);
 	zone_free(m->vm->map_zone, m);
 }
 
@@ -104,13 +107,13 @@ void vm_map_release(struct vm_map *m)
 		return;
 	gather_init(&g, &m->pmap);
 	g.exclusive = true; /* nobody is left to map anything */
-	for (e = entry_list_after(&m->list.head); e; e = entry_list_after(e))
+	for (e = map_first(m, 0); e; e = map_after(m, e))
 		entry_kill(e);
 	pmap_remove(&m->pmap, m->bounds, &g);
 	map_flush(vm, &g);
 	frame_list_free_by_epoch(&vm->frames, &g.unlinked);
-	for (e = entry_list_after(&m->list.head); e; e = next) {
-		next = entry_list_after(e);
+	for (e = map_first(m, 0); e; e = next) {
+		next = map_after(m, e);
 		entry_retire(vm, e);
 	}
 	frame_list_init(&tables);
@@ -122,15 +125,15 @@ void vm_map_release(struct vm_map *m)
 /* --- edits --- */
 
 /*
- * What lies in ed's range and at its ends: before and after, and *first. => the range and all of every entry that overlaps it or
- * touches its ends. Short lock held.
+ * What lies in ed's range, in one part, and at its ends: before and after, and *first. => the range and all of every entry that
+ * overlaps it or touches its ends. Short lock held.
  */
 static struct vrange look_around_locked(struct map_edit *ed, struct vm_entry **first)
 {
 	struct vrange r = ed->range, extent = r;
 	struct vm_entry *e, *n;
 
-	e = entry_list_before(&ed->map->list, r.start.va); /* the list's head reaches nowhere */
+	e = entry_list_before(&ed->part->list, r.start.va); /* the list's head reaches nowhere */
 	ed->before = e->range.end.va == r.start.va ? e : NULL;
 	*first = e->range.end.va > r.start.va ? e : NULL;
 	if (e->range.end.va >= r.start.va)
@@ -150,58 +153,62 @@ static struct vrange look_around_locked(struct map_edit *ed, struct vm_entry **f
 	return extent;
 }
 
-/* The short and the range lock are held. */
-static void collect_locked(struct map_edit *ed, struct vm_entry *first)
+/* Old: from first, which is not beyond the range, on. The range is held. */
+static void collect(struct map_edit *ed, struct vm_entry *first)
 {
 	struct vm_entry **tail = &ed->old;
 
-	for (struct vm_entry *e = first; e && e->range.start.va < ed->range.end.va; e = entry_list_after(e)) {
+	for (struct vm_entry *e = first; e && e->range.start.va < ed->range.end.va; e = map_after(ed->map, e)) {
 		*tail = e;
 		tail = &e->edit_next;
 	}
 	*tail = NULL;
 }
 
-static bool pick_range_locked(struct map_edit *ed, uint64_t hint, uint64_t size)
+/* Locks the part of ed's range, or, unless size is 0, of one of that size that is free. => OK: its short lock is held. */
+static enum error lock_part(struct map_edit *ed, uint64_t hint, uint64_t size)
 {
+	struct vm_map *m = ed->map;
 	uint64_t at;
 
-	if (!map_pick_locked(ed->map, hint, size, &at))
-		return false;
+	if (!size) {
+		ed->part = map_part_lock(m, ed->range.start.va);
+		return OK;
+	}
+	ed->part = map_pick_lock(m, hint, size, &at);
+	if (!ed->part)
+		return ERR_NOSPACE;
 	ed->range = vrange(at, at + size);
-	return true;
+	return OK;
 }
 
 /*
- * Locks ed's range, or, unless size is 0, one of that size that is free, with all of what touches it. Who has to wait looks again: what
- * touches the range, or is free, may be something else by then. => OK: the short lock is held as well, *first as look_around_locked
- * says.
+ * Locks ed's range, which lies in one part, or, unless size is 0, one of that size that is free, with all of what touches it. Who has to
+ * wait looks again: what touches the range, or is free, may be something else by then. => OK: the short lock is held as well, *first as
+ * look_around_locked says. ERR_NOSPACE: there is no room. ERR_STALE: the range lies in several parts.
  */
 static enum error lock_extent(struct map_edit *ed, uint64_t hint, uint64_t size, struct vm_entry **first)
 {
-	struct range_lock *l = &ed->map->ranges;
-
 	for (unsigned tries = 0;; tries++) {
+		enum error e = lock_part(ed, hint, size);
+		struct range_lock *l;
 		struct vrange x, again;
-		bool all = tries >= EXTENT_TRIES;
 
-		spin_lock(&l->lock, RANK_RANGE);
-		if (size && !pick_range_locked(ed, hint, size)) {
+		if (UNLIKELY(e != OK))
+			return e;
+		l = &ed->part->ranges;
+		if (UNLIKELY(!map_part_has(ed->map, ed->part, ed->range))) {
 			spin_unlock(&l->lock);
-			return ERR_NOSPACE;
+			return ERR_STALE;
 		}
 		x = look_around_locked(ed, first);
-		if (UNLIKELY(all))
+		if (UNLIKELY(tries >= EXTENT_TRIES))
 			x = RANGE_ALL;
 		if (LIKELY(range_lock_take_locked(l, &ed->hold, x)))
 			break;
-		if (all && size && !pick_range_locked(ed, hint, size)) {
-			spin_unlock(&l->lock);
-			range_lock_drop(l, &ed->hold);
-			return ERR_NOSPACE;
-		}
 		again = look_around_locked(ed, first);
-		if (again.start.va >= x.start.va && again.end.va <= x.end.va && !(size && *first))
+		if (again.start.va >= x.start.va && again.end.va <= x.end.va && !(size && *first) &&
+		    map_part_has(ed->map, ed->part, ed->range) && ed->part == map_part_of(ed->map, ed->range.start.va))
 			break;
 		spin_unlock(&l->lock);
 		range_lock_drop(l, &ed->hold);
@@ -212,7 +219,8 @@ static enum error lock_extent(struct map_edit *ed, uint64_t hint, uint64_t size,
 static void begin(struct map_edit *ed, struct vm_map *m, bool outer)
 {
 	ed->map = m;
-	ed->old = ed->new = NULL;
+	ed->part = NULL;
+	ed->before = ed->after = ed->old = ed->new = NULL;
 	ed->new_tail = &ed->new;
 	ed->keep_lock = outer;
 	ed->reserve.first = NULL;
@@ -225,14 +233,16 @@ void map_edit_begin(struct map_edit *ed, struct vm_map *m, struct vrange r, bool
 
 	begin(ed, m, outer);
 	ed->range = r;
-	if (outer) {
-		spin_lock(&m->ranges.lock, RANK_RANGE);
-		(void)look_around_locked(ed, &first);
-	} else {
-		(void)!lock_extent(ed, 0, 0, &first); /* fails for lack of room only */
+	if (!outer && LIKELY(lock_extent(ed, 0, 0, &first) == OK)) {
+		collect(ed, first);
+		spin_unlock(&ed->part->ranges.lock);
+		return;
 	}
-	collect_locked(ed, first);
-	spin_unlock(&m->ranges.lock);
+	/* What touches the range is not looked for: nothing joins. */
+	ed->part = NULL;
+	if (!outer)
+		map_lock_all(m, &ed->hold);
+	collect(ed, map_first(m, r.start.va));
 }
 
 enum error map_edit_begin_free(struct map_edit *ed, struct vm_map *m, uint64_t hint, uint64_t size)
@@ -243,8 +253,18 @@ enum error map_edit_begin_free(struct map_edit *ed, struct vm_map *m, uint64_t h
 	begin(ed, m, false);
 	e = lock_extent(ed, hint, size, &none);
 	if (e == OK)
-		spin_unlock(&m->ranges.lock);
+		spin_unlock(&ed->part->ranges.lock);
 	return e;
+}
+
+static void unlock(struct map_edit *ed)
+{
+	if (ed->keep_lock)
+		return;
+	if (ed->part)
+		range_lock_drop(&ed->part->ranges, &ed->hold);
+	else
+		map_unlock_all(ed->map, &ed->hold);
 }
 
 enum error map_edit_add(struct map_edit *ed, const struct vm_entry *model, struct vrange r, struct amap *amap,
@@ -298,7 +318,7 @@ void map_edit_merge(struct map_edit *ed)
 	struct vm *vm = ed->map->vm;
 	struct vm_entry *first = ed->new, *last, *before = ed->before, *after = ed->after, **tail;
 
-	if (!first || ed->keep_lock)
+	if (!first || !ed->part)
 		return;
 	if (before && entry_mergeable(before, first)) {
 		first->range.start = before->range.start;
@@ -346,29 +366,82 @@ static uint64_t list_bytes(const struct vm_entry *e)
 	return n;
 }
 
+enum step { ARRIVE = 1, LEAVE = 2 };
+
+static void exchange(struct map_part *p, struct vm_entry *old, struct vm_entry *new, unsigned steps)
+{
+	spin_lock(&p->ranges.lock, RANK_RANGE);
+	if (steps & ARRIVE) {
+		entry_list_arrive(&p->list, old, new);
+		map_size_add_locked(p, list_bytes(new));
+	}
+	if (steps & LEAVE) {
+		entry_list_leave(&p->list, old);
+		map_size_add_locked(p, -list_bytes(old));
+	}
+	spin_unlock(&p->ranges.lock);
+}
+
+/* Cuts a list that ascends before the first entry that starts at end or above: => that one. *cut: to be led to it again. */
+static struct vm_entry *cut_list(struct vm_entry **list, uint64_t end, struct vm_entry ***cut)
+{
+	struct vm_entry *rest;
+
+	while (*list && (*list)->range.start.va < end)
+		list = &(*list)->edit_next;
+	rest = *list;
+	*list = NULL;
+	*cut = list;
+	return rest;
+}
+
+/* Part by part, as the entries ascend. */
+static void exchange_parts(struct map_edit *ed, unsigned steps)
+{
+	struct vm_entry **old = &ed->old, **new = &ed->new, **old_cut, **new_cut;
+	struct vm_map *m = ed->map;
+
+	while (*old || *new) {
+		uint64_t at = !*new || (*old && (*old)->range.start.va < (*new)->range.start.va) ? (*old)->range.start.va
+												   : (*new)->range.start.va;
+		uint64_t end = map_part_end(m, at);
+		struct vm_entry *old_rest = cut_list(old, end, &old_cut), *new_rest = cut_list(new, end, &new_cut);
+
+		exchange(map_part_of(m, at), *old, *new, steps);
+		*old_cut = old_rest;
+		*new_cut = new_rest;
+		old = old_cut;
+		new = new_cut;
+	}
+}
+
 void map_edit_exchange(struct map_edit *ed)
 {
-	struct vm_map *m = ed->map;
-	uint64_t more = list_bytes(ed->new) - list_bytes(ed->old);
-
-	spin_lock(&m->ranges.lock, RANK_RANGE);
-	entry_list_exchange(&m->list, ed->old, ed->new);
-	if (more)
-		atomic_bump(&m->size, more); /* relaxed by readers: a figure for programs */
-	spin_unlock(&m->ranges.lock);
+	if (LIKELY(ed->part)) {
+		exchange(ed->part, ed->old, ed->new, ARRIVE | LEAVE);
+		return;
+	}
+	/* Until all has come, nobody may use any of it; and nothing goes before. */
+	for (struct vm_entry *n = ed->new; n; n = n->edit_next)
+		entry_kill(n);
+	exchange_parts(ed, ARRIVE);
+	exchange_parts(ed, LEAVE);
+	for (struct vm_entry *n = ed->new; n; n = n->edit_next)
+		entry_revive(n);
 }
 
 void map_fill(struct map_edit *ed)
 {
-	entry_list_fill(&ed->map->list, ed->new);
-	atomic_store_relaxed(&ed->map->size, list_bytes(ed->new)); /* not published yet */
+	entry_list_fill(&ed->map->main.list, ed->new);
+	atomic_store_relaxed(&ed->map->main.size, list_bytes(ed->new)); /* not published yet */
 }
 
 void map_edit_publish(struct map_edit *ed)
 {
-	map_edit_exchange(ed);
+	/* First: who sees something new finds nothing old any more. */
 	for (struct vm_entry *o = ed->old; o; o = o->edit_next)
 		entry_kill(o);
+	map_edit_exchange(ed);
 }
 
 /* What o has in r of an amap that others use as well. False: nothing, or it is alone with it: all goes when o does. */
@@ -434,8 +507,7 @@ void map_edit_finish(struct map_edit *ed)
 	}
 	frame_list_free_by_epoch(&vm->frames, &ed->gather.unlinked);
 	amap_reserve_drop(vm, &ed->reserve);
-	if (!ed->keep_lock)
-		range_lock_drop(&ed->map->ranges, &ed->hold);
+	unlock(ed);
 	if (epoch_should_poll(&vm->epoch))
 		epoch_tidy(&vm->epoch);
 }
@@ -451,15 +523,14 @@ void map_edit_abort(struct map_edit *ed)
 	/* A move that failed late has taken PTEs away, and flushed (remap.c). */
 	frame_list_free_by_epoch(&ed->map->vm->frames, &ed->gather.unlinked);
 	amap_reserve_drop(ed->map->vm, &ed->reserve);
-	if (!ed->keep_lock)
-		range_lock_drop(&ed->map->ranges, &ed->hold);
+	unlock(ed);
 }
 
 /* --- asking --- */
 
 struct vm_entry *map_find_anew(struct vm_map *m, uint64_t va)
 {
-	struct vm_entry *e = entry_list_find(&m->list, va);
+	struct vm_entry *e = entry_list_find(&map_part_of(m, va)->list, va);
 
 	if (!e || e->range.start.va > va)
 		return NULL;
@@ -472,7 +543,7 @@ bool vm_map_lookup(struct vm_map *m, uint64_t addr, struct vm_entry_info *info)
 	const struct vm_entry *e;
 
 	epoch_enter(&m->vm->epoch);
-	e = entry_list_find(&m->list, addr);
+	e = map_first(m, addr);
 	if (e)
 		*info = (struct vm_entry_info){ .range = e->range, .prot = e->prot, .max = e->max, .shared = e->shared,
 						.grows_down = e->grows_down, .wired = e->wired, .inherit = e->inherit,
@@ -487,8 +558,8 @@ uint64_t vm_map_resident_pages(struct vm_map *m) { return pmap_resident(&m->pmap
 
 void vm_map_check(struct vm_map *m)
 {
-	entry_list_check(&m->list);
-	for (const struct vm_entry *e = entry_list_after(&m->list.head); e; e = entry_list_after(e)) {
+	map_part_check(m);
+	for (const struct vm_entry *e = map_first(m, 0); e; e = map_after(m, e)) {
 		ASSERT(map_check_range(m, e->range) == OK);
 		ASSERT(e->shared ? e->object && !e->amap : e->amap != NULL);
 		if (e->amap)

@@ -15,19 +15,35 @@
 #include "vm/range_lock.h"
 #include "vm/vm.h"
 
+/* Bytes of addresses, aligned: what a table of level 2 maps. */
+#define MAP_PART_SHIFT 30
+#define MAP_PART (UINT64_C(1) << MAP_PART_SHIFT)
+
+/*
+ * A part of an address space, which changes without the others: entries lie in one part or in another. Its lock, short, is that of
+ * ranges. Theory: map_part.c.
+ */
+struct map_part {
+	struct range_lock ranges ALIGNED(CACHE_LINE); /* who changes what right now */
+	struct range_hold all;                        /* of who holds all parts */
+	ATOMIC(uint64_t) size;                        /* bytes mapped; short lock; relaxed by readers */
+	struct entry_list list;                       /* short lock: changes by who holds the range lock over them */
+};
+
 struct vm_map {
 	struct vm *vm;
 	struct pmap pmap;
 	struct refcount refs;
 	struct vrange bounds;            /* user addresses that may be mapped; fixed */
-	ATOMIC(uint32_t) spread;         /* 1: vm_map_spread; relaxed, a hint */
-	struct range_lock ranges;        /* who changes what right now; its lock is the map's short lock */
-	struct entry_list list;          /* short lock: changes by who holds the range lock over them */
+	ATOMIC(uint64_t) part_bytes;     /* 0, or how many addresses part covers: vm_map_spread; release, acquire */
+	uint64_t part_low;               /* the first of them; constant when part_bytes is not 0, like part */
+	struct map_part *part;           /* one a CPU, a GiB each */
+	bool spread;                     /* it was tried; main's short lock */
+	struct map_part main;            /* all other addresses */
 	struct mutex brk_lock;
 	uint64_t brk_start, brk_end;     /* b: heap, set by exec; brk_end is the break, not page aligned */
 	uint64_t stack_limit;            /* lowest address that a growing stack entry may reach; set by exec */
 	ATOMIC(uint64_t) grow_low;       /* no entry above it grows below it now: vm_map_limit_stack; relaxed, a limit */
-	ATOMIC(uint64_t) size;           /* bytes mapped; short lock; relaxed by readers */
 	struct epoch_item retire;
 };
 
@@ -38,10 +54,13 @@ void vm_map_reference(struct vm_map *m);
 void vm_map_release(struct vm_map *m);
 
 /*
- * From now on several threads run in m: where the caller leaves the address free, each CPU looks in a region of its own first, so
- * that CPUs that map and unmap meet neither in a leaf table nor in an entry that grows.
+ * From now on several threads run in m: each CPU gets a part of its own, where it looks first when the caller leaves the address
+ * free, so that CPUs that map and unmap share nothing. Thread context. Without memory or room for that all goes on as before.
  */
-static inline void vm_map_spread(struct vm_map *m) { atomic_store_relaxed(&m->spread, 1u); }
+void vm_map_spread(struct vm_map *m);
+
+/* Bytes mapped; a figure. Any context. */
+uint64_t vm_map_size(const struct vm_map *m);
 
 #define MAP_AT 1          /* exactly at *addr, replacing what is there */
 #define MAP_AT_FREE 2     /* exactly at *addr; ERR_EXISTS if anything is there */

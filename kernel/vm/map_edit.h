@@ -12,8 +12,9 @@
 /* One change under way; on the mutator's stack. */
 struct map_edit {
 	struct vm_map *map;
+	struct map_part *part;       /* in which all of range lies, or NULL */
 	struct vrange range;         /* what the change is about */
-	struct range_hold hold;      /* covers range and all of every entry that touches it */
+	struct range_hold hold;      /* covers range and all of every entry that touches it; of main, when all parts are held */
 	struct vm_entry *before, *after; /* published entries that end where range begins, begin where it ends, or NULL; covered */
 	struct vm_entry *old;        /* entries that overlap range, ascending, by edit_next */
 	struct vm_entry *new;        /* what comes in their place, ascending */
@@ -48,9 +49,9 @@ enum error map_edit_reserve(struct map_edit *ed, struct vrange r) MUST_CHECK;
 /* Takes the pages of o, an old entry, in r out of an amap that others of the map go on using; PTEs are gone and flushed. */
 void map_edit_trim(struct map_edit *ed, struct vm_entry *o, struct vrange r);
 
-/* Exchanges old for new in the list, and in the map's size. */
+/* Exchanges old, which is dead, for new, in the lists and in the map's size. */
 void map_edit_exchange(struct map_edit *ed);
-/* The same, and then kills old. */
+/* Kills old, then the same. */
 void map_edit_publish(struct map_edit *ed);
 /* Publishes new in a map that is empty and that nobody else knows. */
 void map_fill(struct map_edit *ed);
@@ -91,8 +92,59 @@ static inline void map_entry_says(struct vm_entry *e, const struct vm_mapping *w
 		object_reference(e->object);
 }
 
+/* --- map_part.c --- */
+
+/* An empty part of m, not published yet. */
+void map_part_init(struct vm_map *m, struct map_part *p);
+/* Panics unless each part's list is right, and holds what lies in the part. Quiet point. */
+void map_part_check(struct vm_map *m);
+
+static inline struct map_part *map_part_of(struct vm_map *m, uint64_t va)
+{
+	uint64_t bytes = atomic_load_acquire(&m->part_bytes); /* pairs with vm_map_spread */
+
+	if (LIKELY(!bytes) || va - m->part_low >= bytes)
+		return &m->main;
+	return &m->part[(va - m->part_low) >> MAP_PART_SHIFT];
+}
+
+/* The part of va, its short lock taken. */
+static inline struct map_part *map_part_lock(struct vm_map *m, uint64_t va)
+{
+	for (;;) {
+		struct map_part *p = map_part_of(m, va);
+
+		spin_lock(&p->ranges.lock, RANK_RANGE);
+		if (LIKELY(p == map_part_of(m, va)))
+			return p;
+		spin_unlock(&p->ranges.lock); /* the map has been spread meanwhile */
+	}
+}
+
+/* True when r lies in p alone; p is the part of its beginning. */
+static inline bool map_part_has(struct vm_map *m, const struct map_part *p, struct vrange r)
+{
+	uint64_t bytes = atomic_load_acquire(&m->part_bytes); /* as above */
+
+	if (LIKELY(!bytes))
+		return true;
+	return map_part_of(m, r.end.va - 1) == p &&
+	       (p != &m->main || r.start.va >= m->part_low + bytes || r.end.va <= m->part_low);
+}
+
+/* Up to where the addresses of va's part go on. */
+uint64_t map_part_end(struct vm_map *m, uint64_t va);
+
+/* The range locks of all parts, over everything. *h is of main's. May wait: thread context, nothing held. */
+void map_lock_all(struct vm_map *m, struct range_hold *h);
+void map_unlock_all(struct vm_map *m, struct range_hold *h);
+
+/* The first entry of m that ends after va / the one after e; or NULL. Inside an epoch section, or while all mutators are kept out. */
+struct vm_entry *map_first(struct vm_map *m, uint64_t va);
+struct vm_entry *map_after(struct vm_map *m, const struct vm_entry *e);
+
 /* Short lock held. */
-static inline void map_size_add_locked(struct vm_map *m, uint64_t bytes) { atomic_bump(&m->size, bytes); /* relaxed by readers: a figure */ }
+static inline void map_size_add_locked(struct map_part *p, uint64_t bytes) { atomic_bump(&p->size, bytes); /* relaxed by readers: a figure */ }
 
 /* map_quick.c: the calls of map.h for the commonest cases. => false: not such a case, nothing was done. Context likewise. */
 bool map_quick_enter(struct vm_map *m, uint64_t hint, uint64_t size, const struct vm_mapping *w, uint64_t *at) MUST_CHECK;
@@ -116,9 +168,9 @@ static inline enum error map_check_range(const struct vm_map *m, struct vrange r
 enum error map_grow(struct vm_map *m, uint64_t va) MUST_CHECK;
 
 /*
- * A range of size that is free now, page aligned: at hint if that is free, else the highest of the CPU's own region (vm_map_spread), else
- * the highest below the stack, else the highest of all. false: there is none. Short lock held.
+ * A range of size that is free now, page aligned: at hint if that is free, else the highest of the CPU's own part (vm_map_spread), else
+ * the highest below the stack, else the highest of all. => its part, whose short lock has been taken; NULL: there is none.
  */
-bool map_pick_locked(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr);
+struct map_part *map_pick_lock(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr);
 
 #endif

@@ -26,7 +26,7 @@ static uint64_t growing_end(struct vm_map *m, uint64_t va)
 	uint64_t end = 0;
 
 	epoch_enter(&m->vm->epoch);
-	e = entry_list_find(&m->list, va);
+	e = map_first(m, va);
 	if (e && may_grow_to(m, e, va))
 		end = e->range.end.va;
 	epoch_leave(&m->vm->epoch);

@@ -26,18 +26,27 @@ static uint64_t growth_floor(const struct vm_map *m, uint64_t start)
 	return low > m->bounds.start.va + ENTRY_GUARD ? low - ENTRY_GUARD : m->bounds.start.va;
 }
 
-/* Appends ed's range, mapped so, to new. ERR_NOMEM. */
+/* Appends ed's range, mapped so, to new: an entry for each part that it lies in. ERR_NOMEM. */
 static enum error add_mapping(struct map_edit *ed, const struct vm_mapping *w)
 {
-	struct vm_entry *e = entry_alloc(ed->map->vm, ed->range);
+	uint64_t start = ed->range.start.va, end = ed->range.end.va, to;
 
-	if (UNLIKELY(!e))
-		return ERR_NOMEM;
-	if (w->grows_down)
-		e->floor = growth_floor(ed->map, ed->range.start.va);
-	map_entry_says(e, w, NULL);
-	*ed->new_tail = e;
-	ed->new_tail = &e->edit_next;
+	for (uint64_t at = start; at < end; at = to) {
+		struct vm_entry *e;
+
+		to = ed->part ? end : map_part_end(ed->map, at);
+		if (to > end)
+			to = end;
+		e = entry_alloc(ed->map->vm, vrange(at, to));
+		if (UNLIKELY(!e))
+			return ERR_NOMEM;
+		map_entry_says(e, w, NULL);
+		e->offset += at - start;
+		if (w->grows_down && at == start)
+			e->floor = growth_floor(ed->map, start);
+		*ed->new_tail = e;
+		ed->new_tail = &e->edit_next;
+	}
 	return OK;
 }
 
@@ -447,8 +456,8 @@ enum error vm_map_resident(struct vm_map *m, struct vrange r, uint8_t *vec)
 		bool there = false, exclusive;
 
 		epoch_enter(&m->vm->epoch);
-		entry = entry_list_find(&m->list, va);
-		if (!entry || entry->range.start.va > va) {
+		entry = map_find_anew(m, va);
+		if (!entry) {
 			e = ERR_NOENT;
 		} else {
 			struct amap_node *leaf = entry->amap ? amap_find(entry->amap, va, &exclusive) : NULL;

@@ -2,35 +2,59 @@
 /*
  * vm/map_place.c: where a mapping goes when the caller leaves the address free.
  *
- * From the top down, as programs expect: what is mapped next to each other is found next to each other. A map that
- * several threads use is cut in regions, one a CPU, so that those who map and unmap at the same time do not meet in leaf tables.
+ * From the top down, as programs expect: what is mapped next to each other is found next to each other. In a map that several
+ * threads use, first in the CPU's own part (map_part.c), so that those who map and unmap at the same time do not meet, in leaf tables
+ * neither.
  */
 #include "vm/map_edit.h"
 
-#define REGION (UINT64_C(1) << 30) /* of addresses, aligned: what a table of level 2 maps */
-
-/* Where this CPU looks first: by its number, counted down from the last whole region below the stack. Empty: there is no room. */
-static struct vrange own_region(const struct vm_map *m)
+/* In main, whose short lock is held: the highest below the stack, else the highest of all. */
+static bool in_main_locked(struct vm_map *m, uint64_t size, uint64_t *addr)
 {
-	uint64_t top = round_down(m->stack_limit, REGION), skip = cpu_id() * REGION;
+	uint64_t bytes = atomic_load_acquire(&m->part_bytes); /* pairs with vm_map_spread */
+	struct vrange low = m->bounds, high = m->bounds, below;
+	struct entry_list *l = &m->main.list;
 
-	if (top < m->bounds.start.va + skip + REGION)
-		return vrange(0, 0);
-	return vrange(top - skip - REGION, top - skip);
+	if (bytes) { /* main is what lies around the parts */
+		low.end = vaddr(m->part_low);
+		high.start = vaddr(m->part_low + bytes);
+	}
+	below = high;
+	below.end = vaddr(m->stack_limit);
+	if (below.end.va > below.start.va && entry_list_gap(l, below, size, addr))
+		return true;
+	return (bytes && entry_list_gap(l, low, size, addr)) || entry_list_gap(l, high, size, addr);
 }
 
-bool map_pick_locked(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr)
+static bool at_hint_locked(struct vm_map *m, struct map_part *p, uint64_t hint, uint64_t size, uint64_t *addr)
 {
-	struct vrange all = m->bounds;
-	bool found = false;
+	struct vrange r = vrange(hint, hint + size);
 
-	if (hint >= all.start.va && hint < all.end.va && all.end.va - hint >= size)
-		found = entry_list_gap(&m->list, vrange(hint, hint + size), size, addr);
-	if (!found && atomic_load_relaxed(&m->spread)) /* relaxed: a hint */
-		found = entry_list_gap(&m->list, own_region(m), size, addr);
-	if (!found && m->stack_limit > all.start.va)
-		found = entry_list_gap(&m->list, vrange(all.start.va, m->stack_limit), size, addr);
-	if (!found)
-		found = entry_list_gap(&m->list, all, size, addr);
-	return found;
+	return m->bounds.end.va - hint >= size && map_part_has(m, p, r) && entry_list_gap(&p->list, r, size, addr);
+}
+
+struct map_part *map_pick_lock(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr)
+{
+	struct map_part *p;
+
+	if (UNLIKELY(hint >= m->bounds.start.va && hint < m->bounds.end.va)) {
+		p = map_part_lock(m, hint);
+		if (at_hint_locked(m, p, hint, size, addr))
+			return p;
+		spin_unlock(&p->ranges.lock);
+	}
+	if (UNLIKELY(atomic_load_acquire(&m->part_bytes))) { /* as above */
+		uint64_t low = m->part_low + cpu_id() * MAP_PART;
+
+		p = map_part_lock(m, low);
+		if (entry_list_gap(&p->list, vrange(low, low + MAP_PART), size, addr))
+			return p;
+		spin_unlock(&p->ranges.lock);
+	}
+	p = &m->main;
+	spin_lock(&p->ranges.lock, RANK_RANGE);
+	if (LIKELY(in_main_locked(m, size, addr)))
+		return p;
+	spin_unlock(&p->ranges.lock);
+	return NULL;
 }

@@ -25,6 +25,7 @@
 /* One entry's exchange under way. */
 struct swap {
 	struct vm_map *m;
+	struct map_part *part;      /* whose short lock is taken */
 	struct vm_entry *old, *new; /* new's memory is there before the look */
 	struct range_hold hold;
 };
@@ -37,14 +38,14 @@ static ALWAYS_INLINE bool begin(struct swap *s, struct vm_map *m, struct vrange 
 	s->new = entry_alloc(m->vm, r);
 	if (UNLIKELY(!s->new))
 		return false;
-	spin_lock(&m->ranges.lock, RANK_RANGE);
+	s->part = map_part_lock(m, r.start.va);
 	return true;
 }
 
 /* Not such a case. */
 static NOINLINE bool give_up_locked(struct swap *s)
 {
-	spin_unlock(&s->m->ranges.lock);
+	spin_unlock(&s->part->ranges.lock);
 	zone_free(s->m->vm->entry_zone, s->new);
 	return false;
 }
@@ -70,8 +71,9 @@ static inline void take_over(struct swap *s)
 
 static void replace_locked(struct swap *s)
 {
-	entry_list_replace(&s->m->list, s->old, s->new);
+	/* First: who sees something new finds nothing old any more. */
 	entry_kill(s->old);
+	entry_list_replace(&s->part->list, s->old, s->new);
 }
 
 /* After the PTEs are gone: flushes, drops the range. */
@@ -82,19 +84,19 @@ static ALWAYS_INLINE void finish(struct swap *s, struct tlb_gather *g)
 	map_flush(vm, g);
 	if (UNLIKELY(g->unlinked.count))
 		frame_list_free_by_epoch(&vm->frames, &g->unlinked);
-	range_lock_drop(&s->m->ranges, &s->hold);
+	range_lock_drop(&s->part->ranges, &s->hold);
 	if (epoch_should_poll(&vm->epoch))
 		epoch_tidy(&vm->epoch);
 }
 
 /* The entry whose range is r, before ends where it begins; NULL: there is none, or somebody is changing something there. */
-static ALWAYS_INLINE struct vm_entry *exactly_locked(struct vm_map *m, struct vrange r, struct vm_entry **before)
+static ALWAYS_INLINE struct vm_entry *exactly_locked(struct map_part *p, struct vrange r, struct vm_entry **before)
 {
 	struct vm_entry *e;
 
-	*before = entry_list_before(&m->list, r.start.va);
+	*before = entry_list_before(&p->list, r.start.va);
 	e = entry_list_after(*before);
-	if (!e || e->range.start.va != r.start.va || e->range.end.va != r.end.va || !range_lock_is_free_locked(&m->ranges, r))
+	if (!e || e->range.start.va != r.start.va || e->range.end.va != r.end.va || !range_lock_is_free_locked(&p->ranges, r))
 		return NULL;
 	return e;
 }
@@ -107,7 +109,7 @@ bool map_quick_protect(struct vm_map *m, struct vrange r, enum prot prot)
 
 	if (!begin(&s, m, r))
 		return false;
-	s.old = exactly_locked(m, r, &before);
+	s.old = exactly_locked(s.part, r, &before);
 	if (!s.old || prot & ~(unsigned)s.old->max)
 		return give_up_locked(&s);
 	after = entry_list_after(s.old);
@@ -118,8 +120,8 @@ bool map_quick_protect(struct vm_map *m, struct vrange r, enum prot prot)
 	take_over(&s);
 	s.new->prot = prot;
 	replace_locked(&s);
-	range_lock_take_free_locked(&m->ranges, &s.hold, r);
-	spin_unlock(&m->ranges.lock);
+	range_lock_take_free_locked(&s.part->ranges, &s.hold, r);
+	spin_unlock(&s.part->ranges.lock);
 	gather_init(&g, &m->pmap);
 	if (prot == PROT_NONE_)
 		pmap_remove(&m->pmap, r, &g);
@@ -138,18 +140,18 @@ bool map_quick_remove(struct vm_map *m, struct vrange r)
 
 	if (UNLIKELY(!m->vm->map_quick))
 		return false;
-	spin_lock(&m->ranges.lock, RANK_RANGE);
-	s.old = exactly_locked(m, r, &before);
+	s.part = map_part_lock(m, r.start.va);
+	s.old = exactly_locked(s.part, r, &before);
 	/* An amap that others use as well has to be trimmed. */
 	if (!s.old || (s.old->amap && ref_count(&s.old->amap->refs) != 1)) {
-		spin_unlock(&m->ranges.lock);
+		spin_unlock(&s.part->ranges.lock);
 		return false;
 	}
-	entry_list_unlink(&m->list, s.old);
-	map_size_add_locked(m, -vrange_size(r));
 	entry_kill(s.old);
-	range_lock_take_free_locked(&m->ranges, &s.hold, r);
-	spin_unlock(&m->ranges.lock);
+	entry_list_unlink(&s.part->list, s.old);
+	map_size_add_locked(s.part, -vrange_size(r));
+	range_lock_take_free_locked(&s.part->ranges, &s.hold, r);
+	spin_unlock(&s.part->ranges.lock);
 	gather_init(&g, &m->pmap);
 	g.exclusive = true; /* nothing is mapped there until the range lock is dropped: tables can go at once */
 	pmap_remove(&m->pmap, r, &g);
@@ -174,24 +176,28 @@ bool map_quick_enter(struct vm_map *m, uint64_t hint, uint64_t size, const struc
 
 	if (w->grows_down || (!w->shared && !(amap = amap_new(m->vm))))
 		return false;
-	if (!begin(&s, m, vrange(0, 0)))
+	if (UNLIKELY(!m->vm->map_quick) || !(s.new = entry_alloc(m->vm, vrange(0, 0))))
 		goto none;
-	if (!map_pick_locked(m, hint, size, at))
-		goto other;
+	s.m = m;
+	s.part = map_pick_lock(m, hint, size, at);
+	if (!s.part)
+		goto full;
 	r = s.new->range = vrange(*at, *at + size);
-	before = entry_list_before(&m->list, *at);
+	before = entry_list_before(&s.part->list, *at);
 	after = entry_list_after(before);
 	if ((before->range.end.va == *at && alike(before, w)) ||
-	    (after && after->range.start.va == r.end.va && alike(after, w)) || !range_lock_is_free_locked(&m->ranges, r))
+	    (after && after->range.start.va == r.end.va && alike(after, w)) || !range_lock_is_free_locked(&s.part->ranges, r))
 		goto other;
 	s.new->floor = *at;
 	map_entry_says(s.new, w, amap);
-	entry_list_link(&m->list, s.new);
-	map_size_add_locked(m, size);
-	spin_unlock(&m->ranges.lock);
+	entry_list_link(&s.part->list, s.new);
+	map_size_add_locked(s.part, size);
+	spin_unlock(&s.part->ranges.lock);
 	return true;
 other:
-	(void)give_up_locked(&s);
+	spin_unlock(&s.part->ranges.lock);
+full:
+	zone_free(m->vm->entry_zone, s.new);
 none:
 	if (amap)
 		amap_release(amap);
@@ -199,10 +205,10 @@ none:
 }
 
 /* The entry with which the heap begins, if it is all of it. */
-static struct vm_entry *heap_locked(struct vm_map *m, uint64_t end)
+static struct vm_entry *heap_locked(struct vm_map *m, struct map_part *p, uint64_t end)
 {
 	uint64_t start = round_up(m->brk_start, PAGE_SIZE);
-	struct vm_entry *e = entry_list_after(entry_list_before(&m->list, start));
+	struct vm_entry *e = entry_list_after(entry_list_before(&p->list, start));
 
 	return e && e->range.start.va == start && e->range.end.va == end ? e : NULL;
 }
@@ -222,18 +228,19 @@ bool map_quick_extend(struct vm_map *m, uint64_t old_end, uint64_t new_end, cons
 
 	if (!begin(&s, m, more))
 		return false;
-	s.old = heap_locked(m, old_end);
+	s.old = heap_locked(m, s.part, old_end);
 	if (!s.old)
 		return give_up_locked(&s);
 	after = entry_list_after(s.old);
 	if ( (after && after->floor <= new_end) || !goes_on_as(s.old, w) ||
-	    !range_lock_is_free_locked(&m->ranges, (struct vrange){ s.old->range.start, vaddr(new_end) }))
+	    !map_part_has(m, s.part, more) ||
+	    !range_lock_is_free_locked(&s.part->ranges, (struct vrange){ s.old->range.start, vaddr(new_end) }))
 		return give_up_locked(&s);
 	s.new->range.start = s.old->range.start;
 	take_over(&s);
 	replace_locked(&s);
-	map_size_add_locked(m, new_end - old_end);
-	spin_unlock(&m->ranges.lock);
+	map_size_add_locked(s.part, new_end - old_end);
+	spin_unlock(&s.part->ranges.lock);
 	entry_retire_only(m->vm, s.old);
 	if (epoch_should_poll(&m->vm->epoch))
 		epoch_tidy(&m->vm->epoch);
@@ -270,16 +277,16 @@ bool map_quick_cut(struct vm_map *m, uint64_t new_end, uint64_t old_end)
 
 	if (!begin(&s, m, gone))
 		return false;
-	s.old = heap_locked(m, old_end);
-	if (!s.old || s.old->range.start.va >= new_end || s.old->shared || !range_lock_is_free_locked(&m->ranges, s.old->range) ||
+	s.old = heap_locked(m, s.part, old_end);
+	if (!s.old || s.old->range.start.va >= new_end || s.old->shared || !range_lock_is_free_locked(&s.part->ranges, s.old->range) ||
 	    has_pages(m, s.old->amap, gone)) /* those want memory to be taken out, and an error for its lack */
 		return give_up_locked(&s);
 	s.new->range = (struct vrange){ s.old->range.start, vaddr(new_end) };
 	take_over(&s);
 	replace_locked(&s);
-	map_size_add_locked(m, new_end - old_end);
-	range_lock_take_free_locked(&m->ranges, &s.hold, (struct vrange){ s.old->range.start, vaddr(old_end) });
-	spin_unlock(&m->ranges.lock);
+	map_size_add_locked(s.part, new_end - old_end);
+	range_lock_take_free_locked(&s.part->ranges, &s.hold, (struct vrange){ s.old->range.start, vaddr(old_end) });
+	spin_unlock(&s.part->ranges.lock);
 	gather_init(&g, &m->pmap);
 	g.exclusive = true; /* as above */
 	pmap_remove(&m->pmap, gone, &g);

@@ -4,7 +4,7 @@
  *
  * Purpose. Make a mapping shorter, longer, or move it with its pages.
  *
- * A move holds the range lock of the whole map. Slots of an amap follow the
+ * A move holds the range locks of the whole map. Slots of an amap follow the
  * address, so a move hands the anons, by reference, to an amap of their own at
  * the new place; the cost is that of the pages touched. Order:
  *
@@ -50,10 +50,12 @@ static enum error extend(struct vm_map *m, struct vrange old, uint64_t new_end)
 		map_edit_abort(&ed);
 		return ERR_FAULT;
 	}
-	spin_lock(&m->ranges.lock, RANK_RANGE);
-	free = e->range.end.va == old.end.va && !e->edit_next &&
-	       entry_list_gap(&m->list, (struct vrange){ old.end, vaddr(new_end) }, new_end - old.end.va, &at);
-	spin_unlock(&m->ranges.lock);
+	free = ed.part && e->range.end.va == old.end.va && !e->edit_next;
+	if (free) {
+		spin_lock(&ed.part->ranges.lock, RANK_RANGE);
+		free = entry_list_gap(&ed.part->list, (struct vrange){ old.end, vaddr(new_end) }, new_end - old.end.va, &at);
+		spin_unlock(&ed.part->ranges.lock);
+	}
 	if (!free) {
 		map_edit_abort(&ed);
 		return ERR_NOSPACE;
@@ -112,7 +114,7 @@ static void add_occupants(struct map_edit *ed, struct vrange to, struct vm_entry
 	struct vm_map *m = ed->map;
 
 	epoch_enter(&m->vm->epoch);
-	for (o = entry_list_find(&m->list, to.start.va); o && o->range.start.va < to.end.va; o = entry_list_after(o)) {
+	for (o = map_first(m, to.start.va); o && o->range.start.va < to.end.va; o = map_after(m, o)) {
 		if (o == e)
 			continue;
 		*tail = o;
@@ -202,14 +204,17 @@ static enum error move_locked(struct map_edit *ed, struct vrange to, bool keep)
 	return OK;
 }
 
-static bool pick(struct vm_map *m, uint64_t size, uint64_t *to)
+/* Room for size bytes, or, fixed, whether *to is in one part. The map is locked. */
+static bool room(struct vm_map *m, uint64_t size, bool fixed, uint64_t *to)
 {
-	bool found;
+	struct map_part *p;
 
-	spin_lock(&m->ranges.lock, RANK_RANGE);
-	found = map_pick_locked(m, 0, size, to);
-	spin_unlock(&m->ranges.lock);
-	return found;
+	if (fixed)
+		return map_part_has(m, map_part_of(m, *to), vrange(*to, *to + size));
+	p = map_pick_lock(m, 0, size, to);
+	if (p)
+		spin_unlock(&p->ranges.lock);
+	return p != NULL;
 }
 
 static enum error move(struct vm_map *m, struct vrange old, uint64_t size, bool fixed, bool keep, uint64_t *addr)
@@ -219,8 +224,8 @@ static enum error move(struct vm_map *m, struct vrange old, uint64_t size, bool 
 	uint64_t to = *addr;
 	enum error e = ERR_NOSPACE;
 
-	range_lock_take(&m->ranges, &hold, RANGE_ALL);
-	if (fixed || pick(m, size, &to)) {
+	map_lock_all(m, &hold);
+	if (room(m, size, fixed, &to)) {
 		map_edit_begin(&ed, m, old, true);
 		e = move_locked(&ed, vrange(to, to + size), keep);
 		if (e == OK)
@@ -228,7 +233,7 @@ static enum error move(struct vm_map *m, struct vrange old, uint64_t size, bool 
 		else
 			map_edit_abort(&ed);
 	}
-	range_lock_drop(&m->ranges, &hold);
+	map_unlock_all(m, &hold);
 	if (e == OK)
 		*addr = to;
 	return e;
@@ -291,8 +296,8 @@ enum error vm_map_view(struct vm_map *m, uint64_t old, uint64_t size, bool fixed
 	enum error err = ERR_FAULT;
 
 	epoch_enter(&m->vm->epoch);
-	e = entry_list_find(&m->list, old);
-	if (e && e->range.start.va <= old) {
+	e = map_find_anew(m, old);
+	if (e) {
 		what = (struct vm_mapping){ .object = e->object, .offset = e->offset + (old - e->range.start.va),
 					    .shared = true, .prot = e->prot, .max = e->max, .inherit = e->inherit,
 					    .wired = e->wired, .name = e->name };

@@ -22,12 +22,12 @@ static uint64_t first_word(struct vm_map *m, const struct vm_entry *e, const str
 void map_state_take(struct map_state *s, struct vm_map *m)
 {
 	s->entries = s->pages = 0;
-	s->size = atomic_load_relaxed(&m->size);
+	s->size = vm_map_size(m);
 	s->heap = m->brk_end;
 	epoch_enter(&m->vm->epoch);
 	for (uint64_t va = 0; vm_map_lookup(m, va, &s->entry[s->entries]); s->entries++) {
 		const struct vm_entry_info *info = &s->entry[s->entries];
-		const struct vm_entry *e = entry_list_find(&m->list, va);
+		const struct vm_entry *e = map_find_anew(m, info->range.start.va);
 		const struct amap_node *leaf = NULL;
 		bool exclusive;
 
