@@ -242,12 +242,16 @@ static void take_and_give(uint32_t cpu)
 	const struct vm_mapping what = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 
 	for (unsigned i = 0; i < 2; i++) {
-		uint64_t at = 0, other;
+		uint64_t at = 0, other, x = 1;
 
 		CHECK(vm_map_enter(world.space[0], &at, 2 * PAGE_SIZE, &what, 0) == OK);
 		atomic_store_seq_cst(&place[cpu], at); /* one of the two sees the other's */
 		other = atomic_load_seq_cst(&place[!cpu]);
 		CHECK(!other || other >= at + 2 * PAGE_SIZE || other + 2 * PAGE_SIZE <= at);
+		/* What was there before is gone, and what comes there stays. */
+		CHECK(test_load(world.space[0], at, &x) == OK && x == 0);
+		CHECK(test_store(world.space[0], at, cpu + 7) == OK);
+		CHECK(test_load(world.space[0], at, &x) == OK && x == cpu + 7);
 		atomic_store_seq_cst(&place[cpu], UINT64_C(0));
 		CHECK(vm_map_remove(world.space[0], vrange(at, at + 2 * PAGE_SIZE)) == OK);
 	}

@@ -240,6 +240,37 @@ static void no_room_for_regions(void **state)
 	be(0);
 }
 
+/* What a CPU found last is not found any more when its memory may be something else by now. */
+static void found_again(void **state)
+{
+	uint64_t va = test_map_anon(m, PAGE_SIZE);
+	struct vm_entry *e, *other[4];
+
+	(void)state;
+	epoch_enter(&v.vm->epoch);
+	e = map_find(m, va);
+	assert_non_null(e);
+	assert_ptr_equal(map_find(m, va), e);
+	epoch_leave(&v.vm->epoch);
+	assert_int_equal(vm_map_remove(m, vrange(va, va + PAGE_SIZE)), OK);
+	for (unsigned i = 0; i < 4; i++)
+		for (uint32_t cpu = 0; cpu < 4; cpu++) {
+			be(cpu);
+			(void)epoch_poll(&v.vm->epoch);
+		}
+	be(0);
+	for (unsigned i = 0; i < 4; i++) { /* one of them in the old one's place; of this map none */
+		other[i] = entry_alloc(v.vm, vrange(va, va + PAGE_SIZE));
+		assert_non_null(other[i]);
+	}
+	assert_true(other[0] == e || other[1] == e || other[2] == e || other[3] == e);
+	epoch_enter(&v.vm->epoch);
+	assert_null(map_find(m, va));
+	epoch_leave(&v.vm->epoch);
+	for (unsigned i = 0; i < 4; i++)
+		zone_free(v.vm->entry_zone, other[i]);
+}
+
 static void discard_gives_tables_back(void **state)
 {
 	uint64_t va = test_map_anon(m, 3 * BLOCK_SIZE), window = round_up(va, BLOCK_SIZE), before;
@@ -316,7 +347,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(pages_keep_their_place), T(a_shorter_move_forgets_the_rest), T(views), T(fork_of_pieces),
 					    T(cut_at_a_page), T(cut_below_a_fill), T(discard_gives_tables_back),
-					    T(late_readers_keep_tables), T(regions_of_cpus),
+					    T(late_readers_keep_tables), T(regions_of_cpus), T(found_again),
 					    T(no_room_for_regions) };
 
 	return run_both_ways(tests);

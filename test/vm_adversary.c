@@ -174,14 +174,17 @@ static void owner_leaves_during_trim(void **state)
 
 static struct {
 	uint64_t base;
-	struct vm_entry *old_first;
+	struct vm_entry *old;
 } forking;
 
 /* Steps in when the forking vCPU has published the parent's new entries. */
 static void after_new_entries(void)
 {
+	const struct vm_entry *e;
+
 	host_point = NULL;
-	if (atomic_load_relaxed(&m->main.list.head.next[0]) != forking.old_first && cpu_debug()->held_count == 0) {
+	e = entry_list_find(&m->main.list, forking.base);
+	if (e != forking.old && entry_live(e) && cpu_debug()->held_count == 0) {
 		hand_over();
 		return;
 	}
@@ -207,7 +210,7 @@ static void fork_and_write(uint32_t cpu, void *arg)
 	}
 	while (atomic_load_acquire(&turn) != 0)
 		cpu_relax();
-	forking.old_first = atomic_load_relaxed(&m->main.list.head.next[0]);
+	forking.old = entry_list_find(&m->main.list, forking.base);
 	host_point = after_new_entries;
 	CHECK(vm_map_fork(m, &c) == OK);
 	CHECK(host_point == NULL);

@@ -40,7 +40,7 @@
  *     its link of level i spans is longer. So what makes a stretch shorter looks at nothing above it; a search for room that follows a
  *     bound in vain puts it right. Between the steps of an exchange it may be too small; only who has the lock reads it.
  *  4. levels is at least the greatest height of those in the list.
- *  5. place says, below levels, what is before place.start: what is changed lies there, and not before it.
+ *  5. place says, on every level, what is before place.start: what is changed lies there, and not before it.
  *
  * Locking. The owner's lock for all changes, the places, gaps. An entry's links and gaps before it is published: who made it.
  *
@@ -149,8 +149,7 @@ static inline void allow(struct entry_list *l, struct vm_entry *n, unsigned h, u
 static NOINLINE void raise(struct entry_list *l, unsigned h)
 {
 	for (unsigned i = atomic_load_relaxed(&l->levels); i < h; i++) {
-		l->place.before[i] = &l->head;
-		l->head.gap[i] = l->end;
+		l->head.gap[i] = l->end; /* the place's head is there from the beginning */
 		atomic_store_relaxed(&l->levels, i + 1); /* the level is empty: who starts there loses nothing */
 	}
 }

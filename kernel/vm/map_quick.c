@@ -273,7 +273,6 @@ bool map_quick_cut(struct vm_map *m, uint64_t new_end, uint64_t old_end)
 	struct vrange gone = vrange(new_end, old_end);
 	struct tlb_gather g;
 	struct swap s;
-	bool brought;
 
 	if (!begin(&s, m, gone))
 		return false;
@@ -290,11 +289,11 @@ bool map_quick_cut(struct vm_map *m, uint64_t new_end, uint64_t old_end)
 	gather_init(&g, &m->pmap);
 	g.exclusive = true; /* as above */
 	pmap_remove(&m->pmap, gone, &g);
-	/* Only a fault that has mapped something since then has brought a page. */
-	brought = g.open;
-	map_flush(m->vm, &g);
-	if (UNLIKELY(brought && has_pages(m, s.old->amap, gone)))
-		trim_late(m, s.old->amap, gone);
+	if (UNLIKELY(g.open)) { /* something was mapped: maybe by a fault that has brought a page since the look */
+		map_flush(m->vm, &g);
+		if (has_pages(m, s.old->amap, gone))
+			trim_late(m, s.old->amap, gone);
+	}
 	entry_retire_only(m->vm, s.old);
 	finish(&s, &g);
 	return true;
