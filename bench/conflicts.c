@@ -41,7 +41,7 @@
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 #define WINDOW (2UL << 20) /* what one leaf table maps */
 #define PIECE (64 * PAGE)
-#define WARM 32 /* turns until as much waits for its grace period as will */
+#define WARM 64 /* turns until as much waits for its grace period as will */
 #define FIRST_MARK (MARKER_REGIONS - 1) /* begins and ends at once: from here on lines are followed */
 
 static void fail(const char *what)

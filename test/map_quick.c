@@ -31,7 +31,7 @@ static int setup(void **s)
 		m[i]->stack_limit = UINT64_C(0x4000000);
 		m[i]->brk_start = m[i]->brk_end = HEAP;
 	}
-	window = UINT64_C(0x2000000);
+	window = HEAP + 8 * PAGE_SIZE; /* the heap may run against it */
 	top = m[0]->stack_limit;
 	rng = TEST_SEED;
 	return 0;
@@ -102,7 +102,9 @@ static struct vrange some_range(void)
 	struct vm_entry_info info;
 	uint64_t at = window + rnd(WINDOW_PAGES) * PAGE_SIZE, pages;
 
-	if (rnd(4) && vm_map_lookup(m[0], rnd(2) ? at : top - (1 + rnd(16)) * PAGE_SIZE, &info))
+	if (rnd(4) == 0)
+		at = HEAP + rnd(8) * PAGE_SIZE;
+	if (rnd(3) && vm_map_lookup(m[0], rnd(2) ? at : top - (1 + rnd(16)) * PAGE_SIZE, &info))
 		return info.range;
 	pages = 1 + rnd(4);
 	return vrange(at, at + pages * PAGE_SIZE);
@@ -147,7 +149,7 @@ static void step(void)
 	enum prot prot = some_rights() | (rnd(8) ? PROT_NONE_ : PROT_X);
 	enum error e[2];
 	uint64_t end[2], want;
-	unsigned what = (unsigned)rnd(11);
+	unsigned what = (unsigned)rnd(12);
 
 	if (state[0].entries > 80) { /* starts afresh, but for what lies below */
 		for (unsigned i = 0; i < 2; i++)
@@ -186,6 +188,10 @@ static void step(void)
 	case 9:
 		remap();
 		return;
+	case 10:
+		for (unsigned i = 0; i < 2; i++)
+			e[i] = vm_map_wire(turn(i), r, prot & PROT_W);
+		break;
 	default:
 		store();
 		return;
@@ -209,7 +215,53 @@ static void calls(unsigned n)
 static void random_calls(void **s)
 {
 	(void)s;
-	calls(6000);
+	calls(15000);
+}
+
+/* A heap whose amap keeps what no entry covers does not go on with it. */
+static void heap_untrimmed(void **s)
+{
+	struct vm_entry_info info;
+
+	(void)s;
+	assert_int_equal(vm_map_brk(m[0], HEAP + PAGE_SIZE), HEAP + PAGE_SIZE);
+	epoch_enter(&v.vm->epoch);
+	atomic_store_relaxed(&map_find_anew(m[0], HEAP)->amap->untrimmed, 1u);
+	epoch_leave(&v.vm->epoch);
+	assert_int_equal(vm_map_brk(m[0], HEAP + 2 * PAGE_SIZE), HEAP + 2 * PAGE_SIZE);
+	assert_true(vm_map_lookup(m[0], HEAP, &info));
+	assert_int_equal(vrange_size(info.range), PAGE_SIZE);
+}
+
+static bool fail_all(void *arg)
+{
+	(void)arg;
+	return true;
+}
+
+/* Pages that a child shares cannot be taken out without memory: then the heap stays as it is. */
+static void heap_without_memory(void **s)
+{
+	struct vm_map *child;
+	uint64_t x = 0;
+
+	(void)s;
+	assert_int_equal(vm_map_brk(m[0], HEAP + 4 * PAGE_SIZE), HEAP + 4 * PAGE_SIZE);
+	pmap_activate(&m[0]->pmap);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(test_store(m[0], HEAP + i * PAGE_SIZE, i + 1), OK);
+	assert_int_equal(vm_map_fork(m[0], &child), OK);
+	vm_drain(v.vm);
+	/* entries there are, nodes not */
+	zone_free(v.vm->entry_zone, entry_alloc(v.vm, vrange(0, 0)));
+	frames_fail_by(&v.vm->frames, fail_all, NULL);
+	assert_int_equal(vm_map_brk(m[0], HEAP + 2 * PAGE_SIZE), HEAP + 4 * PAGE_SIZE);
+	frames_fail_by(&v.vm->frames, NULL, NULL);
+	assert_int_equal(test_load(m[0], HEAP + 3 * PAGE_SIZE, &x), OK);
+	assert_int_equal(x, 4);
+	assert_int_equal(vm_map_brk(m[0], HEAP + 2 * PAGE_SIZE), HEAP + 2 * PAGE_SIZE);
+	pmap_deactivate(v.pmaps);
+	vm_map_release(child);
 }
 
 /* Parts, of which one begins in the middle of the window. */
@@ -223,13 +275,14 @@ static void random_calls_in_parts(void **s)
 	}
 	window = MAP_PART - WINDOW_PAGES / 2 * PAGE_SIZE;
 	top = 2 * MAP_PART;
-	calls(6000);
+	calls(15000);
 }
 
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(random_calls), T(random_calls_in_parts) };
+	const struct CMUnitTest tests[] = { T(random_calls), T(random_calls_in_parts), T(heap_untrimmed),
+					  T(heap_without_memory) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

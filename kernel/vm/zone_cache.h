@@ -117,12 +117,14 @@ static inline void cache_give(struct zone *z, void *object)
 }
 
 /*
- * So many full magazines are a CPU's own, before it shares: where depots are large, more than comes back between two looks
- * of the epoch, so that CPUs that free what they have allocated do not live of each other's.
+ * So many full magazines are a CPU's own, before it shares: half of what it may keep, up to eight bundles, which is where depots are
+ * large more than comes back between two looks of the epoch, so that CPUs that free what they have allocated do not live of each other's.
  */
 static inline uint32_t cache_own(const struct zone *z)
 {
-	return z->keep >= 16 * z->bundle ? 8 * z->bundle : 2 * z->bundle;
+	uint32_t own = z->keep / 2, least = 2 * z->bundle, most = 8 * z->bundle;
+
+	return own < least ? least : own < most ? own : most;
 }
 
 /* In the gate or under the lock with the cache closed; relaxed: written by whom we keep out. */
