@@ -69,7 +69,7 @@ static enum error enter_at(struct vm_map *m, uint64_t addr, uint64_t size, const
 	return OK;
 }
 
-#define REGION (UINT64_C(1) << 30) /* of addresses, aligned: what a table of level 2 maps */
+#define REGION PMAP_LIMIT_SPAN /* of addresses, aligned: what a table of level 2 maps */
 
 /* Where this CPU looks first: by its number, counted down from the last whole region below the stack. Empty: there is no room. */
 static struct vrange own_region(const struct vm_map *m)
@@ -79,6 +79,14 @@ static struct vrange own_region(const struct vm_map *m)
 	if (top < m->bounds.start.va + skip + REGION)
 		return vrange(0, 0);
 	return vrange(top - skip - REGION, top - skip);
+}
+
+/* Below the last whole region under the stack, so that the first write to the stack after a fork lifts no limit over anything else. */
+static struct vrange below_stack(const struct vm_map *m)
+{
+	uint64_t top = round_down(m->stack_limit, REGION);
+
+	return top > m->bounds.start.va ? vrange(m->bounds.start.va, top) : vrange(0, 0);
 }
 
 bool map_pick(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr)
@@ -91,6 +99,8 @@ bool map_pick(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr)
 		found = entry_tree_gap(&m->tree, vrange(hint, hint + size), size, addr);
 	if (!found && atomic_load_relaxed(&m->spread)) /* relaxed: a hint */
 		found = entry_tree_gap(&m->tree, own_region(m), size, addr);
+	if (!found)
+		found = entry_tree_gap(&m->tree, below_stack(m), size, addr);
 	if (!found && m->stack_limit > all.start.va)
 		found = entry_tree_gap(&m->tree, vrange(all.start.va, m->stack_limit), size, addr);
 	if (!found)
