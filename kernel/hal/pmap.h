@@ -155,6 +155,7 @@ struct pmap_pte {
 	enum prot prot;    /* VALID: what it allows now; W also while it is clean and the first write will be noted */
 	bool dirty;        /* VALID: written through this PTE */
 };
+/* A limit of pmap_limit_writes counts as pmap_leaf_lock saw it. */
 struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va);
 /* How many PTEs in a row are PMAP_EMPTY from va's on, at most max, which does not lead out of the table. */
 unsigned pmap_leaf_empty(const struct pmap_leaf *leaf, vaddr_t va, unsigned max);

@@ -90,17 +90,6 @@ void limit_push_down_locked(struct pmap_leaf *leaf, uint64_t va)
 	settle(leaf->pm, va);
 }
 
-uint64_t limit_parent(const struct pmap_leaf *leaf)
-{
-	struct pte *parent = leaf->page->parent;
-	pfn_t upper = paddr_to_pfn(virt_to_phys(parent));
-	/* the upper one first: who sees the limit gone sees the lower one limited */
-	uint64_t limits = mmu_pte_load(pmap_page_at(leaf->pm->sys, upper)->parent) & TABLE_LIMITS;
-
-	ASSERT_CHECKED(spin_held(&leaf->page->lock));
-	return mmu_pte_load(parent) | limits;
-}
-
 void pmap_limit_writes(struct pmap *pm, struct vrange r, struct tlb_gather *g)
 {
 	uint64_t va = round_down(r.start.va, UPPER_SPAN), end = round_up(r.end.va, UPPER_SPAN);

@@ -147,7 +147,7 @@ static struct pmap_pte decode(uint64_t d, uint64_t parent)
 struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va)
 {
 	ASSERT_CHECKED(spin_held(&leaf->page->lock));
-	return decode(mmu_pte_load(leaf_pte(leaf, va.va)), limit_parent(leaf));
+	return decode(mmu_pte_load(leaf_pte(leaf, va.va)), mmu_pte_load(leaf->page->parent) | (leaf->upper & TABLE_LIMITS));
 }
 
 unsigned pmap_leaf_empty(const struct pmap_leaf *leaf, vaddr_t va, unsigned max)

@@ -255,9 +255,6 @@ _Static_assert(UPPER_SPAN == BLOCK_SIZE * TABLE_ENTRIES, "a level-2 table's");
 /* Moves the limits of the level-2 descriptor down to the PTEs of its leaf table. Leaf lock held. */
 void limit_push_down_locked(struct pmap_leaf *leaf, uint64_t va);
 
-/* The level-2 descriptor of a leaf table, with the limits of the level-1 descriptor. Leaf lock held. */
-uint64_t limit_parent(const struct pmap_leaf *leaf);
-
 /* --- asid.c --- */
 
 void asid_init(struct pmap_asids *as, uint32_t bits, uint32_t ncpus);

@@ -173,7 +173,7 @@ slow:
  * The first valid descriptor of a table for *va or above and below end; *va moves up to where it begins. False: none in
  * this table; *va is then behind it, or not below end.
  */
-static bool table_next(struct pmap *pm, pfn_t table, unsigned level, uint64_t *va, uint64_t end, uint64_t *d)
+static ALWAYS_INLINE bool table_next(struct pmap *pm, pfn_t table, unsigned level, uint64_t *va, uint64_t end, uint64_t *d)
 {
 	unsigned i = level_index(*va, level), last;
 	uint64_t span = level_span(level), base = round_down(*va, span) - i * span;
