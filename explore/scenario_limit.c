@@ -153,6 +153,21 @@ static void old_fault(uint32_t cpu)
 		(void)can_write(page_of(cpu));
 }
 
+/* A read of the old entry, whose page may be written later: it lifts nothing, and its right is good if nothing is above it. */
+static void old_read(uint32_t cpu)
+{
+	struct pmap_leaf leaf;
+
+	pmap_activate(&map->pmap);
+	epoch_enter(&v.vm->epoch);
+	CHECK(pmap_leaf_lock(&map->pmap, vaddr(page_of(cpu)), &stock[cpu], &leaf) == OK);
+	if (entry_live(&old_entry))
+		CHECK(pmap_leaf_set(&leaf, vaddr(page_of(cpu)), frame[cpu], RW, PMAP_UNTRACKED, &stock[cpu], NULL) == OK);
+	pmap_leaf_unlock(&leaf);
+	epoch_leave(&v.vm->epoch);
+	(void)can_write(page_of(cpu));
+}
+
 /* A fault that finds the new entry, and the program's store. */
 static void new_fault(uint32_t cpu)
 {
@@ -188,6 +203,17 @@ static void again_run(uint32_t cpu)
 		fork_all();
 	else
 		old_fault(cpu);
+}
+
+/* One lifts it, another maps a page below. */
+static void read_run(uint32_t cpu)
+{
+	if (cpu == 0)
+		fork_all();
+	else if (cpu == 1)
+		old_read(1);
+	else
+		old_fault(2);
 }
 
 static void four_run(uint32_t cpu)
@@ -230,6 +256,7 @@ const struct scenario scenario_limit[] = {
 	 true, once_setup, machine, once_run, judge},
 	{"limit-again", "the same where a limit stands, and faults lift it while fork sets it again", 3, BEFORES, true,
 	 again_setup, machine, again_run, judge},
+	{"limit-read", "the same where one of them reads, and lifts nothing", 3, BEFORES, true, again_setup, machine, read_run, judge},
 	{"limit-four", "two late faults, and one that lifts the limit afterwards", 4, 2 * BEFORES, false, four_setup,
 	 machine, four_run, judge},
 };
