@@ -81,14 +81,6 @@ static struct vrange own_region(const struct vm_map *m)
 	return vrange(top - skip - REGION, top - skip);
 }
 
-/* Below the last whole region under the stack, so that the first write to the stack after a fork lifts no limit over anything else. */
-static struct vrange below_stack(const struct vm_map *m)
-{
-	uint64_t top = round_down(m->stack_limit, REGION);
-
-	return top > m->bounds.start.va ? vrange(m->bounds.start.va, top) : vrange(0, 0);
-}
-
 bool map_pick(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr)
 {
 	struct vrange all = m->bounds;
@@ -99,8 +91,9 @@ bool map_pick(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr)
 		found = entry_tree_gap(&m->tree, vrange(hint, hint + size), size, addr);
 	if (!found && atomic_load_relaxed(&m->spread)) /* relaxed: a hint */
 		found = entry_tree_gap(&m->tree, own_region(m), size, addr);
+	/* Not in the stack's region, so that the first write to the stack after a fork lifts no limit over anything else (limit.c). */
 	if (!found)
-		found = entry_tree_gap(&m->tree, below_stack(m), size, addr);
+		found = entry_tree_gap(&m->tree, vrange(all.start.va, round_down(m->stack_limit, REGION)), size, addr);
 	if (!found && m->stack_limit > all.start.va)
 		found = entry_tree_gap(&m->tree, vrange(all.start.va, m->stack_limit), size, addr);
 	if (!found)
