@@ -18,7 +18,7 @@
  *
  * What is withdrawn by its address (an entry, a slot) is changed first, and then
  * pmap_remove or pmap_protect take the leaf lock of every table there: so it is
- * enough to look once under it. What is withdrawn through the reverse map (an object's
+ * enough to look once under it (pmap_limit_writes takes none: armv8/limit.c). What is withdrawn through the reverse map (an object's
  * page: first the slot, then pmap_page_remove_all) must be checked by still(),
  * which is called under the lock of the frame's reverse map: either the withdrawer
  * finds the mapping there, or it held that lock before us and still() sees what
