@@ -45,19 +45,18 @@ static void fill_stock(struct pmap_stock *s)
 		s->table[s->tables++] = new_frame(FRAME_ZERO, FRAME_TABLE);
 }
 
+static bool live(void *arg) { return entry_live(arg); }
+
 /* A write fault at va, as fault.c has it. */
-static enum error write_fault(uint64_t va, const struct vm_entry *entry, pfn_t f, struct pmap_stock *s)
+static enum error write_fault(uint64_t va, struct vm_entry *entry, pfn_t f, struct pmap_stock *s)
 {
+	const struct pmap_last_check check = {live, entry};
 	struct pmap_leaf leaf;
 	enum error e = OK;
 
 	epoch_enter(&v.vm->epoch);
-	if (pmap_limited(&map->pmap, vaddr(va))) {
-		if (entry_live(entry))
-			pmap_lift_limit(&map->pmap, vaddr(va));
-		else
-			e = ERR_STALE;
-	}
+	if (pmap_limited(&map->pmap, vaddr(va)))
+		e = pmap_lift_limit(&map->pmap, vaddr(va), &check);
 	if (e == OK)
 		e = pmap_leaf_lock(&map->pmap, vaddr(va), s, &leaf);
 	if (e == OK) {

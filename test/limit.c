@@ -61,7 +61,7 @@ static bool limited(struct world *w, uint64_t va)
 static void lift(struct world *w, uint64_t va)
 {
 	epoch_enter(&w->m.epoch);
-	pmap_lift_limit(&w->p, vaddr(va));
+	assert_int_equal(pmap_lift_limit(&w->p, vaddr(va), NULL), OK);
 	epoch_leave(&w->m.epoch);
 }
 
@@ -139,6 +139,32 @@ static void test_limit_all(void **state)
 	end_written(&w);
 }
 
+static bool no(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+/* Not lifted for who has nothing to do here any more. */
+static void test_stale(void **state)
+{
+	const struct pmap_last_check check = { no, NULL };
+	struct world w;
+
+	(void)state;
+	begin_written(&w);
+	epoch_enter(&w.m.epoch);
+	assert_int_equal(pmap_lift_limit(&w.p, vaddr(at[1]), &check), OK); /* nothing is to be lifted */
+	epoch_leave(&w.m.epoch);
+	(void)limit(&w, AT, AT + GIB);
+	epoch_enter(&w.m.epoch);
+	assert_int_equal(pmap_lift_limit(&w.p, vaddr(at[1]), &check), ERR_STALE);
+	epoch_leave(&w.m.epoch);
+	assert_true(limited(&w, at[1]));
+	assert_writable(&w, 1, false);
+	end_written(&w);
+}
+
 /* What is stored under the limit has no right to write until it is lifted and the right granted anew. */
 static void test_store_below(void **state)
 {
@@ -200,6 +226,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_limit_and_lift),
 		cmocka_unit_test(test_limit_all),
+		cmocka_unit_test(test_stale),
 		cmocka_unit_test(test_store_below),
 		cmocka_unit_test(test_tables),
 	};

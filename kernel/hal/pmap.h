@@ -273,11 +273,13 @@ void pmap_protect(struct pmap *pm, struct vrange r, enum prot prot, struct tlb_g
 void pmap_limit_writes(struct pmap *pm, struct vrange r, struct tlb_gather *g);
 
 /*
- * Is a limit of pmap_limit_writes over va? A write fault that sees one, and finds its entry live after that, lifts it: from all of
- * the window, down to what pmap_leaf_set deals with. Inside an epoch section, no lock of RANK_UPPER or above held.
+ * Is a limit of pmap_limit_writes over va? A write fault that sees one lifts it: from all of the window, down to what
+ * pmap_leaf_set deals with; then it takes the leaf lock and looks whether its entry is live, as always. Not if check says no, which
+ * is asked where no limit comes: is the entry live, so that the limit is of a fork that is over? => OK: there is none, or was
+ * none for a moment; ERR_STALE. Inside an epoch section, no lock of RANK_UPPER or above held.
  */
 bool pmap_limited(struct pmap *pm, vaddr_t va) MUST_CHECK;
-void pmap_lift_limit(struct pmap *pm, vaddr_t va);
+enum error pmap_lift_limit(struct pmap *pm, vaddr_t va, const struct pmap_last_check *check) MUST_CHECK;
 
 /* --- asking --- */
 

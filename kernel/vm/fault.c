@@ -336,13 +336,14 @@ static enum error make_private(struct fault *f, struct vm_page *page)
 
 /* --- one turn --- */
 
-/* What fork has limited is lifted only for an entry that is live after the limit was seen: then it is of a fork that is over. */
+static bool still_live(void *arg) { return entry_live(arg); }
+
+/* What fork has limited is lifted only for an entry that is live: then it is of a fork that is over. */
 static NOINLINE enum error lift_limit(struct fault *f)
 {
-	if (!entry_live(f->entry))
-		return ERR_STALE;
-	pmap_lift_limit(&f->map->pmap, vaddr(f->va));
-	return OK;
+	const struct pmap_last_check check = { still_live, f->entry };
+
+	return pmap_lift_limit(&f->map->pmap, vaddr(f->va), &check);
 }
 
 static enum error turn(struct fault *f)

@@ -66,6 +66,13 @@ static bool still(void *arg)
 	return atomic_load_seq_cst(&l->window->live) && atomic_load_seq_cst(&l->word->fn) == l->want;
 }
 
+static bool window_live(void *arg)
+{
+	const struct window *win = arg;
+
+	return atomic_load_seq_cst(&win->live);
+}
+
 void world_fault(struct cpu *c, struct space *s, unsigned window, unsigned page, enum prot access)
 {
 	struct world *w = c->w;
@@ -73,7 +80,7 @@ void world_fault(struct cpu *c, struct space *s, unsigned window, unsigned page,
 	uint64_t va = world_va(window, page);
 	bool anon = !is_object(window);
 	struct look look = { win, anon ? &win->slot[page] : &w->object[page], 0 };
-	const struct pmap_last_check check = { still, &look };
+	const struct pmap_last_check check = { still, &look }, alive = { window_live, win };
 	struct pmap_leaf leaf;
 	enum error e;
 
@@ -82,8 +89,8 @@ void world_fault(struct cpu *c, struct space *s, unsigned window, unsigned page,
 		c->spare = pm_alloc(&w->m);
 	atomic_add_relaxed(&w->faults, UINT64_C(1));
 	epoch_enter(&w->m.epoch);
-	if (access == PROT_W && pmap_limited(&s->p, vaddr(va)) && atomic_load_seq_cst(&win->live))
-		pmap_lift_limit(&s->p, vaddr(va));
+	if (access == PROT_W && pmap_limited(&s->p, vaddr(va)) && pmap_lift_limit(&s->p, vaddr(va), &alive) == ERR_STALE)
+		atomic_add_relaxed(&w->stale, UINT64_C(1));
 	if (anon) {
 		spin_lock(&win->node, RANK_NODE);
 		look.want = atomic_load_relaxed(&look.word->fn);

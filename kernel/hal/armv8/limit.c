@@ -43,9 +43,9 @@
  * of after the look. It cannot at level 1, for it holds a leaf lock then (rank),
  * and at level 2 no limit comes while it holds it.
  *
- * Who lifts. A write fault looks for a level-1 limit first (pmap_limited), then finds its entry
- * live, then lifts it. If the limit is of a fork under way, its entry is dead. So a limit
- * is lifted after the flush of the fork that set it: nobody has to flush but he.
+ * Who lifts. A write fault that meets a level-1 limit (pmap_limited) lifts it if it finds its entry
+ * live under the lock of the level-2 table. If the limit is of a fork under way, the entry is
+ * dead. So a limit is lifted after the flush of the fork that set it: nobody has to flush but he.
  *
  * Memory order. What a limit is moved to is visible to walkers (DSB ISHST) before
  * it goes from above; readers without a lock load from the top down, acquire. Other CPUs
@@ -153,17 +153,23 @@ static void push_down_upper_locked(struct pmap *pm, pfn_t upper, uint64_t va)
 	mmu_pte_and(pmap_page_at(pm->sys, upper)->parent, ~TABLE_RO);
 }
 
-void pmap_lift_limit(struct pmap *pm, vaddr_t va)
+enum error pmap_lift_limit(struct pmap *pm, vaddr_t va, const struct pmap_last_check *check)
 {
 	struct pmap_page *page;
+	enum error e = OK;
 	pfn_t upper;
 
 	if (!limited_upper(pm, va.va, &upper))
-		return;
+		return OK;
 	page = pmap_page_at(pm->sys, upper);
 	spin_lock(&page->lock, RANK_UPPER);
-	if (mmu_pte_load(page->parent) & TABLE_RO)
+	if (!(mmu_pte_load(page->parent) & TABLE_RO))
+		; /* another fault was first */
+	else if (!pmap_still(check))
+		e = ERR_STALE;
+	else
 		push_down_upper_locked(pm, upper, va.va);
 	spin_unlock(&page->lock);
 	settle(pm, va.va);
+	return e;
 }
