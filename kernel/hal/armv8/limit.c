@@ -52,6 +52,9 @@
  * may go on with it out of their walk caches: they fault once too often
  * (pmap_spurious). This one is about to use the new rights.
  *
+ * Cost. fork: a lock and a descriptor for each GiB in use. The first write there: a lock
+ * and a descriptor for each table with pages; the first in each 2 MiB: a PTE for each page.
+ *
  * Failure. None.
  */
 #include "hal/armv8/pmap_private.h"
