@@ -197,7 +197,73 @@ static void shape_judge(void)
 	test_vm_destroy(&v);
 }
 
+/*
+ * --- a late fault of a parent, which copies a page, against a child that moves it (vm/fork.c): the anon that the child finds in the
+ * leaf that they share is there, or the copy is ---
+ */
+
+static struct amap *child;
+static ATOMIC(uint32_t) dead; /* the parent's entry */
+
+static void late_setup(uint32_t variant)
+{
+	pfn_t f;
+
+	(void)variant;
+	setup(0);
+	child = amap_new(v.vm);
+	CHECK(child && frame_alloc(&v.vm->frames, 0, 0, FRAME_ANON, &f) == OK);
+	made = anon_new(v.vm, f);
+	CHECK(made);
+}
+
+/* Steps 4 to 6. */
+static void late_fault(void)
+{
+	struct amap_node *node;
+	struct anon *old = NULL;
+	bool exclusive;
+
+	epoch_enter(&v.vm->epoch);
+	node = amap_find(amap, BASE, &exclusive);
+	spin_lock(&node->lock, RANK_NODE);
+	if (!atomic_load_seq_cst(&dead) && amap_find(amap, BASE, &exclusive) == node && exclusive) {
+		old = amap_slot(node, BASE);
+		amap_slot_set_locked(node, BASE, made);
+	}
+	spin_unlock(&node->lock);
+	epoch_leave(&v.vm->epoch);
+	anon_put(old ? old : made); /* its last reference, maybe */
+	for (unsigned i = 0; i < 3; i++)
+		(void)epoch_poll(&v.vm->epoch);
+}
+
+static void late_run(uint32_t cpu)
+{
+	if (cpu == 1) {
+		late_fault();
+		return;
+	}
+	atomic_store_seq_cst(&dead, 1u);
+	amap_share(child, amap);
+	CHECK(amap_copy_range(other, child, BASE, BASE + PAGES * PAGE_SIZE, AMAP_FANOUT * PAGE_SIZE) == OK);
+}
+
+static void late_judge(void)
+{
+	bool exclusive;
+
+	CHECK(amap_check(amap) == PAGES && amap_check(other) == PAGES);
+	CHECK(amap_slot(amap_find(amap, BASE, &exclusive), BASE) ==
+	      amap_slot(amap_find(other, BASE + AMAP_FANOUT * PAGE_SIZE, &exclusive), BASE + AMAP_FANOUT * PAGE_SIZE));
+	amap_release(child);
+	amap_release(amap);
+	amap_release(other);
+	test_vm_destroy(&v);
+}
+
 const struct scenario scenario_amap[] = {
+	{"amap-late", "a late fault of a parent copies a page while a child moves it", 2, 1, true, late_setup, machine, late_run, late_judge},
 	{"amap-shape", "the short way of a fault, and what it found is taken out of the amap", 2, 2, true, shape_setup, machine, shape_run,
 	 shape_judge},
 	{"amap-trim", "a page is taken out of an amap while a reader looks at it", 2, 3, true, setup, machine, run,

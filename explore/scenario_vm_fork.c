@@ -137,6 +137,61 @@ static void inherit_run(uint32_t cpu)
 	world_leave();
 }
 
+/* --- a fork while the limit of the last one stands, and is lifted --- */
+
+static void again_setup(uint32_t variant)
+{
+	family(variant, 3, world_parameter(variant) ? WORLD_STRADDLE : WORLD_TOGETHER);
+	op_fork(0, 1);
+	ready();
+}
+
+static void again_run(uint32_t cpu)
+{
+	if (cpu == 0) {
+		op_fork(0, 2);
+		world_enter(2);
+		op_load(2, 0, MODEL_BOTH);
+		op_store(2, 2, 0);
+		world_leave();
+		return;
+	}
+	world_enter(0);
+	op_store(0, 2 * cpu - 2, cpu - 1);
+	op_store(0, 1, cpu - 1);
+	world_leave();
+}
+
+/* --- a fault that is late, and a child that moves what the fault changes --- */
+
+/* The parent's path is its own, but page 0 is space 2's as well. */
+static void move_setup(uint32_t variant)
+{
+	family(variant, 3, world_parameter(variant) ? WORLD_STRADDLE : WORLD_TOGETHER);
+	op_fork(0, 2);
+	op_store(0, 2, 0);
+	ready();
+}
+
+static void move_run(uint32_t cpu)
+{
+	if (cpu == 0) {
+		op_fork(0, 1);
+		op_move(1, 0, 2, 5);
+		world_enter(1);
+		op_load(1, 5, MODEL_BOTH);
+		op_store(1, 6, 1);
+	} else if (cpu == 1) {
+		world_enter(0);
+		op_store(0, 0, 1);
+		op_store(0, 1, 0);
+	} else {
+		op_exit(2);
+		op_poll();
+	}
+	world_leave();
+}
+
 /* --- two forks --- */
 
 static void both_run(uint32_t cpu)
@@ -429,6 +484,8 @@ const struct scenario scenario_vm_fork[] = {
 	WORLD_SCENARIO("fork-use", "the child runs at once while the parent writes", 2, 2, false, write, use),
 	WORLD_SCENARIO("fork-change", "pages are changed during fork", 2, WORLD_CHANGES + 1, false, change, change),
 	WORLD_SCENARIO("fork-inherit", "pages the child does not get, or gets empty", 2, 1, false, inherit, inherit),
+	WORLD_SCENARIO("fork-again", "a fork where the limit of the last one is being lifted by two threads", 3, 2, false, again, again),
+	WORLD_SCENARIO("fork-move", "a child moves a page that a late fault of the parent copies", 3, 2, false, move, move),
 	WORLD_SCENARIO("fork-fork", "two forks of one space at once", 2, 2, false, write, both),
 	WORLD_SCENARIO("fork-fork-write", "two forks and a writer", 3, 2, false, write_three, both_three),
 	WORLD_SCENARIO("fork-file", "fork of shared and private mappings of an object", 2, 2, false, file, file),

@@ -8,6 +8,7 @@
 	X(scenario_pmap_page) \
 	X(scenario_pmap_space) \
 	X(scenario_pmap_asid) \
+	X(scenario_pmap_limit) \
 	X(scenario_memory) \
 	X(scenario_core) \
 	X(scenario_frames) \
@@ -16,6 +17,7 @@
 	X(scenario_kmem) \
 	X(scenario_amap) \
 	X(scenario_live) \
+	X(scenario_limit) \
 	X(scenario_object) \
 	X(scenario_vm_fault) \
 	X(scenario_vm_around) \

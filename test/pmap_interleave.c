@@ -194,6 +194,7 @@ static void copy(struct cpu *c) { world_copy(c, space(c), ANON, 1); }
 static void protect_anon(struct cpu *c) { world_protect(c, space(c), ANON, 1); }
 static void protect_window(struct cpu *c) { world_protect(c, space(c), ANON, 0); }
 static void protect_object(struct cpu *c) { world_protect(c, space(c), OBJECT, 1); }
+static void limit(struct cpu *c) { world_limit(c, space(c)); }
 static void withdraw(struct cpu *c) { world_withdraw(c, 1); }
 static void ask(struct cpu *c) { world_ask(c, 1); }
 static void leave(struct cpu *c) { world_live_and_exit(c, 1, 1); }
@@ -203,6 +204,13 @@ static void warm(struct cpu *c)
 {
 	write_anon(c);
 	write_object(c);
+}
+
+/* The same, and a limit is over them. */
+static void limited(struct cpu *c)
+{
+	warm(c);
+	limit(c);
 }
 
 /* Both pages are mapped writable, and clean. */
@@ -258,6 +266,21 @@ static void test_write(void **state)
 	explore_hw("first write against questions", clean, write_object, ask);
 }
 
+static void test_limits(void **state)
+{
+	(void)state;
+	explore("limit against write", warm, limit, write_anon);
+	explore("limit against link", NULL, limit, write_anon);
+	explore("two lifts", limited, write_anon, write_object);
+	explore("lift against limit", limited, write_anon, limit);
+	explore("lift against unmap", limited, write_object, unmap_anon);
+	explore("lift against copy", limited, write_object, copy);
+	explore("lift against protect of a window", limited, write_object, protect_window);
+	explore_hw("limit against first write", clean, limit, write_anon);
+	explore_hw("lift against limit", limited, write_anon, limit);
+	explore_hw("lift against a read", limited, write_object, touch_anon);
+}
+
 static void test_mutators(void **state)
 {
 	(void)state;
@@ -277,7 +300,8 @@ static void test_mutators(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fault), cmocka_unit_test(test_write), cmocka_unit_test(test_mutators),
+		cmocka_unit_test(test_fault), cmocka_unit_test(test_write), cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_mutators),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

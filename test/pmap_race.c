@@ -51,8 +51,10 @@ static void run(uint32_t cpu, void *arg)
 			world_protect(&c, s, window, page / 2);
 		else if (what < 97)
 			world_withdraw(&c, page);
-		else if (what < 99)
+		else if (what < 98)
 			world_live_and_exit(&c, 0, PAGES);
+		else if (what < 99)
+			world_limit(&c, s);
 		else
 			world_ask(&c, page);
 		if (n % 64 == 0)

@@ -18,7 +18,7 @@
  *
  * What is withdrawn by its address (an entry, a slot) is changed first, and then
  * pmap_remove or pmap_protect take the leaf lock of every table there: so it is
- * enough to look once under it. What is withdrawn through the reverse map (an object's
+ * enough to look once under it (pmap_limit_writes takes none: armv8/limit.c). What is withdrawn through the reverse map (an object's
  * page: first the slot, then pmap_page_remove_all) must be checked by still(),
  * which is called under the lock of the frame's reverse map: either the withdrawer
  * finds the mapping there, or it held that lock before us and still() sees what
@@ -45,7 +45,7 @@ struct pmap_system;
  * is handed over at boot with its stride. The lock is never reinitialised: a
  * late walker may still be spinning on the lock of a table that was freed.
  * t: the frame is a leaf table, guarded by lock as RANK_LEAF
- * u: the frame is a table above the leaves, atomic
+ * u: the frame is a table above the leaves, atomic; of level 2: lock as RANK_UPPER guards the limit above it
  * d: the frame holds data, guarded by lock as RANK_RMAP
  */
 #define PMAP_PAGE_EXEC_CLEAN 1 /* d: flags: instruction fetch is coherent with its bytes */
@@ -132,6 +132,7 @@ void pmap_deactivate(struct pmap_system *ps);
 struct pmap_leaf {
 	struct pmap *pm;
 	struct pte *table;          /* 512 descriptors */
+	uint64_t upper;             /* the descriptor above the one that leads to it, as pmap_leaf_lock saw it; else 0 */
 	struct pmap_page *page;     /* the table's own: its lock is held */
 };
 
@@ -154,6 +155,7 @@ struct pmap_pte {
 	enum prot prot;    /* VALID: what it allows now; W also while it is clean and the first write will be noted */
 	bool dirty;        /* VALID: written through this PTE */
 };
+/* A limit of pmap_limit_writes counts as pmap_leaf_lock saw it. */
 struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va);
 /* How many PTEs in a row are PMAP_EMPTY from va's on, at most max, which does not lead out of the table. */
 unsigned pmap_leaf_empty(const struct pmap_leaf *leaf, vaddr_t va, unsigned max);
@@ -260,6 +262,24 @@ void pmap_remove(struct pmap *pm, struct vrange r, struct tlb_gather *g);
  * The caller then flushes.
  */
 void pmap_protect(struct pmap *pm, struct vrange r, enum prot prot, struct tlb_gather *g);
+
+/*
+ * pmap_protect for fork: takes the right to write from r, rounded out to whole windows of 1 GiB, by one descriptor each, whatever
+ * is mapped there. What else lies in them may be written again after a fault that finds nothing to do but that. Takes no
+ * leaf lock: a fault that has found its entry live may go on and store its PTE, but nobody can write through it
+ * (armv8/limit.c). Cannot fail. The caller then flushes, before anybody may find a live entry there.
+ */
+#define PMAP_LIMIT_SPAN (UINT64_C(1) << 30)
+void pmap_limit_writes(struct pmap *pm, struct vrange r, struct tlb_gather *g);
+
+/*
+ * Is a limit of pmap_limit_writes over va? A write fault that sees one lifts it: from all of the window, down to what
+ * pmap_leaf_set deals with; then it takes the leaf lock and looks whether its entry is live, as always. Not if check says no, which
+ * is asked where no limit comes: is the entry live, so that the limit is of a fork that is over? => OK: there is none, or was
+ * none for a moment; ERR_STALE. Inside an epoch section, no lock of RANK_UPPER or above held.
+ */
+bool pmap_limited(struct pmap *pm, vaddr_t va) MUST_CHECK;
+enum error pmap_lift_limit(struct pmap *pm, vaddr_t va, const struct pmap_last_check *check) MUST_CHECK;
 
 /* --- asking --- */
 

@@ -8,8 +8,8 @@ const char *rank_name(enum lock_rank rank)
 {
 	static const char *const names[RANK_MAX] = {
 		"none", "proc-table", "proc", "files", "pipe", "futex", "futex2", "signal", "range", "tree", "amap", "node",
-		"object", "leaf", "rmap", "chunk", "asid", "kmem", "kva-cache", "kva", "epoch", "zones", "zone-cache", "zone",
-		"frame-cache", "frame", "mutex", "waitq", "timer", "work", "runq", "console",
+		"object", "upper", "leaf", "rmap", "chunk", "asid", "kmem", "kva-cache", "kva", "epoch", "zones", "zone-cache",
+		"zone", "frame-cache", "frame", "mutex", "waitq", "timer", "work", "runq", "console",
 	};
 
 	return rank < RANK_MAX ? names[rank] : "unknown";

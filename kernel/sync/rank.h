@@ -26,6 +26,7 @@ enum lock_rank {
 	RANK_AMAP,         /* amap header: path to the leaf nodes */
 	RANK_NODE,         /* amap leaf node's slots */
 	RANK_OBJECT,       /* an object's page tree */
+	RANK_UPPER,        /* level-2 page table, in its frame's pmap_page: the limit above it */
 	RANK_LEAF,         /* leaf page table, in its frame's pmap_page */
 	RANK_RMAP,         /* a frame's reverse map, same word as RANK_LEAF's but of a data frame */
 	RANK_CHUNK,        /* frames that hold reverse-map chunks */

@@ -26,10 +26,10 @@
  *  2. A node is changed only through a path on which every node, itself
  *     included, is at reference 1: then one amap leads to it. Exception:
  *     a fork may raise the root's count at any moment, but it has marked the
- *     entries dead before, and protects what is mapped afterwards: who changes a
- *     leaf in between has looked at its entry under the leaf table's lock (fault.c), and
- *     fork, which takes that lock too where the child gets something, comes after: the
- *     change was before the copy. Where the child gets nothing, no entry of its shows the slot.
+ *     entries dead before. Who found the path exclusive and, under the leaf's lock, its entry
+ *     live may change the leaf even after that: the change is the child's too, as if it had come before the fork. Nobody
+ *     has come by the child's amap and held the leaf's lock until then, or the entry would have been seen dead. So
+ *     whoever counts on a slot takes that lock (fork.c, Late faults).
  *  3. Interior slots and root change under the amap's lock; leaf slots under the
  *     leaf's lock. A leaf is copied, and the amap led to the copy, in one hold of
  *     the leaf's lock: a writer that comes later finds that the amap leads
@@ -47,7 +47,7 @@
  *     of each leaf, or leaf table of a live entry, that is concerned: so who holds both and sees the old count comes before
  *     whatever the maker does under them. Three times it is something else that protects: slots of a leaf that a trim
  *     leaves in place move under its lock, and who fills one looks at it; a trim where no entry is live has nobody to
- *     meet; and fork takes no lock where the child gets nothing (2).
+ *     meet; and fork takes no such lock: the first that its child takes stands for it (2).
  *
  * Locking. amap lock (RANK_AMAP) before leaf lock (RANK_NODE) before the leaf
  * table's. fork, trim and copy_range are called under the map's range lock.
@@ -391,6 +391,22 @@ uint64_t amap_next(const struct amap *a, uint64_t va, uint64_t end)
 	return found < end ? found : end;
 }
 
+/*
+ * What the slot holds, with a reference. Nobody of this map changes from any more, but a late fault of the parent may change a
+ * leaf that is shared since fork (2).
+ */
+static struct anon *reference_slot(struct amap_node *leaf, uint64_t va)
+{
+	struct anon *anon;
+
+	spin_lock(&leaf->lock, RANK_NODE);
+	anon = amap_slot(leaf, va);
+	if (anon)
+		ref_get(&anon->refs); /* the slot's reference keeps it */
+	spin_unlock(&leaf->lock);
+	return anon;
+}
+
 enum error amap_copy_range(struct amap *to, struct amap *from, uint64_t start, uint64_t end, int64_t delta)
 {
 	struct amap_stock stock = { .count = 0 };
@@ -404,9 +420,7 @@ enum error amap_copy_range(struct amap *to, struct amap *from, uint64_t start, u
 		epoch_enter(&from->vm->epoch);
 		va = amap_next(from, va, end);
 		leaf = va < end ? amap_find(from, va, &exclusive) : NULL;
-		anon = leaf ? amap_slot(leaf, va) : NULL;
-		if (anon)
-			ref_get(&anon->refs); /* the slot's reference keeps it: nobody changes from now */
+		anon = leaf ? reference_slot(leaf, va) : NULL;
 		epoch_leave(&from->vm->epoch);
 		if (va >= end)
 			break;

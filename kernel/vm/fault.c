@@ -19,6 +19,7 @@
  * goes through these steps, inside one epoch section:
  *
  *   1 find    entry, its leaf node and anon or its object's page     no lock
+ *     a write lifts the limit that fork has set over 1 GiB of tables  that table's lock, rarely
  *   2 make    frame and anon, zeroed or copied                        no lock
  *   3 own     path to the leaf node exists and is exclusive           amap lock, rarely
  *   4 node lock, leaf lock                                            RANK_NODE, RANK_LEAF
@@ -38,7 +39,7 @@
  * Invariants.
  *  1. No PTE for a dead entry, or for an anon that its slot does not hold, or
  *     for a page that its object does not hold. Who takes rights or content away at an address
- *     changes entry or slot first and then takes the leaf lock of every table there, so
+ *     changes entry or slot first and then takes the leaf lock of every table there (but fork: fork.c), so
  *     one look under that lock is enough (holds); an entry that dies for another reason
  *     (wiring, inheritance, growth) has a successor that allows the same. Who takes a page out of
  *     its object goes by the reverse map, so that is looked at under the frame's lock (fault_page_backed).
@@ -337,12 +338,24 @@ static enum error make_private(struct fault *f, struct vm_page *page)
 
 /* --- one turn --- */
 
+static bool still_live(void *arg) { return entry_live(arg); }
+
+/* What fork has limited is lifted only for an entry that is live: then it is of a fork that is over. */
+static NOINLINE enum error lift_limit(struct fault *f)
+{
+	const struct pmap_last_check check = { still_live, f->entry };
+
+	return pmap_lift_limit(&f->map->pmap, vaddr(f->va), &check);
+}
+
 static enum error turn(struct fault *f)
 {
 	struct vm_page *page = NULL;
 	enum prot prot;
 	enum error e = find(f);
 
+	if (e == OK && f->access == PROT_W && pmap_limited(&f->map->pmap, vaddr(f->va)))
+		e = lift_limit(f);
 	if (e != OK)
 		return e;
 	prot = f->entry->prot | PROT_R;

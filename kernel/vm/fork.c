@@ -11,15 +11,22 @@
  *   prepare   child's map, entries and amaps; new entries for the parent
  *   kill      the parent's old private entries
  *   share     amap roots: from here on no path is exclusive
- *   protect   take write rights from the parent's PTEs, flush
+ *   protect   limit the parent's tables to reading, flush
  *   publish   the parent's new entries
  *   return    the child may run
  *
- * A fault under way when an entry that the child gets is killed has seen it live under a leaf
- * lock that protect has yet to take, or installs nothing; a fault that finds a new entry finds
- * shared paths. In between, faults find dead entries, and wait for the range lock. Publishing comes after the flush, so that
- * the copy is of one moment: otherwise a thread could write a new page, for the
+ * A fault that finds a new entry finds shared paths. In between, faults find dead entries, and wait for the range lock.
+ * Publishing comes after the flush, so that the copy is of one moment: otherwise a thread could write a new page, for the
  * parent only, and then an old one through its TLB, for the child as well.
+ *
+ * Late faults. fork takes no lock of a leaf, of tables or of amaps: it would cost what is resident. So a fault that has seen its
+ * entry live under these locks may fill its slot and store its PTE at any time later, also when fork has returned.
+ *   The PTE: the limit is over it, whenever it is stored (armv8/limit.c). The program's store comes after the fault, meets the
+ *   limit, and faults again.
+ *   The slot: the fault found the path exclusive, so its leaf node is in the tree that the child gets, and what it puts there is the
+ *   child's too: zeros where there was nothing, a copy of what was there, and nobody has written to it. The child looks
+ *   at the slot under the node's lock, after the fault; had it been there before, the fault would have found its entry
+ *   dead, which was before the share (amap.c, 2). It is as if the fault had come before fork.
  *
  * Invariant. When the flush is over no TLB or PTE of the parent lets anyone
  * write a frame that the child's amaps lead to.
@@ -103,20 +110,17 @@ static void settle_amaps(struct forking *f, bool share)
 	}
 }
 
-/*
- * Whole windows of leaf tables, by one descriptor each, and not page by page: what else lies in them may be written
- * again after a fault that finds nothing to do but that.
- */
+/* Windows of 1 GiB, each by one descriptor: two or three for most processes, whatever is resident. */
 static void write_protect(struct forking *f)
 {
 	uint64_t done = 0; /* entries ascend */
 
 	for (const struct vm_entry *e = f->edit.new; e; e = e->edit_next) {
-		uint64_t start = round_down(e->range.start.va, BLOCK_SIZE), end = round_up(e->range.end.va, BLOCK_SIZE);
+		uint64_t start = e->range.start.va, end = round_up(e->range.end.va, PMAP_LIMIT_SPAN);
 
 		if (e->shared || e->inherit != INHERIT_COPY || !(e->max & PROT_W) || end <= done)
 			continue;
-		pmap_protect(&f->parent->pmap, vrange(start > done ? start : done, end), PROT_R | PROT_X, &f->edit.gather);
+		pmap_limit_writes(&f->parent->pmap, vrange(start > done ? start : done, end), &f->edit.gather);
 		done = end;
 	}
 }

@@ -169,7 +169,7 @@ enum error map_grow(struct vm_map *m, uint64_t va) MUST_CHECK;
 
 /*
  * A range of size that is free now, page aligned: at hint if that is free, else the highest of the CPU's own part (vm_map_spread), else
- * the highest below the stack, else the highest of all. => its part, whose short lock has been taken; NULL: there is none.
+ * the highest below the GiB in which the stack ends, else below the stack, else the highest of all. => its part, whose short lock has been taken; NULL: there is none.
  */
 struct map_part *map_pick_lock(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr);
 

@@ -8,7 +8,7 @@
  */
 #include "vm/map_edit.h"
 
-/* In main, whose short lock is held: the highest below the stack, else the highest of all. */
+/* In main, whose short lock is held: the highest below the GiB in which the stack ends, else below the stack, else of all. */
 static bool in_main_locked(struct vm_map *m, uint64_t size, uint64_t *addr)
 {
 	uint64_t bytes = atomic_load_acquire(&m->part_bytes); /* pairs with vm_map_spread */
@@ -19,7 +19,11 @@ static bool in_main_locked(struct vm_map *m, uint64_t size, uint64_t *addr)
 		low.end = vaddr(m->part_low);
 		high.start = vaddr(m->part_low + bytes);
 	}
+	/* Not in the stack's GiB, so that the first write to the stack after a fork lifts no limit over anything else (armv8/limit.c). */
 	below = high;
+	below.end = vaddr(round_down(m->stack_limit, PMAP_LIMIT_SPAN));
+	if (LIKELY(below.end.va > below.start.va) && entry_list_gap(l, below, size, addr))
+		return true;
 	below.end = vaddr(m->stack_limit);
 	if (below.end.va > below.start.va && entry_list_gap(l, below, size, addr))
 		return true;

@@ -66,6 +66,13 @@ static bool still(void *arg)
 	return atomic_load_seq_cst(&l->window->live) && atomic_load_seq_cst(&l->word->fn) == l->want;
 }
 
+static bool window_live(void *arg)
+{
+	const struct window *win = arg;
+
+	return atomic_load_seq_cst(&win->live);
+}
+
 void world_fault(struct cpu *c, struct space *s, unsigned window, unsigned page, enum prot access)
 {
 	struct world *w = c->w;
@@ -73,7 +80,7 @@ void world_fault(struct cpu *c, struct space *s, unsigned window, unsigned page,
 	uint64_t va = world_va(window, page);
 	bool anon = !is_object(window);
 	struct look look = { win, anon ? &win->slot[page] : &w->object[page], 0 };
-	const struct pmap_last_check check = { still, &look };
+	const struct pmap_last_check check = { still, &look }, alive = { window_live, win };
 	struct pmap_leaf leaf;
 	enum error e;
 
@@ -82,6 +89,8 @@ void world_fault(struct cpu *c, struct space *s, unsigned window, unsigned page,
 		c->spare = pm_alloc(&w->m);
 	atomic_add_relaxed(&w->faults, UINT64_C(1));
 	epoch_enter(&w->m.epoch);
+	if (access == PROT_W && pmap_limited(&s->p, vaddr(va)) && pmap_lift_limit(&s->p, vaddr(va), &alive) == ERR_STALE)
+		atomic_add_relaxed(&w->stale, UINT64_C(1));
 	if (anon) {
 		spin_lock(&win->node, RANK_NODE);
 		look.want = atomic_load_relaxed(&look.word->fn);
@@ -99,6 +108,7 @@ void world_fault(struct cpu *c, struct space *s, unsigned window, unsigned page,
 		if (e == OK) {
 			e = pmap_leaf_set(&leaf, vaddr(va), pfn(look.want), PROT_R | PROT_W,
 					  access == PROT_W ? PMAP_WRITTEN : 0, &c->stock, &check);
+			leaf.upper = 0; /* its limit may have come since */
 			/* no limit of the table above is left over it */
 			CHECK(e != OK || pmap_leaf_get(&leaf, vaddr(va)).prot & PROT_W);
 			pmap_leaf_unlock(&leaf);
@@ -271,6 +281,44 @@ void world_protect(struct cpu *c, struct space *s, unsigned window, unsigned fir
 	}
 	atomic_store_seq_cst(&win->live, 1u);
 	test_unlock(&win->range);
+}
+
+void world_add(struct cpu *c, struct space *s, unsigned window, unsigned page)
+{
+	struct host_fault f;
+	uint64_t v;
+
+	pmap_activate(&s->p);
+	while (host_user_add64(vaddr(world_va(window, page) + 8), 5, &v, &f) != OK) {
+		world_fault(c, s, window, page, PROT_W);
+		cpu_relax(); /* dead perhaps, and a mutator is to go on */
+	}
+	atomic_add_relaxed(&c->w->added, UINT64_C(5));
+}
+
+void world_limit(struct cpu *c, struct space *s)
+{
+	struct tlb_gather g;
+	struct host_fault f;
+	uint64_t v;
+
+	for (unsigned i = 0; i < WINDOWS; i++)
+		test_lock(&s->window[i].range);
+	for (unsigned i = 0; i < WINDOWS; i++)
+		atomic_store_seq_cst(&s->window[i].live, 0u);
+	gather_init(&g, &s->p);
+	pmap_limit_writes(&s->p, vrange(BASE, BASE + WINDOWS * BLOCK_SIZE), &g);
+	gather_flush(&g);
+	pm_free_late(&c->w->m, &g.unlinked);
+	pmap_activate(&s->p);
+	for (unsigned i = 0; i < WINDOWS; i++) {
+		CHECK(!(pmap_extract(&s->p, vaddr(world_va(i, 1))).prot & PROT_W));
+		CHECK(host_user_add64(vaddr(world_va(i, 1) + 16), 1, &v, &f) == ERR_FAULT);
+	}
+	for (unsigned i = 0; i < WINDOWS; i++)
+		atomic_store_seq_cst(&s->window[i].live, 1u);
+	for (unsigned i = WINDOWS; i-- > 0;)
+		test_unlock(&s->window[i].range);
 }
 
 static void fill_object(struct world *w, unsigned page)

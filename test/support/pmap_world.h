@@ -92,6 +92,10 @@ void world_discard(struct cpu *c, struct space *s, unsigned window, unsigned fir
 void world_copy(struct cpu *c, struct space *s, unsigned window, unsigned page);
 /* mprotect to read-only and back: of the whole window, or from page first on. */
 void world_protect(struct cpu *c, struct space *s, unsigned window, unsigned first);
+/* What fork does to the parent's tables, all windows dead meanwhile. */
+void world_limit(struct cpu *c, struct space *s);
+/* A program adds to a page until it has. */
+void world_add(struct cpu *c, struct space *s, unsigned window, unsigned page);
 /* Truncate or reclaim of an object's page: the word first, then the reverse map. */
 void world_withdraw(struct cpu *c, unsigned page);
 /* Questions by frame while its mappings come and go. */

@@ -7,6 +7,7 @@
  *      table.c     the tree of tables, leaf locks, linking and unlinking
  *      pmap_leaf.c one PTE: its states, the last check before it is set
  *      pmap_range.c rights taken from ranges, tables given back
+ *      limit.c     rights taken from whole tables, by their descriptors
  *      gather.c    TLB invalidation, BUSY, frames that others free
  *      asid.c      ASIDs, rollover, TTBR0
  *      rmap.c, rmap_chunk.c, pmap_page.c   from a frame to its PTEs
@@ -146,7 +147,7 @@ static struct pmap_pte decode(uint64_t d, uint64_t parent)
 struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va)
 {
 	ASSERT_CHECKED(spin_held(&leaf->page->lock));
-	return decode(mmu_pte_load(leaf_pte(leaf, va.va)), mmu_pte_load(leaf->page->parent));
+	return decode(mmu_pte_load(leaf_pte(leaf, va.va)), mmu_pte_load(leaf->page->parent) | (leaf->upper & TABLE_LIMITS));
 }
 
 unsigned pmap_leaf_empty(const struct pmap_leaf *leaf, vaddr_t va, unsigned max)

@@ -21,6 +21,7 @@ static void check_pte(struct pmap *pm, uint64_t va, uint64_t d, uint64_t *tracke
 
 static void check_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t base, uint64_t *tables, uint64_t *tracked)
 {
+	static const uint64_t limits[LEAF_LEVEL] = { 0, TABLE_RO, TABLE_LIMITS };
 	uint64_t lines = atomic_load_relaxed(&pmap_page_at(pm->sys, table)->lines);
 	unsigned live = 0;
 
@@ -38,8 +39,7 @@ static void check_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t b
 			continue;
 		}
 		ASSERT((d & PTE_PAGE) == PTE_PAGE);
-		ASSERT((d & ~(PTE_ADDR | PTE_PAGE)) == 0 || level == LEAF_LEVEL - 1);
-		ASSERT((d & ~(PTE_ADDR | PTE_PAGE | TABLE_LIMITS)) == 0);
+		ASSERT((d & ~(PTE_ADDR | PTE_PAGE | limits[level])) == 0);
 		page = pmap_page_at(pm->sys, pte_frame(d));
 		ASSERT(atomic_load_relaxed(&page->flags) == PMAP_PAGE_LINKED && page->parent == p);
 		++*tables;

@@ -25,7 +25,8 @@
  *     the entry there are made in one hold of the frame's lock, within this hold of the leaf lock,
  *     and before the PTE is valid: rmap.c says why no withdrawn frame can be mapped.
  *  2. An executable PTE is stored after the frame's EXEC_CLEAN.
- *  3. No right is granted under a table limit: the limits are pushed down first.
+ *  3. No right is granted under a limit of the level-2 descriptor: it is pushed down first. Under one
+ *     of the level-1 descriptor a right is void (limit.c, 2); the short ways are not gone there.
  *
  * Memory order. The store that makes a PTE valid is a release: the frame's bytes
  * are before its mapping (pair: the walker's dependent access). No DSB follows:
@@ -69,12 +70,18 @@ static uint64_t add_rights(uint64_t d, enum prot prot, unsigned flags)
 	return d;
 }
 
-/* True when the parent forbids what is about to be granted. */
+/* True when the level-2 descriptor forbids what is about to be granted. */
 static bool limited(const struct pmap_leaf *leaf, enum prot prot)
 {
 	uint64_t parent = mmu_pte_load(leaf->page->parent);
 
 	return (prot & PROT_W && parent & TABLE_RO) || (prot & PROT_X && parent & TABLE_UXN);
+}
+
+/* The same for a write, the level-1 descriptor as pmap_leaf_lock saw it included: who does not see its limit faults once more. */
+static bool write_limited(const struct pmap_leaf *leaf)
+{
+	return (mmu_pte_load(leaf->page->parent) | leaf->upper) & TABLE_RO;
 }
 
 static NOINLINE enum error set_again(struct pmap_leaf *leaf, vaddr_t va, struct pte *p, enum prot prot, unsigned flags,
@@ -88,7 +95,7 @@ static NOINLINE enum error set_again(struct pmap_leaf *leaf, vaddr_t va, struct 
 	if (prot & PROT_X && pmap_has_page(ps, pte_frame(d)))
 		rmap_exec(ps, pte_frame(d));
 	if (limited(leaf, prot)) {
-		table_push_down_locked(leaf, va.va);
+		limit_push_down_locked(leaf, va.va);
 		d = mmu_pte_load(p);
 	}
 	/* The hardware may be writing its bits at the same time. */
@@ -122,7 +129,7 @@ static enum error set_new(struct pmap_leaf *leaf, vaddr_t va, struct pte *p, pfn
 	if (e != OK)
 		return e;
 	if (UNLIKELY(limited(leaf, prot)))
-		table_push_down_locked(leaf, va.va);
+		limit_push_down_locked(leaf, va.va);
 	if (!(flags & PMAP_OWN_BUSY))
 		table_fill_locked(leaf, va.va); /* a BUSY one counts already */
 	/* release: see the theory */
@@ -173,7 +180,7 @@ bool pmap_leaf_fill(struct pmap_leaf *leaf, vaddr_t va, pfn_t f)
 	struct pte *p = leaf_pte(leaf, va.va);
 
 	ASSERT_CHECKED(spin_held(&leaf->page->lock));
-	if (UNLIKELY(mmu_pte_load(p) || limited(leaf, PROT_W)))
+	if (UNLIKELY(mmu_pte_load(p) || write_limited(leaf)))
 		return false;
 	table_fill_locked(leaf, va.va);
 	fill(leaf, va, p, f);
@@ -188,7 +195,7 @@ bool pmap_leaf_withdraw(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t 
 
 	ASSERT_CHECKED(spin_held(&leaf->page->lock));
 	*was = mmu_pte_load(p);
-	if (UNLIKELY(limited(leaf, PROT_W)))
+	if (UNLIKELY(write_limited(leaf)))
 		return false;
 	if (*was == 0)
 		return true;

@@ -55,7 +55,7 @@ static inline pfn_t pte_frame(uint64_t d) { return pfn((d & PTE_ADDR) >> PAGE_SH
 static inline bool pte_dirty(uint64_t d) { return !(d & PTE_AP_RO) || (d & PTE_SW_DIRTY); }
 static inline bool pte_tracked(uint64_t d) { return !(d & PTE_SW_UNTRACKED); }
 
-/* The rights of a valid descriptor below a table descriptor. */
+/* The rights of a valid descriptor below table descriptors; parent: the last one, with the limits of all. */
 static inline enum prot pte_prot(uint64_t d, uint64_t parent)
 {
 	return PROT_R | (d & PTE_DBM && !(parent & TABLE_RO) ? PROT_W : 0) |
@@ -166,14 +166,17 @@ static inline struct pte *leaf_pte(const struct pmap_leaf *leaf, uint64_t va)
  */
 bool table_next_lock(struct pmap *pm, uint64_t *va, uint64_t end, struct pmap_leaf *leaf) MUST_CHECK;
 
+/* The first level-2 table at or above *va and below end; *va moves up as above. Inside an epoch section; it stays with the pmap. */
+bool table_next_upper(struct pmap *pm, uint64_t *va, uint64_t end, pfn_t *upper) MUST_CHECK;
+
+/* table_next_lock below one level-2 table, which maps all from *va to end. */
+bool table_next_below_lock(struct pmap *pm, pfn_t upper, uint64_t *va, uint64_t end, struct pmap_leaf *leaf) MUST_CHECK;
+
 /* The leaf table of va if there is one, locked. Inside an epoch section. */
 bool table_find_lock(struct pmap *pm, uint64_t va, struct pmap_leaf *leaf) MUST_CHECK;
 
-/* The descriptor of va without a lock, and the one of its table; 0 without a table. Inside an epoch section. */
+/* The descriptor of va without a lock; the one of its table, with the limits of those above; 0 without a table. Inside an epoch section. */
 struct pte *table_peek(struct pmap *pm, uint64_t va, uint64_t *d, uint64_t *parent);
-
-/* Moves the limits of the descriptor above the leaf table down to its PTEs. Leaf lock held. */
-void table_push_down_locked(struct pmap_leaf *leaf, uint64_t va);
 
 /* Takes the empty leaf table out of its parent, for g to give back. Leaf lock held. */
 void table_unlink_locked(struct pmap_leaf *leaf, struct tlb_gather *g);
@@ -243,6 +246,14 @@ static inline void table_line_empty_locked(struct pmap_leaf *leaf, uint64_t va)
 	atomic_store_relaxed(&leaf->page->lines, /* relaxed: as above */
 			     atomic_load_relaxed(&leaf->page->lines) & ~line_bit(level_index(va, LEAF_LEVEL)));
 }
+
+/* --- limit.c: limits of table descriptors --- */
+
+#define UPPER_SPAN PMAP_LIMIT_SPAN /* of addresses, below one level-2 table */
+_Static_assert(UPPER_SPAN == BLOCK_SIZE * TABLE_ENTRIES, "a level-2 table's");
+
+/* Moves the limits of the level-2 descriptor down to the PTEs of its leaf table. Leaf lock held. */
+void limit_push_down_locked(struct pmap_leaf *leaf, uint64_t va);
 
 /* --- asid.c --- */
 

@@ -13,12 +13,13 @@
  *                                 +----------------------------------------+
  *
  * A level-2 descriptor goes   0 --link--> table --unlink--> BUSY --flush--> 0,
- * and while it is a table its limits (APTable, UXNTable) may be set and cleared.
+ * and while it is a table its limits (APTable, UXNTable) may be set and cleared;
+ * so may a level-1 descriptor's APTable (limit.c).
  *
  * Invariants.
  *  1. A descriptor above the leaf level leaves 0 only by compare-and-swap, in
- *     table_link; a level-2 one changes afterwards only under the leaf lock of
- *     the table it leads to, and BUSY becomes 0 only by the gather that made it.
+ *     table_link; it changes afterwards only under the lock of the table that it
+ *     leads to (of level 0 never), and BUSY becomes 0 only by the gather that made it.
  *  2. LINKED is set exactly while the parent descriptor leads to the table; it
  *     is cleared under the leaf lock.
  *  3. live = PTEs of the table that are not 0. A table is unlinked only with
@@ -44,8 +45,7 @@
  * one sees the other. The mutator may load lines in the place of the parent: the
  * faulter sets the bit, seq_cst, or sees it set, before its cas. The cas is a release besides, so that walkers and readers
  * find zeros in a new table (pair: the load in the next descent; for the walker
- * the address dependency). A push-down makes its PTEs visible to walkers (DSB
- * ISHST) before the limit above them goes.
+ * the address dependency).
  *
  * Failure. Only a missing table without stock; what was linked stays linked.
  */
@@ -83,9 +83,11 @@ static enum error table_link(struct pmap *pm, pfn_t table, struct pte *p, struct
 	return pte_valid(*d) ? OK : ERR_BUSY;
 }
 
-static void leaf_fill(struct pmap *pm, uint64_t parent, struct pmap_leaf *leaf)
+/* parent: the descriptor that leads to the table; upper: the one above that, or 0 if nobody asks for it. */
+static void leaf_fill(struct pmap *pm, uint64_t upper, uint64_t parent, struct pmap_leaf *leaf)
 {
 	leaf->pm = pm;
+	leaf->upper = upper;
 	leaf->table = table_at(pte_frame(parent));
 	leaf->page = pmap_page_at(pm->sys, pte_frame(parent));
 }
@@ -101,14 +103,16 @@ static inline bool leaf_lock_linked(struct pmap_leaf *leaf)
 	return false;
 }
 
-/* Down to the leaf table, linking what is missing. *d: the descriptor that leads to it. Errors: pmap_leaf_lock. */
-static enum error descend_and_link(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, uint64_t *d)
+/* Down to the leaf table, linking what is missing. *upper, *d: the descriptors that lead to it. Errors: pmap_leaf_lock. */
+static enum error descend_and_link(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, uint64_t *upper, uint64_t *d)
 {
 	pfn_t table = pm->root;
 
+	*d = 0;
 	for (unsigned level = 0; level < LEAF_LEVEL; level++) {
 		struct pte *p = &table_at(table)[level_index(va.va, level)];
 
+		*upper = *d;
 		*d = mmu_pte_load_seq_cst(p);
 		if (!pte_valid(*d)) {
 			enum error e = *d == 0 ? table_link(pm, table, p, stock, d) : ERR_BUSY;
@@ -127,12 +131,12 @@ static enum error descend_and_link(struct pmap *pm, vaddr_t va, struct pmap_stoc
 static NOINLINE enum error leaf_lock_slow(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, struct pmap_leaf *leaf)
 {
 	for (;;) {
-		uint64_t d;
-		enum error e = descend_and_link(pm, va, stock, &d);
+		uint64_t upper, d;
+		enum error e = descend_and_link(pm, va, stock, &upper, &d);
 
 		if (e != OK)
 			return e;
-		leaf_fill(pm, d, leaf);
+		leaf_fill(pm, upper, d, leaf);
 		if (leaf_lock_linked(leaf))
 			return OK;
 	}
@@ -141,19 +145,20 @@ static NOINLINE enum error leaf_lock_slow(struct pmap *pm, vaddr_t va, struct pm
 enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, struct pmap_leaf *leaf)
 {
 	pfn_t table = pm->root;
-	uint64_t d;
+	uint64_t upper, d = 0;
 
 	ASSERT_CHECKED(epoch_inside(pm->sys->config.epoch));
 	ASSERT_CHECKED(va.va >> 48 == 0);
 	/* Mostly nothing is missing. */
 #pragma GCC unroll 3 /* shifts by constants */
 	for (unsigned level = 0; level < LEAF_LEVEL; level++) {
+		upper = d;
 		d = mmu_pte_load_seq_cst(&table_at(table)[level_index(va.va, level)]);
 		if (UNLIKELY(!pte_valid(d)))
 			goto slow;
 		table = pte_frame(d);
 	}
-	leaf_fill(pm, d, leaf);
+	leaf_fill(pm, upper, d, leaf);
 	if (LIKELY(spin_trylock(&leaf->page->lock, RANK_LEAF))) {
 		/* relaxed: as in leaf_lock_linked */
 		if (LIKELY(atomic_load_relaxed(&leaf->page->flags) & PMAP_PAGE_LINKED))
@@ -168,7 +173,7 @@ slow:
  * The first valid descriptor of a table for *va or above and below end; *va moves up to where it begins. False: none in
  * this table; *va is then behind it, or not below end.
  */
-static bool table_next(struct pmap *pm, pfn_t table, unsigned level, uint64_t *va, uint64_t end, uint64_t *d)
+static ALWAYS_INLINE bool table_next(struct pmap *pm, pfn_t table, unsigned level, uint64_t *va, uint64_t end, uint64_t *d)
 {
 	unsigned i = level_index(*va, level), last;
 	uint64_t span = level_span(level), base = round_down(*va, span) - i * span;
@@ -193,24 +198,56 @@ static bool table_next(struct pmap *pm, pfn_t table, unsigned level, uint64_t *v
 	return false;
 }
 
-bool table_next_lock(struct pmap *pm, uint64_t *va, uint64_t end, struct pmap_leaf *leaf)
+/* The first table of that level at or above *va, by the descriptor that leads to it. false: none, and *va is not below end. */
+static ALWAYS_INLINE bool descend_next(struct pmap *pm, unsigned to, uint64_t *va, uint64_t end, uint64_t *d)
 {
 	ASSERT_CHECKED(epoch_inside(pm->sys->config.epoch));
 	while (*va < end) {
 		pfn_t table = pm->root;
 		unsigned level = 0;
-		uint64_t d;
 
-		while (level < LEAF_LEVEL && table_next(pm, table, level, va, end, &d)) {
-			table = pte_frame(d);
+		while (level < to && table_next(pm, table, level, va, end, d)) {
+			table = pte_frame(*d);
 			level++;
 		}
-		if (level < LEAF_LEVEL)
-			continue;
-		leaf_fill(pm, d, leaf);
+		if (level == to)
+			return true;
+	}
+	return false;
+}
+
+bool table_next_lock(struct pmap *pm, uint64_t *va, uint64_t end, struct pmap_leaf *leaf)
+{
+	uint64_t d;
+
+	while (descend_next(pm, LEAF_LEVEL, va, end, &d)) {
+		leaf_fill(pm, 0, d, leaf);
 		if (leaf_lock_linked(leaf))
 			return true;
 		/* Unlinked under our eyes; the descriptor is no longer that table: look again. */
+	}
+	return false;
+}
+
+bool table_next_upper(struct pmap *pm, uint64_t *va, uint64_t end, pfn_t *upper)
+{
+	uint64_t d;
+
+	if (!descend_next(pm, LEAF_LEVEL - 1, va, end, &d))
+		return false;
+	*upper = pte_frame(d);
+	return true;
+}
+
+bool table_next_below_lock(struct pmap *pm, pfn_t upper, uint64_t *va, uint64_t end, struct pmap_leaf *leaf)
+{
+	uint64_t d;
+
+	ASSERT_CHECKED(epoch_inside(pm->sys->config.epoch));
+	while (*va < end && table_next(pm, upper, LEAF_LEVEL - 1, va, end, &d)) {
+		leaf_fill(pm, 0, d, leaf);
+		if (leaf_lock_linked(leaf))
+			return true;
 	}
 	return false;
 }
@@ -229,20 +266,21 @@ bool table_find_lock(struct pmap *pm, uint64_t va, struct pmap_leaf *leaf)
 				return false;
 			table = pte_frame(d);
 		}
-		leaf_fill(pm, d, leaf);
+		leaf_fill(pm, 0, d, leaf);
 	} while (!leaf_lock_linked(leaf)); /* unlinked under our eyes: look again */
 	return true;
 }
 
 struct pte *table_peek(struct pmap *pm, uint64_t va, uint64_t *d, uint64_t *parent)
 {
+	uint64_t limits = 0;
 	pfn_t table = pm->root;
 
 	ASSERT_CHECKED(epoch_inside(pm->sys->config.epoch));
 	for (unsigned level = 0;; level++) {
 		struct pte *p = &table_at(table)[level_index(va, level)];
 
-		/* acquire: pairs with table_link, and with table_push_down: who sees the limit gone sees its PTEs limited */
+		/* acquire: pairs with table_link, and with each push-down: who sees the limit gone sees what is below limited */
 		*d = mmu_pte_load(p);
 		if (level == LEAF_LEVEL)
 			return p;
@@ -251,40 +289,10 @@ struct pte *table_peek(struct pmap *pm, uint64_t va, uint64_t *d, uint64_t *pare
 			*parent = 0;
 			return NULL;
 		}
-		*parent = *d;
+		limits |= *d & TABLE_LIMITS;
+		*parent = *d | limits;
 		table = pte_frame(*d);
 	}
-}
-
-void table_push_down_locked(struct pmap_leaf *leaf, uint64_t va)
-{
-	uint64_t limits = mmu_pte_load(leaf->page->parent) & TABLE_LIMITS;
-	uint64_t start = round_down(va, BLOCK_SIZE), end = start + BLOCK_SIZE;
-	enum prot prot = PROT_ALL;
-	uint32_t asid;
-
-	ASSERT_CHECKED(spin_held(&leaf->page->lock));
-	if (!limits)
-		return;
-	prot &= ~(limits & TABLE_RO ? PROT_W : 0);
-	prot &= ~(limits & TABLE_UXN ? PROT_X : 0);
-	for (uint64_t at = leaf_occupied(leaf, start, end); at < end; at = leaf_step(leaf, at, end)) {
-		struct pte *p = leaf_pte(leaf, at);
-		uint64_t d = mmu_pte_load(p);
-
-		while (pte_valid(d) && pte_restrict(d, prot) != d && !mmu_pte_cas(p, &d, pte_restrict(d, prot)))
-			;
-	}
-	mmu_dsb_ishst();
-	mmu_pte_and(leaf->page->parent, ~limits);
-	/*
-	 * Other CPUs may go on with the limit out of their walk caches: they fault
-	 * once too often (pmap_spurious). This one is about to use the new rights.
-	 */
-	mmu_dsb_ishst();
-	asid = asid_to_flush(leaf->pm);
-	if (asid)
-		mmu_tlbi_local_page(asid, vaddr(va));
 }
 
 void table_unlink_locked(struct pmap_leaf *leaf, struct tlb_gather *g)
