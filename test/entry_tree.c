@@ -32,13 +32,29 @@ static void retire(struct vm_entry *e)
 	entry_retire(v.vm, e);
 }
 
+static unsigned ended; /* up to which page entry_tree_destroy has come */
+
+/* The tree's entries come in order, all of them. */
+static void end(struct vm *vm, struct vm_entry *e)
+{
+	while (ended < PAGES && !model[ended])
+		ended++;
+	assert_true(ended < PAGES);
+	assert_ptr_equal(e, model[ended]);
+	while (ended < PAGES && model[ended] == e)
+		ended++;
+	entry_free(vm, e);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
-	for (unsigned i = 0; i < PAGES; i++)
-		if (model[i] && (i == 0 || model[i] != model[i - 1]))
-			retire(model[i]);
-	entry_tree_clear(&t);
+	ended = 0;
+	entry_tree_destroy(&t, end);
+	while (ended < PAGES && !model[ended])
+		ended++;
+	assert_int_equal(ended, PAGES);
+	assert_true(entry_tree_is_empty(&t));
 	test_vm_destroy(&v);
 	return 0;
 }

@@ -114,7 +114,9 @@ static void rights_of_what_is_near(void **state)
 	assert_int_equal(load(child, va + PAGE_SIZE), 0);
 	assert_int_equal(load(child, va), 1);
 	pmap_activate(&m->pmap);
-	vm_map_release(child);
+	vm_map_reference(child);
+	assert_int_equal(vm_map_release(child), 0);
+	assert_int_equal(vm_map_release(child), 3);
 	vm_map_check(m);
 }
 

@@ -174,18 +174,21 @@ static void owner_leaves_during_trim(void **state)
 
 static struct {
 	uint64_t base;
-	void *old_root;
+	const struct vm_entry *entry;
+	bool dead; /* it was seen so */
 } forking;
 
-/* Steps in when the forking vCPU has published the parent's new entries. */
-static void after_new_entries(void)
+/* Steps in when the forking vCPU has revived the parent's entries. */
+static void after_revival(void)
 {
 	host_point = NULL;
-	if (atomic_load_relaxed(&m->tree.root) != forking.old_root && cpu_debug()->held_count == 0) {
+	if (!entry_live(forking.entry)) {
+		forking.dead = true;
+	} else if (forking.dead && cpu_debug()->held_count == 0) {
 		hand_over();
 		return;
 	}
-	host_point = after_new_entries;
+	host_point = after_revival;
 }
 
 static void fork_and_write(uint32_t cpu, void *arg)
@@ -207,8 +210,11 @@ static void fork_and_write(uint32_t cpu, void *arg)
 	}
 	while (atomic_load_acquire(&turn) != 0)
 		cpu_relax();
-	forking.old_root = atomic_load_relaxed(&m->tree.root);
-	host_point = after_new_entries;
+	epoch_enter(&v.vm->epoch);
+	forking.entry = entry_tree_find(&m->tree, forking.base);
+	epoch_leave(&v.vm->epoch);
+	forking.dead = false;
+	host_point = after_revival;
 	CHECK(vm_map_fork(m, &c) == OK);
 	CHECK(host_point == NULL);
 	pmap_activate(&c->pmap);

@@ -116,12 +116,12 @@ void pmap_init(struct pmap_system *ps, struct pmap *pm, pfn_t root);
 uint64_t pmap_resident(struct pmap *pm);
 
 /*
- * Takes down all tables. No CPU has it active, no other user is left, all
- * mappings were removed by pmap_remove. Flushes its ASID, then puts all its
- * frames, the root included, on tables (which epoch readers may still walk:
- * free them by epoch). Thread context, no spinlock held.
+ * Takes away all mappings and all tables. No CPU has it active, no other user is left. Notes dirty and referenced in the
+ * frames' flags, and flushes: what was mapped may be freed afterwards. Puts all its frames, the root included, on tables, empty
+ * before (which epoch readers may still walk: free them by epoch). Thread context, no spinlock held; time as pmap_remove.
+ * => PTEs that were not empty, as pmap_resident.
  */
-void pmap_destroy(struct pmap *pm, struct frame_list *tables);
+uint64_t pmap_destroy(struct pmap *pm, struct frame_list *tables);
 
 /* This CPU runs in pm from now on / in no user space (idle, kernel threads, before the last reference is dropped). */
 void pmap_activate(struct pmap *pm);

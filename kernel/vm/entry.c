@@ -48,6 +48,7 @@ void entry_kill(struct vm_entry *e)
 	atomic_store_seq_cst(&e->dead, 1u);
 }
 
+/* seq_cst: pairs with entry_live */
 void entry_revive(struct vm_entry *e) { atomic_store_seq_cst(&e->dead, 0u); }
 
 static void entry_free_late(struct epoch_item *item)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vm/entry.h: one range of an address space and what it is. A published entry
- * never changes; only its dead mark is set, once. Whoever wants it different
+ * never changes; only its dead mark is set. Whoever wants it different
  * makes a new one and swaps it in the tree.
  */
 #ifndef VM_ENTRY_H
@@ -50,14 +50,17 @@ static inline uint64_t entry_index(const struct vm_entry *e, uint64_t va)
 
 /* An unpublished copy of model cut to r (within it), with references of its own. => NULL: no memory. */
 struct vm_entry *entry_new(struct vm *vm, const struct vm_entry *model, struct vrange r);
-/* Frees one that was never published, with its references. */
+/* Frees one that nobody can know of, with its references: it was never published, or its map has ended. */
 void entry_free(struct vm *vm, struct vm_entry *e);
 /*
  * Marks a published entry dead: from now on no fault that has not looked yet, under a leaf lock, installs anything for it. Who takes the
  * leaf locks afterwards comes after those that have.
  */
 void entry_kill(struct vm_entry *e);
-/* Takes the mark back: only for an entry that is still in the tree, by who killed it under the same range lock. */
+/*
+ * Takes the mark back: only for an entry that is still in the tree, by who killed it under the same range lock. A fault that finds it
+ * live afterwards sees what was done to its amap in between (seq_cst: pairs with entry_live).
+ */
 void entry_revive(struct vm_entry *e);
 /* After its PTEs are gone and flushed: drops its references; the memory goes by epoch. */
 void entry_retire(struct vm *vm, struct vm_entry *e);

@@ -242,16 +242,6 @@ static void drop(struct tree_txn *x, struct tree_node *n)
 		node_replaced(x, n);
 }
 
-/* Everything below n leaves the tree: nodes only. */
-static void drop_all(struct tree_txn *x, struct tree_node *n)
-{
-	if (!n)
-		return;
-	drop_all(x, n->left);
-	drop_all(x, n->right);
-	drop(x, n);
-}
-
 /* n without what starts in [start, end). Only the paths to that are copied. */
 static struct tree_node *cut(struct tree_txn *x, struct tree_node *n, uint64_t start, uint64_t end)
 {
@@ -411,14 +401,20 @@ void entry_tree_abort(struct tree_txn *x)
 	}
 }
 
-void entry_tree_clear(struct entry_tree *t)
+static void destroy(struct vm *vm, struct tree_node *n, void (*each)(struct vm *vm, struct vm_entry *e))
 {
-	struct tree_txn x;
+	for (struct tree_node *right; n; n = right) {
+		destroy(vm, n->left, each);
+		right = n->right;
+		each(vm, node_entry(n));
+		zone_free(n->zone, n);
+	}
+}
 
-	entry_tree_begin(&x, t, false);
-	drop_all(&x, x.root);
-	x.root = NULL;
-	entry_tree_commit(&x);
+void entry_tree_destroy(struct entry_tree *t, void (*each)(struct vm *vm, struct vm_entry *e))
+{
+	destroy(t->vm, atomic_load_acquire(&t->root), each); /* pairs with commit */
+	atomic_store_relaxed(&t->root, NULL);                /* nobody looks */
 }
 
 /* acquire: pairs with commit */

@@ -70,8 +70,8 @@ void entry_tree_abort(struct tree_txn *x);
  */
 void entry_tree_swap(struct entry_tree *t, struct vm_entry *e);
 
-/* Frees all nodes by epoch; entries are the caller's. No reader is left but late ones. */
-void entry_tree_clear(struct entry_tree *t);
+/* Frees all nodes, and gives each entry, in order, to its caller. Nobody else knows the tree any more: no reader is left. */
+void entry_tree_destroy(struct entry_tree *t, void (*each)(struct vm *vm, struct vm_entry *e));
 
 /* Panics unless order, priorities and gaps are right. Quiet point. */
 void entry_tree_check(const struct entry_tree *t);

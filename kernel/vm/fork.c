@@ -8,16 +8,18 @@
  * amaps that several entries of the parent use become one amap of the child.
  * Order, with the whole parent locked (DESIGN 5.4):
  *
- *   prepare   child's map, entries and amaps; new entries for the parent
- *   kill      the parent's old private entries
+ *   prepare   child's map, entries and amaps
+ *   kill      the parent's entries
  *   share     amap roots: from here on no path is exclusive
  *   protect   take write rights from the parent's PTEs, flush
- *   publish   the parent's new entries
+ *   revive    the parent's entries
  *   return    the child may run
  *
  * A fault under way when an entry that the child gets is killed has seen it live under a leaf
- * lock that protect has yet to take, or installs nothing; a fault that finds a new entry finds
- * shared paths. In between, faults find dead entries, and wait for the range lock. Publishing comes after the flush, so that
+ * lock that protect has yet to take, or installs nothing before it is revived. One that finds it live after that finds shared
+ * paths with it (the stores that revive come after the share): what it found before, alone on its
+ * path or alone with an anon, it looks up again with the entry, and starts over. In between, faults find dead
+ * entries, and wait for the range lock. Reviving comes after the flush, so that
  * the copy is of one moment: otherwise a thread could write a new page, for the
  * parent only, and then an old one through its TLB, for the child as well.
  *
@@ -32,7 +34,7 @@
 
 struct forking {
 	struct vm_map *parent, *child;
-	struct map_edit edit;        /* of the parent: old and new private entries */
+	struct map_edit edit;        /* of the parent: its entries, as old, which stay */
 	struct map_edit child_edit;
 	struct range_hold hold;      /* the child's own range lock needs none: nobody knows it */
 };
@@ -71,18 +73,13 @@ static enum error prepare_child(struct forking *f, const struct vm_entry *e)
 	return err;
 }
 
-/* The parent's private entries are replaced, so that faults under way notice. */
 static enum error prepare(struct forking *f)
 {
-	for (const struct vm_entry *e = f->edit.old; e; e = e->edit_next) {
-		enum error err = prepare_child(f, e);
+	enum error err = OK;
 
-		if (err == OK)
-			err = map_edit_add(&f->edit, e, e->range, NULL);
-		if (err != OK)
-			return err;
-	}
-	return OK;
+	for (const struct vm_entry *e = f->edit.old; e && err == OK; e = e->edit_next)
+		err = prepare_child(f, e);
+	return err == OK ? map_edit_publish(&f->child_edit) : err; /* nobody knows the child yet */
 }
 
 /* forked is a note for the duration of one fork. share: links the child's amaps to the parent's trees. */
@@ -110,7 +107,7 @@ static void write_protect(struct forking *f)
 {
 	uint64_t done = 0; /* entries ascend */
 
-	for (const struct vm_entry *e = f->edit.new; e; e = e->edit_next) {
+	for (const struct vm_entry *e = f->edit.old; e; e = e->edit_next) {
 		uint64_t start = round_down(e->range.start.va, BLOCK_SIZE), end = round_up(e->range.end.va, BLOCK_SIZE);
 
 		if (e->shared || e->inherit != INHERIT_COPY || !(e->max & PROT_W) || end <= done)
@@ -120,28 +117,9 @@ static void write_protect(struct forking *f)
 	}
 }
 
-/* Child's tree; the parent's tree in the making. Both can fail, neither is seen yet. */
-static enum error build(struct forking *f, struct tree_txn *x)
-{
-	enum error e = map_edit_publish(&f->child_edit);
-
-	if (e != OK)
-		return e;
-	/* No lock: the range lock over everything keeps every other mutator of this tree away. */
-	entry_tree_begin(x, &f->parent->tree, false);
-	entry_tree_cut(x, 0, UINT64_MAX);
-	for (struct vm_entry *n = f->edit.new; n; n = n->edit_next)
-		entry_tree_put(x, n);
-	e = entry_tree_ready(x);
-	if (e != OK)
-		entry_tree_abort(x);
-	return e;
-}
-
 enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
 {
 	struct forking f = { .parent = parent };
-	struct tree_txn x;
 	enum error e = vm_map_create(parent->vm, &f.child);
 
 	if (e != OK)
@@ -155,14 +133,9 @@ enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
 	map_edit_begin(&f.edit, parent, parent->bounds, true);
 	map_edit_begin(&f.child_edit, f.child, f.child->bounds, true);
 	e = prepare(&f);
-	if (e == OK)
-		e = build(&f, &x);
 	if (e != OK) {
 		settle_amaps(&f, false);
-		/* A published child tree holds its entries; releasing the child frees them. */
-		if (entry_tree_is_empty(&f.child->tree))
-			map_edit_abort(&f.child_edit);
-		map_edit_abort(&f.edit);
+		map_edit_abort(&f.child_edit);
 		range_lock_drop(&parent->ranges, &f.hold);
 		mutex_unlock(&parent->brk_lock);
 		vm_map_release(f.child);
@@ -173,7 +146,9 @@ enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
 	settle_amaps(&f, true);
 	write_protect(&f);
 	map_flush(parent->vm, &f.edit.gather);
-	entry_tree_commit(&x);
+	for (struct vm_entry *o = f.edit.old; o; o = o->edit_next)
+		entry_revive(o);
+	f.edit.old = NULL; /* nothing to retire */
 	map_edit_finish(&f.edit);
 	range_lock_drop(&parent->ranges, &f.hold);
 	mutex_unlock(&parent->brk_lock);

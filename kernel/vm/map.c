@@ -104,36 +104,21 @@ static struct vm_entry *entry_at_or_after(struct vm_map *m, uint64_t va)
 	return e;
 }
 
-void vm_map_release(struct vm_map *m)
+uint64_t vm_map_release(struct vm_map *m)
 {
 	struct vm *vm = m->vm;
-	struct vm_entry *e, *next, *all = NULL;
 	struct frame_list tables;
-	struct tlb_gather g;
+	uint64_t resident;
 
 	if (!ref_put(&m->refs))
-		return;
-	gather_init(&g, &m->pmap);
-	g.exclusive = true; /* nobody is left to map anything */
-	epoch_enter(&vm->epoch);
-	for (e = entry_tree_find(&m->tree, 0); e; e = entry_tree_find(&m->tree, e->range.end.va)) {
-		entry_kill(e);
-		e->edit_next = all;
-		all = e;
-	}
-	epoch_leave(&vm->epoch);
-	pmap_remove(&m->pmap, m->bounds, &g);
-	map_flush(vm, &g);
-	frame_list_free_by_epoch(&vm->frames, &g.unlinked);
-	for (e = all; e; e = next) {
-		next = e->edit_next;
-		entry_retire(vm, e);
-	}
-	entry_tree_clear(&m->tree);
-	frame_list_init(&tables);
-	pmap_destroy(&m->pmap, &tables);
+		return 0;
+	/* Who looks up an entry holds a reference; only who comes by the reverse map, to the pmap, may be late. */
+	resident = pmap_destroy(&m->pmap, &tables);
+	counter_add(&vm->counters, COUNTER_tlb_flushes, 1);
+	entry_tree_destroy(&m->tree, entry_free);
 	frame_list_free_by_epoch(&vm->frames, &tables);
 	epoch_retire(&vm->epoch, &m->retire, map_free_late);
+	return resident;
 }
 
 /* --- edits --- */

@@ -204,10 +204,9 @@ void pm_remove(struct pmap_machine *pm, struct pmap *p, uint64_t start, uint64_t
 
 void pm_exit(struct pmap_machine *pm, struct pmap *p)
 {
-	struct frame_list tables = { PFN_NONE, 0 };
+	struct frame_list tables;
 
-	pm_remove(pm, p, 0, BIT(48), true);
 	pmap_deactivate(pm->ps);
-	pmap_destroy(p, &tables);
+	(void)pmap_destroy(p, &tables);
 	pm_free_late(pm, &tables);
 }
