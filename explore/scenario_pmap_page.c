@@ -263,6 +263,15 @@ static void unmap_other(struct cpu *c)
 	pm_remove(&c->w->m, p, world_va(OBJECT, 1), world_va(OBJECT, 1) + PAGE_SIZE, true);
 }
 
+/* Whatever is kept for reverse maps to come. */
+static void drain(struct cpu *c)
+{
+	struct frame_list l;
+
+	pmap_drain(c->w->m.ps, &l);
+	pm_free_late(&c->w->m, &l);
+}
+
 /* --- what is there before --- */
 
 /* TLBs know both pages, written. */
@@ -388,6 +397,7 @@ PLAN(write_clear, .cpus = 2, .prepare = warm, .part = {{write_object, write_obje
 PLAN(clear_map, .cpus = 2, .prepare = noted, .part = {{ask_clear}, {fault_object}})
 PLAN(chunk_reuse, .cpus = 2, .prepare = chunks_owned, .part = {{fault_object_2}, {unmap_other}})
 PLAN(chunk_last, .cpus = 2, .prepare = chunk_lone, .part = {{fault_object_2, fault_object_3}, {unmap_other}})
+PLAN(chunk_drain, .cpus = 2, .prepare = chunk_lone, .part = {{fault_object_2, fault_object_3}, {unmap_other, drain}})
 PLAN(owed, .cpus = 2, .prepare = shared, .part = {{unmap_page}, {withdraw}})
 PLAN(table_walk, .cpus = 3, .prepare = warm_more,
      .part = {{unmap_object, poll, touch_object},
@@ -445,6 +455,7 @@ const struct scenario scenario_pmap_page[] = {
 	SMALL("pmap-clear-map", "the note of a write is cleared while the frame is mapped a second time", clear_map),
 	SMALL("pmap-chunk-reuse", "a chunk of a reverse map is freed by one CPU and taken by its owner", chunk_reuse),
 	SMALL("pmap-chunk-last", "the last chunk of a frame is freed while its owner takes others", chunk_last),
+	SMALL("pmap-chunk-drain", "a CPU's frame of chunks is asked for while it takes some", chunk_drain),
 	SMALL("pmap-write-copy", "writes against copy-on-write", write_copy),
 	SMALL("pmap-write-again", "the first write of a clean page against a fault that finds it mapped", write_again),
 	SMALL("pmap-write-insist", "two that do not give up write a clean page: TLBs still say that they may not",

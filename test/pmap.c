@@ -559,7 +559,7 @@ static void test_destroy_mapped(void **state)
 	assert_true(host_tlb_holds(w.m.t.m, 0, asid, vaddr(VA + BIT(39) + 511 * PAGE_SIZE)));
 	pmap_deactivate(w.m.ps);
 	assert_int_equal(pmap_destroy(&w.p, &tables), 4);
-	assert_int_equal(tables.count, 9); /* the root, two and two above three leaf tables, and the reverse map's frame */
+	assert_int_equal(tables.count, 8); /* the root, two and two above three leaf tables */
 	assert_false(host_tlb_holds(w.m.t.m, 0, asid, vaddr(VA)));
 	assert_false(host_tlb_holds(w.m.t.m, 0, asid, vaddr(VA + BIT(39) + 511 * PAGE_SIZE)));
 	for (uint32_t level = 0; level < 3; level++)

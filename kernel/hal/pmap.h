@@ -123,6 +123,12 @@ uint64_t pmap_resident(struct pmap *pm);
  */
 uint64_t pmap_destroy(struct pmap *pm, struct frame_list *tables);
 
+/*
+ * Puts the frames on l, empty before, that are kept for reverse maps to come, one a CPU at most. Free them by epoch. Thread
+ * context, no spinlock held.
+ */
+void pmap_drain(struct pmap_system *ps, struct frame_list *l);
+
 /* This CPU runs in pm from now on / in no user space (idle, kernel threads, before the last reference is dropped). */
 void pmap_activate(struct pmap *pm);
 void pmap_deactivate(struct pmap_system *ps);

@@ -507,7 +507,7 @@ enum error vm_fault_slow(struct vm_map *m, vaddr_t va, enum prot access)
 
 enum error vm_fault(struct vm_map *m, vaddr_t va, enum prot access)
 {
-	if (access == PROT_W && vm_fault_quick(m, va))
+	if (access == PROT_W ? vm_fault_quick(m, va) : vm_fault_quick_read(m, va, access))
 		return OK;
 	return vm_fault_slow(m, va, access);
 }

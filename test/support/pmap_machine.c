@@ -53,7 +53,12 @@ void pm_init(struct pmap_machine *pm, const struct host_config *config)
 
 void pm_destroy(struct pmap_machine *pm)
 {
+	struct frame_list l;
+
 	pmap_deactivate(pm->ps);
+	CHECK(atomic_load_relaxed(&pm->ps->chunks.frames) <= machine_info()->ncpus);
+	pmap_drain(pm->ps, &l);
+	pm_free_late(pm, &l);
 	pm_drain(pm);
 	CHECK(atomic_load_relaxed(&pm->ps->chunks.frames) == 0);
 	CHECK(host_offences(pm->t.m, HOST_OFFENCES) == 0);

@@ -157,14 +157,21 @@ uint64_t pmap_destroy(struct pmap *pm, struct frame_list *tables)
 
 	ASSERT_CHECKED(pm->sys->asids.cpu[cpu_id()].current != pm);
 	gather_init(&g, pm);
-	/* For all that the walk takes out of reverse maps. Table entries may be cached under its number even if it maps nothing. */
-	gather_open(&g);
+	/* Not announced (gather.c): who finds a frame mapped nowhere may free it at once, since nobody runs where TLBs know it. */
 	live = destroy_table(pm, pm->root, 0, 0, &g.unlinked);
+	/* Table entries may be cached under its number even if it maps nothing. Nobody runs under it, so none come back. */
 	g.whole = true;
-	gather_flush(&g); /* nobody runs under its number: what was flushed does not come back */
+	gather_flush(&g);
 	atomic_store_relaxed(&pm->tables, UINT64_C(0)); /* a statistic */
 	*tables = g.unlinked;
 	return live;
+}
+
+void pmap_drain(struct pmap_system *ps, struct frame_list *l)
+{
+	rmap_chunk_drain(ps);
+	*l = (struct frame_list){ PFN_NONE, 0 };
+	rmap_chunk_take_empty(ps, l);
 }
 
 static struct pmap_pte decode(uint64_t d, uint64_t parent)
