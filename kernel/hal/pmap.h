@@ -151,6 +151,8 @@ struct pmap_leaf {
  * linked stays.
  */
 enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, struct pmap_leaf *leaf) MUST_CHECK;
+/* Whether va's leaf table is there, at a glance. Inside an epoch section. */
+bool pmap_has_leaf(struct pmap *pm, vaddr_t va);
 static inline void pmap_leaf_unlock(struct pmap_leaf *leaf) { spin_unlock(&leaf->page->lock); }
 
 enum pmap_pte_state { PMAP_EMPTY, PMAP_BUSY, PMAP_VALID };
@@ -204,8 +206,8 @@ bool pmap_leaf_fill(struct pmap_leaf *leaf, vaddr_t va, pfn_t f) MUST_CHECK;
  *	    the caller copies old to f: nobody can write to old through this address any more
  *	pmap_leaf_replace(&leaf, va, old, was, f)    old's reverse map, f's, the PTE
  *
- * withdraw => false: something else than old is mapped, the PTE is BUSY, or its table has limits; nothing was done. After true,
- * replace must follow. It invalidates one page on all CPUs and waits for that, with the lock held.
+ * withdraw => false: something else than old is mapped, the PTE is BUSY, or its table has limits and too much in it to push them
+ * down here; nothing was done. After true, replace must follow. It invalidates one page on all CPUs and waits for that, with the lock held.
  */
 bool pmap_leaf_withdraw(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t *was) MUST_CHECK;
 void pmap_leaf_replace(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t was, pfn_t f);

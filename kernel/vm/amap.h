@@ -81,6 +81,12 @@ void amap_slot_set_locked(struct amap_node *leaf, uint64_t va, struct anon *anon
 enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock) MUST_CHECK;
 
 /*
+ * The same with nodes out of the CPU's own cache, in bounded work, without a search for memory; interrupts may be masked.
+ * => false: ask amap_own_path; what was done stays and is right.
+ */
+bool amap_own_path_near(struct amap *a, uint64_t va) MUST_CHECK;
+
+/*
  * Takes all anons in [start, end) out into a detached tree: *trash, to be
  * dropped by amap_trash_drop after the flush. Range lock held, outside any
  * epoch section. => ERR_NOMEM: nothing changed.

@@ -189,6 +189,13 @@ struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va)
 	return decode(mmu_pte_load(leaf_pte(leaf, va.va)), mmu_pte_load(leaf->page->parent));
 }
 
+bool pmap_has_leaf(struct pmap *pm, vaddr_t va)
+{
+	uint64_t d, parent;
+
+	return table_peek(pm, va.va, &d, &parent) != NULL;
+}
+
 unsigned pmap_leaf_empty(const struct pmap_leaf *leaf, vaddr_t va, unsigned max)
 {
 	const struct pte *p = leaf_pte(leaf, va.va);

@@ -180,6 +180,9 @@ bool pmap_leaf_fill(struct pmap_leaf *leaf, vaddr_t va, pfn_t f)
 	return true;
 }
 
+/* So many PTEs may be gone through when interrupts are masked. */
+#define PUSH_DOWN_QUICKLY 64u
+
 /* The mapping stays in the reverse map until it is flushed, so no gather has to be announced (gather.c). */
 bool pmap_leaf_withdraw(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t *was)
 {
@@ -187,9 +190,12 @@ bool pmap_leaf_withdraw(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t 
 	uint32_t asid;
 
 	ASSERT_CHECKED(spin_held(&leaf->page->lock));
+	if (UNLIKELY(limited(leaf, PROT_W))) {
+		if (atomic_load_relaxed(&leaf->page->live) > PUSH_DOWN_QUICKLY) /* relaxed: under the leaf lock */
+			return false;
+		table_push_down_locked(leaf, va.va);
+	}
 	*was = mmu_pte_load(p);
-	if (UNLIKELY(limited(leaf, PROT_W)))
-		return false;
 	if (*was == 0)
 		return true;
 	if (UNLIKELY(!pte_valid(*was) || pte_frame(*was).fn != old.fn || !pte_tracked(*was)))
