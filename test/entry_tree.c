@@ -280,6 +280,49 @@ static void steps_that_fail(void **state)
 	frames_fail_by(&v.vm->frames, NULL, NULL);
 }
 
+/* The same ranges, other entries; without memory nothing. */
+static void copied(void **state)
+{
+	struct vm_entry *first = NULL, **tail = &first;
+	struct entry_tree other;
+	uint64_t often = 2;
+	struct tree_txn x;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < 60; i++)
+		step(true);
+	for (unsigned i = 0; i < PAGES; i++)
+		if (model[i] && (i == 0 || model[i] != model[i - 1])) {
+			*tail = entry_new(v.vm, model[i], model[i]->range);
+			tail = &(*tail)->edit_next;
+			n++;
+		}
+	assert_true(n > 3);
+	entry_tree_init(&other, v.vm);
+	entry_tree_begin(&x, &other, false);
+	frames_fail_by(&v.vm->frames, fail_some, &often);
+	entry_tree_copy(&x, &t, first);
+	frames_fail_by(&v.vm->frames, NULL, NULL);
+	assert_int_equal(entry_tree_ready(&x), ERR_NOMEM);
+	entry_tree_abort(&x);
+	entry_tree_begin(&x, &other, false);
+	entry_tree_copy(&x, &t, first);
+	assert_int_equal(entry_tree_ready(&x), OK);
+	entry_tree_commit(&x);
+	entry_tree_check(&other);
+	assert_int_equal(atomic_load_relaxed(&other.entries), n);
+	epoch_enter(&v.vm->epoch);
+	for (unsigned i = 0; i < PAGES; i++) {
+		struct vm_entry *e = entry_tree_find(&other, at(i));
+
+		assert_int_equal(model[i] != NULL, e && e->range.start.va <= at(i));
+		assert_true(!model[i] || (e != model[i] && e->range.start.va == model[i]->range.start.va));
+	}
+	epoch_leave(&v.vm->epoch);
+	entry_tree_destroy(&other, entry_free);
+	(void)state;
+}
+
 /* A reader that entered its section before a change sees the old version whole, until it leaves. */
 static void old_version_stays(void **state)
 {
@@ -311,7 +354,7 @@ static void old_version_stays(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(random_steps), T(steps_that_fail), T(wide_cuts), T(old_version_stays) };
+	const struct CMUnitTest tests[] = { T(random_steps), T(steps_that_fail), T(wide_cuts), T(copied), T(old_version_stays) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,6 +107,7 @@ static void rights_of_what_is_near(void **state)
 	assert_int_equal(test_store(m, va + 4 * PAGE_SIZE, 2), ERR_FAULT);
 	assert_int_equal(vm_map_protect(m, vrange(va, va + 2 * PAGE_SIZE), PROT_R | PROT_W), OK);
 	assert_int_equal(vm_map_fork(m, &child), OK);
+	assert_int_equal(atomic_load_relaxed(&child->size), atomic_load_relaxed(&m->size));
 	store(m, va + 2 * PAGE_SIZE, 3); /* where the node is shared */
 	store(m, va + PAGE_SIZE, 4);
 	pmap_activate(&child->pmap);

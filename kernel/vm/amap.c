@@ -211,6 +211,18 @@ void amap_release(struct amap *a)
 	epoch_retire(&a->vm->epoch, &a->retire, amap_free_late);
 }
 
+void amap_end(struct amap *a)
+{
+	struct amap_node *root;
+
+	if (!ref_put(&a->refs))
+		return;
+	root = atomic_load_relaxed(&a->root); /* nobody else knows a */
+	if (root)
+		amap_node_put(root); /* others may know what it shared */
+	zone_free(a->vm->amap_zone, a);
+}
+
 struct amap_node *amap_find(const struct amap *a, uint64_t va, bool *exclusive)
 {
 	struct amap_node *n = atomic_load_acquire(&a->root); /* pairs with the store that published it */

@@ -56,6 +56,8 @@ struct amap *amap_new(struct vm *vm);
 void amap_reference(struct amap *a);
 /* The last reference drops the whole tree: its pages are unmapped and flushed already. No spinlock held. */
 void amap_release(struct amap *a);
+/* The same where no fault of its map is under way and none comes any more: the amap itself goes at once. */
+void amap_end(struct amap *a);
 
 /*
  * The leaf node for va and whether this amap alone leads to it (every node on

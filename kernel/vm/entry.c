@@ -39,6 +39,15 @@ void entry_free(struct vm *vm, struct vm_entry *e)
 	zone_free(vm->entry_zone, e);
 }
 
+void entry_end(struct vm *vm, struct vm_entry *e)
+{
+	if (e->amap)
+		amap_end(e->amap);
+	if (e->object)
+		object_release(e->object);
+	zone_free(vm->entry_zone, e);
+}
+
 void entry_kill(struct vm_entry *e)
 {
 	/*

@@ -50,8 +50,10 @@ static inline uint64_t entry_index(const struct vm_entry *e, uint64_t va)
 
 /* An unpublished copy of model cut to r (within it), with references of its own. => NULL: no memory. */
 struct vm_entry *entry_new(struct vm *vm, const struct vm_entry *model, struct vrange r);
-/* Frees one that nobody can know of, with its references: it was never published, or its map has ended. */
+/* Frees one that was never published, with its references. */
 void entry_free(struct vm *vm, struct vm_entry *e);
+/* Likewise one whose map has ended, its PTEs gone and flushed: nobody knows it any more. */
+void entry_end(struct vm *vm, struct vm_entry *e);
 /*
  * Marks a published entry dead: from now on no fault that has not looked yet, under a leaf lock, installs anything for it. Who takes the
  * leaf locks afterwards comes after those that have.

@@ -303,6 +303,37 @@ void entry_tree_put(struct tree_txn *x, struct vm_entry *e)
 	x->root = put(x, x->root, n);
 }
 
+/* n's subtree once more, with the entries from *e on, by edit_next, in the place of its own. */
+static struct tree_node *copy(struct tree_txn *x, const struct tree_node *n, struct vm_entry **e)
+{
+	struct tree_node *left, *c;
+
+	if (!n)
+		return NULL;
+	left = copy(x, n->left, e);
+	c = node_new(x);
+	if (!c)
+		return NULL;
+	ASSERT_CHECKED((*e)->range.start.va == n->start && (*e)->range.end.va == n->end && (*e)->floor == n->floor);
+	c->left = left;
+	c->start = n->start;
+	c->prio = n->prio;
+	c->low = n->low;
+	c->high = n->high;
+	c->gap = n->gap;
+	node_set_entry(c, *e);
+	*e = (*e)->edit_next;
+	c->right = copy(x, n->right, e);
+	return c;
+}
+
+void entry_tree_copy(struct tree_txn *x, const struct entry_tree *from, struct vm_entry *e)
+{
+	ASSERT_CHECKED(!x->root);
+	x->root = copy(x, atomic_load_acquire(&from->root), &e); /* pairs with commit */
+	x->entries = (int64_t)atomic_load_relaxed(&from->entries); /* the range lock keeps it as it is */
+}
+
 /* e in the place of the entry below n that starts where it does. */
 static struct tree_node *change(struct tree_txn *x, struct tree_node *n, struct vm_entry *e)
 {

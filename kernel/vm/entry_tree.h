@@ -55,6 +55,11 @@ void entry_tree_begin(struct tree_txn *x, struct entry_tree *t, bool lock);
 void entry_tree_cut(struct tree_txn *x, uint64_t start, uint64_t end);
 /* Puts an entry in; its range is free by now. */
 void entry_tree_put(struct tree_txn *x, struct vm_entry *e);
+/*
+ * Into an empty tree, all at once: what from holds, with other entries of the same ranges: e and those that follow it by
+ * edit_next, in order. from's range lock over everything.
+ */
+void entry_tree_copy(struct tree_txn *x, const struct entry_tree *from, struct vm_entry *e);
 /* e in the place of the entry that starts at the same address and is in this version. */
 void entry_tree_change(struct tree_txn *x, struct vm_entry *e);
 /* OK, or ERR_NOMEM when some step had no memory: only abort is possible then. */

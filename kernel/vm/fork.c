@@ -37,6 +37,7 @@ struct forking {
 	struct map_edit edit;        /* of the parent: its entries, as old, which stay */
 	struct map_edit child_edit;
 	struct range_hold hold;      /* the child's own range lock needs none: nobody knows it */
+	bool less;                   /* the child does not get all entries */
 };
 
 /* The child's amap for a, the same for all entries that share a. NULL: no memory. */
@@ -54,23 +55,46 @@ static struct amap *child_amap(struct vm *vm, struct amap *a)
 static enum error prepare_child(struct forking *f, const struct vm_entry *e)
 {
 	struct vm *vm = f->parent->vm;
-	struct vm_entry model = *e, *n;
+	struct vm_entry *n;
+	struct amap *amap;
 	enum error err;
 
-	if (e->inherit == INHERIT_NONE || e->inherit == INHERIT_NONE_ZERO)
+	if (e->inherit == INHERIT_NONE || e->inherit == INHERIT_NONE_ZERO) {
+		f->less = true;
 		return OK;
-	model.amap = NULL;
-	model.wired = false; /* locks are not inherited */
-	if (!e->shared && e->inherit == INHERIT_COPY)
-		model.amap = child_amap(vm, e->amap);
-	else if (!e->shared)
-		model.amap = amap_new(vm); /* INHERIT_ZERO */
-	if (!e->shared && !model.amap)
+	}
+	err = map_edit_add(&f->child_edit, e, e->range, &n);
+	if (err != OK)
+		return err;
+	n->wired = false; /* locks are not inherited */
+	if (e->shared)
+		return OK;
+	amap = e->inherit == INHERIT_COPY ? child_amap(vm, e->amap) : amap_new(vm); /* or INHERIT_ZERO */
+	if (!amap)
 		return ERR_NOMEM;
-	err = map_edit_add(&f->child_edit, &model, e->range, &n);
-	if (model.amap)
-		amap_release(model.amap); /* the new entry has its own reference */
-	return err;
+	amap_release(n->amap); /* the parent's: it has come along */
+	n->amap = amap;
+	return OK;
+}
+
+/* Nobody knows the child yet. Mostly its tree is the parent's with other entries. */
+static enum error publish_child(struct forking *f)
+{
+	struct tree_txn x;
+	enum error e;
+
+	if (f->less)
+		return map_edit_publish(&f->child_edit);
+	entry_tree_begin(&x, &f->child->tree, false);
+	entry_tree_copy(&x, &f->parent->tree, f->child_edit.new);
+	e = entry_tree_ready(&x);
+	if (e != OK) {
+		entry_tree_abort(&x);
+		return e;
+	}
+	entry_tree_commit(&x);
+	atomic_store_relaxed(&f->child->size, atomic_load_relaxed(&f->parent->size)); /* a figure */
+	return OK;
 }
 
 static enum error prepare(struct forking *f)
@@ -79,7 +103,7 @@ static enum error prepare(struct forking *f)
 
 	for (const struct vm_entry *e = f->edit.old; e && err == OK; e = e->edit_next)
 		err = prepare_child(f, e);
-	return err == OK ? map_edit_publish(&f->child_edit) : err; /* nobody knows the child yet */
+	return err == OK ? publish_child(f) : err;
 }
 
 /* forked is a note for the duration of one fork. share: links the child's amaps to the parent's trees. */

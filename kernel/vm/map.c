@@ -115,7 +115,7 @@ uint64_t vm_map_release(struct vm_map *m)
 	/* Who looks up an entry holds a reference; only who comes by the reverse map, to the pmap, may be late. */
 	resident = pmap_destroy(&m->pmap, &tables);
 	counter_add(&vm->counters, COUNTER_tlb_flushes, 1);
-	entry_tree_destroy(&m->tree, entry_free);
+	entry_tree_destroy(&m->tree, entry_end);
 	frame_list_free_by_epoch(&vm->frames, &tables);
 	epoch_retire(&vm->epoch, &m->retire, map_free_late);
 	return resident;
