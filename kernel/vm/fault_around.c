@@ -26,7 +26,7 @@ static enum error map_page_along(struct fault *f, struct pmap_leaf *leaf, uint64
 			     &f->tables, &check);
 }
 
-/* Likewise an anon, which its slot keeps. */
+/* Likewise an anon, which is not dropped before the leaf lock is free. */
 static enum error map_anon_along(struct fault *f, struct pmap_leaf *leaf, uint64_t va, struct anon *anon, bool exclusive)
 {
 	enum prot prot = f->entry->prot | PROT_R;
@@ -38,7 +38,8 @@ static enum error map_anon_along(struct fault *f, struct pmap_leaf *leaf, uint64
 
 /*
  * Reads go on from page to page: those that follow are mapped as well, as far as they are there, up to the next that is mapped
- * already, in this entry and this leaf node. Locks held, found holds: no slot changes.
+ * already, in this entry and this leaf node. The leaf lock is held: a slot may lose what it holds, but not what is mapped for it
+ * now, before that lock is free (fault_read.c).
  */
 void fault_around_map(struct fault *f, struct pmap_leaf *leaf, bool exclusive)
 {

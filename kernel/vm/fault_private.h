@@ -43,7 +43,7 @@ static inline bool fault_page_backed(void *arg)
 	return object_page_is(l->page, l->f->entry->object, l->index);
 }
 
-/* Maps what follows a page that was read. Locks held, holds found: no slot changes. */
+/* Maps what follows a page that was read. The leaf lock is held. */
 void fault_around_map(struct fault *f, struct pmap_leaf *leaf, bool exclusive);
 
 /* The same if reads go on from page to page, by the sign of fault_around.c. */

@@ -8,13 +8,15 @@
  * before it has saved more than a call needs, with interrupts masked. All of fault.c's invariants hold; the steps:
  *
  *	1 find    entry, leaf node and anon, or object's page              no lock
- *	4 node lock, leaf lock
- *	5 check   entry live, the amap's shape as before, slot as found, PTE empty
- *	6 an object's page: the last check; reverse map; PTE
+ *	4 leaf lock
+ *	5 check   entry live, the amap's shape as before, slot as found
+ *	6 an object's page: the last check; reverse map; PTE, if it is empty
  *	7 what follows is mapped along (fault_around.c), a leaf node's pages at most
  *
  * The shape says that the amap leads to the node still, or to none, and alone if it did so alone (amap.c, 6). A path that
- * others share is changed only by leading this amap elsewhere, which counts as well.
+ * others share is changed only by leading this amap elsewhere, which counts as well. Who only looks at slots does
+ * without the node's lock: what is put in a slot is put there under the leaf lock, too, and what is taken out is taken out
+ * before the leaf lock is taken for its PTE, and dropped after that (fault.c, invariant 1).
  *
  * Failure. Whatever is missing (a table, a chunk of the reverse map, a page, the zero page) or has changed: nothing was done, the
  * long way begins anew.
@@ -79,16 +81,12 @@ static inline bool map(struct fault *f, struct found *l, struct pmap_leaf *leaf)
 static inline bool map_found(struct fault *f, struct found *l, uint32_t shape)
 {
 	struct pmap_leaf leaf;
-	bool done = false;
+	bool done;
 
-	if (f->leaf)
-		spin_lock(&f->leaf->lock, RANK_NODE);
-	if (LIKELY(pmap_leaf_lock(&f->map->pmap, vaddr(f->va), NULL, &leaf) == OK)) {
-		done = holds(f, l, shape) && pmap_leaf_empty(&leaf, vaddr(f->va), 1) && map(f, l, &leaf);
-		pmap_leaf_unlock(&leaf);
-	}
-	if (f->leaf)
-		spin_unlock(&f->leaf->lock);
+	if (UNLIKELY(pmap_leaf_lock(&f->map->pmap, vaddr(f->va), NULL, &leaf) != OK))
+		return false;
+	done = holds(f, l, shape) && map(f, l, &leaf);
+	pmap_leaf_unlock(&leaf);
 	return done;
 }
 
