@@ -13,6 +13,7 @@ static enum before before;
 static uint32_t parameter;
 static unsigned reader; /* the space */
 static bool alone;      /* it reads page 2, which maps nothing along, and no other before */
+static uint32_t reading; /* the CPU, where a scenario says so: what is kept for reverse maps is CPU 0's */
 
 /* Kinds of machine where pages are neighbours: stride 1. */
 static const uint8_t machines[] = { 0, 1, 2, 6 };
@@ -23,6 +24,7 @@ static void prepare(uint32_t machine, uint32_t cpus, enum before what)
 	before = what;
 	reader = what == CHILD;
 	alone = false;
+	reading = 0;
 	world_open(machine, cpus, WORLD_TOGETHER);
 	if (what == SHARED_FILE || what == PRIVATE_FILE) {
 		world_object(PAGES);
@@ -169,7 +171,7 @@ static void sharer_setup(uint32_t variant)
 
 static void sharer_run(uint32_t cpu)
 {
-	if (cpu == 0) {
+	if (cpu == reading) {
 		go_on(parameter & 1);
 		return;
 	}
@@ -217,7 +219,15 @@ static void cut_run(uint32_t cpu)
 ALONE(read_change, change_setup)
 ALONE(read_three, three_setup)
 ALONE(read_fork, fork_setup)
-ALONE(read_sharer, sharer_setup)
+
+static void read_sharer_setup(uint32_t variant)
+{
+	sharer_setup(variant);
+	alone = true;
+	reading = parameter / 6;
+	parameter %= 6;
+}
+
 ALONE(read_cut, cut_setup)
 
 /* One machine: few enough for every schedule up to the bound. */
@@ -258,7 +268,7 @@ const struct scenario scenario_vm_around[] = {
 	READ("read-change", "a page is changed while it is read", 2, 2 * CHANGES *BEFORES, read_change, change),
 	READ("read-change-three", "the same with a writer", 3, CHANGES *BEFORES, read_three, three),
 	READ("read-fork", "what is read is shared by a fork", 2, BEFORES, read_fork, fork),
-	READ("read-sharer", "the other owner writes what is read, and ends", 2, 6, read_sharer, sharer),
+	READ("read-sharer", "the other owner writes what is read, and ends", 2, 12, read_sharer, sharer),
 	READ("read-cut", "an object is cut while a page of it is read", 2, 16, read_cut, cut),
 	{ "small-around-discard", "pages are discarded while a read maps them along", 2, SCENARIO_FAULTS | 2, true, small_discard_setup, world_machine,
 	  change_run, world_judge },

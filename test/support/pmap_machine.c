@@ -58,6 +58,7 @@ void pm_destroy(struct pmap_machine *pm)
 	pmap_deactivate(pm->ps);
 	CHECK(atomic_load_relaxed(&pm->ps->chunks.frames) <= machine_info()->ncpus);
 	pmap_drain(pm->ps, &l);
+	CHECK(list_empty(&pm->ps->chunks.partial));
 	pm_free_late(pm, &l);
 	pm_drain(pm);
 	CHECK(atomic_load_relaxed(&pm->ps->chunks.frames) == 0);
