@@ -255,12 +255,52 @@ static void chunk_lone(struct cpu *c)
 	world_touch(c, &s[0], OBJECT, 1);
 }
 
+/*
+ * CPU 0's frame of chunks is full: one is page 1's, the others are kept. It gives the frame up with its next chunk; what is
+ * freed meanwhile, or afterwards, goes to whoever asks next, and with the last one the frame goes.
+ */
+#define KEPT 62u
+static struct rmap_chunk *kept[KEPT];
+
+static void chunks_full(struct cpu *c)
+{
+	if (c != plan_cpu)
+		return;
+	chunk_lone(c);
+	epoch_enter(&c->w->m.epoch);
+	for (unsigned i = 0; i < KEPT; i++) {
+		kept[i] = rmap_chunk_alloc(c->w->m.ps, NULL);
+		CHECK(kept[i]);
+	}
+	epoch_leave(&c->w->m.epoch);
+}
+
+static void free_some(struct cpu *c, unsigned first, unsigned end)
+{
+	for (unsigned i = first; i < end; i++) {
+		kept[i]->used = 0; /* plain: whoever has it next comes after this */
+		rmap_chunk_free(c->w->m.ps, kept[i]);
+	}
+}
+static void free_first(struct cpu *c) { free_some(c, 0, 1); }
+static void free_most(struct cpu *c) { free_some(c, 1, KEPT - 1); }
+static void free_last(struct cpu *c) { free_some(c, KEPT - 1, KEPT); }
+
 /* Another space's page 1: its chunk is free again. */
 static void unmap_other(struct cpu *c)
 {
 	struct pmap *p = &c->w->space[1].p;
 
 	pm_remove(&c->w->m, p, world_va(OBJECT, 1), world_va(OBJECT, 1) + PAGE_SIZE, true);
+}
+
+/* Whatever is kept for reverse maps to come. */
+static void drain(struct cpu *c)
+{
+	struct frame_list l;
+
+	pmap_drain(c->w->m.ps, &l);
+	pm_free_late(&c->w->m, &l);
 }
 
 /* --- what is there before --- */
@@ -388,6 +428,9 @@ PLAN(write_clear, .cpus = 2, .prepare = warm, .part = {{write_object, write_obje
 PLAN(clear_map, .cpus = 2, .prepare = noted, .part = {{ask_clear}, {fault_object}})
 PLAN(chunk_reuse, .cpus = 2, .prepare = chunks_owned, .part = {{fault_object_2}, {unmap_other}})
 PLAN(chunk_last, .cpus = 2, .prepare = chunk_lone, .part = {{fault_object_2, fault_object_3}, {unmap_other}})
+PLAN(chunk_drain, .cpus = 2, .prepare = chunk_lone, .part = {{fault_object_2, fault_object_3}, {unmap_other, drain}})
+PLAN(chunk_full, .cpus = 3, .prepare = chunks_full,
+     .part = {{fault_object_2, free_first, fault_object_3}, {unmap_other, free_most, drain}, {drain, free_last, drain, poll}})
 PLAN(owed, .cpus = 2, .prepare = shared, .part = {{unmap_page}, {withdraw}})
 PLAN(table_walk, .cpus = 3, .prepare = warm_more,
      .part = {{unmap_object, poll, touch_object},
@@ -445,6 +488,8 @@ const struct scenario scenario_pmap_page[] = {
 	SMALL("pmap-clear-map", "the note of a write is cleared while the frame is mapped a second time", clear_map),
 	SMALL("pmap-chunk-reuse", "a chunk of a reverse map is freed by one CPU and taken by its owner", chunk_reuse),
 	SMALL("pmap-chunk-last", "the last chunk of a frame is freed while its owner takes others", chunk_last),
+	SMALL("pmap-chunk-drain", "a CPU's frame of chunks is asked for while it takes some", chunk_drain),
+	LARGE("pmap-chunk-full", "a full frame of chunks is given up while chunks of it are freed", 3, chunk_full),
 	SMALL("pmap-write-copy", "writes against copy-on-write", write_copy),
 	SMALL("pmap-write-again", "the first write of a clean page against a fault that finds it mapped", write_again),
 	SMALL("pmap-write-insist", "two that do not give up write a clean page: TLBs still say that they may not",

@@ -108,6 +108,23 @@ void world_warm(void)
 	become(0);
 }
 
+void world_at_hand(void)
+{
+	struct vm *vm = world.v.vm;
+	struct zone *zones[] = { vm->anon_zone, vm->node_zone };
+
+	for (uint32_t cpu = 0; cpu < world.cpus; cpu++) {
+		become(cpu);
+		for (unsigned i = 0; i < sizeof zones / sizeof zones[0]; i++) {
+			void *object = zone_alloc(zones[i]);
+
+			CHECK(object);
+			zone_free(zones[i], object);
+		}
+	}
+	become(0);
+}
+
 static bool may_fail(void *arg)
 {
 	(void)arg;

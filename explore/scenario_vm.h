@@ -59,6 +59,8 @@ void world_open(uint32_t variant, uint32_t cpus, uint64_t base);
 void world_object(unsigned pages);
 /* In variants with warm TLBs: every CPU loads the pages of space 0 that may be loaded. Last thing in setup. */
 void world_warm(void);
+/* Every CPU has anons and amap nodes in its caches, so that the short ways of faults find them there. In setup. */
+void world_at_hand(void);
 /* From the run on one allocation in a while fails, by choice. */
 void world_fail_allocations(void);
 /* Takes frames away until so many are left. */

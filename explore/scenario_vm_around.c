@@ -12,6 +12,8 @@ enum before { OWN, CHILD, SHARED_FILE, PRIVATE_FILE, BEFORES };
 static enum before before;
 static uint32_t parameter;
 static unsigned reader; /* the space */
+static bool alone;      /* it reads page 2, which maps nothing along, and no other before */
+static uint32_t reading; /* the CPU, where a scenario says so: what is kept for reverse maps is CPU 0's */
 
 /* Kinds of machine where pages are neighbours: stride 1. */
 static const uint8_t machines[] = { 0, 1, 2, 6 };
@@ -21,6 +23,8 @@ static void prepare(uint32_t machine, uint32_t cpus, enum before what)
 {
 	before = what;
 	reader = what == CHILD;
+	alone = false;
+	reading = 0;
 	world_open(machine, cpus, WORLD_TOGETHER);
 	if (what == SHARED_FILE || what == PRIVATE_FILE) {
 		world_object(PAGES);
@@ -52,11 +56,13 @@ static void open_variant(uint32_t variant, uint32_t cpus, enum before what)
 static void go_on(bool write)
 {
 	world_enter(reader);
-	op_load(reader, 1, 0);
+	if (!alone)
+		op_load(reader, 1, 0);
 	op_load(reader, 2, MODEL_BOTH);
 	if (write)
 		op_store(reader, 2, 1);
-	op_load(reader, 3, 0);
+	if (!alone)
+		op_load(reader, 3, 0);
 	world_leave();
 }
 
@@ -165,7 +171,7 @@ static void sharer_setup(uint32_t variant)
 
 static void sharer_run(uint32_t cpu)
 {
-	if (cpu == 0) {
+	if (cpu == reading) {
 		go_on(parameter & 1);
 		return;
 	}
@@ -202,6 +208,28 @@ static void cut_run(uint32_t cpu)
 	op_poll();
 }
 
+/* --- the same of one page, by the short way (vm/fault_read.c) --- */
+
+#define ALONE(word, setup) \
+	static void word##_setup(uint32_t variant) \
+	{ \
+		setup(variant); \
+		alone = true; \
+	}
+ALONE(read_change, change_setup)
+ALONE(read_three, three_setup)
+ALONE(read_fork, fork_setup)
+
+static void read_sharer_setup(uint32_t variant)
+{
+	sharer_setup(variant);
+	alone = true;
+	reading = parameter / 6;
+	parameter %= 6;
+}
+
+ALONE(read_cut, cut_setup)
+
 /* One machine: few enough for every schedule up to the bound. */
 static void small_discard_setup(uint32_t variant)
 {
@@ -215,10 +243,33 @@ static void small_cut_setup(uint32_t variant)
 	parameter = 0;
 }
 
+static void small_read_setup(uint32_t variant)
+{
+	static const enum change changes[] = { DISCARD, UNMAP, WRITE };
+
+	prepare(0, 2, variant & 1 ? CHILD : OWN);
+	parameter = 2 * changes[variant / 2];
+	alone = true;
+}
+
+ALONE(small_read_cut, small_cut_setup)
+
 #define AROUND(name, what, cpus, parameters, word) \
 	{ name, what, cpus, MACHINES * (parameters), false, word##_setup, world_machine, word##_run, world_judge }
 
+#define READ(name, what, cpus, parameters, word, run) \
+	{ name, what, cpus, SCENARIO_FAULTS | (MACHINES * (parameters)), false, word##_setup, world_machine, run##_run, world_judge }
+
 const struct scenario scenario_vm_around[] = {
+	{ "small-read-change", "a page is discarded, unmapped, copied while it is read", 2, SCENARIO_FAULTS | 6, true, small_read_setup,
+	  world_machine, change_run, world_judge },
+	{ "small-read-cut", "an object is cut while its page is read", 2, SCENARIO_FAULTS | 2, true, small_read_cut_setup, world_machine,
+	  cut_run, world_judge },
+	READ("read-change", "a page is changed while it is read", 2, 2 * CHANGES *BEFORES, read_change, change),
+	READ("read-change-three", "the same with a writer", 3, CHANGES *BEFORES, read_three, three),
+	READ("read-fork", "what is read is shared by a fork", 2, BEFORES, read_fork, fork),
+	READ("read-sharer", "the other owner writes what is read, and ends", 2, 12, read_sharer, sharer),
+	READ("read-cut", "an object is cut while a page of it is read", 2, 16, read_cut, cut),
 	{ "small-around-discard", "pages are discarded while a read maps them along", 2, SCENARIO_FAULTS | 2, true, small_discard_setup, world_machine,
 	  change_run, world_judge },
 	{ "small-around-cut", "an object is cut while a read maps its pages along", 2, SCENARIO_FAULTS | 2, true, small_cut_setup, world_machine, cut_run,

@@ -74,6 +74,23 @@ static void three_faults_run(uint32_t cpu)
 	world_leave();
 }
 
+/* Both make the way to a leaf that the space shares with its child, for one page or for two. */
+static void own_setup(uint32_t variant)
+{
+	parameter = world_parameter(variant);
+	prepare(variant, COPIED, 2, WORLD_TOGETHER);
+	world_at_hand();
+	world_warm();
+}
+
+static void own_run(uint32_t cpu)
+{
+	world_enter(0);
+	op_store(0, parameter ? cpu : 1, cpu);
+	op_load(0, 1, MODEL_BOTH);
+	world_leave();
+}
+
 /* --- a fault and a change --- */
 
 enum change { UNMAP_PAGE, UNMAP_ALL, DISCARD_PAGE, DISCARD_ALL, READ_ONLY, NO_ACCESS, REPLACE, MOVE_AWAY, CHANGES };
@@ -220,6 +237,7 @@ const struct scenario scenario_vm_fault[] = {
 	WORLD_SCENARIO("fault-fault", "two threads touch one page: first touch, zero page, copy-on-write, object", 2, 2 * BEFORES, false,
 		 faults, faults),
 	WORLD_SCENARIO("fault-fault-read", "two threads write a page, a third reads it", 3, BEFORES, false, three_faults, three_faults),
+	WORLD_SCENARIO("fault-own", "two threads write in a leaf that a child shares", 2, 2, false, own, own),
 	WORLD_SCENARIO("fault-unmap", "a page is unmapped while it is written", 2, 2 * BEFORES, false, unmap, change),
 	WORLD_SCENARIO("fault-unmap-all", "all that a table maps is unmapped while a page is written", 2, 2 * BEFORES, false, unmap_all,
 		 change),

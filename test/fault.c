@@ -107,6 +107,7 @@ static void rights_of_what_is_near(void **state)
 	assert_int_equal(test_store(m, va + 4 * PAGE_SIZE, 2), ERR_FAULT);
 	assert_int_equal(vm_map_protect(m, vrange(va, va + 2 * PAGE_SIZE), PROT_R | PROT_W), OK);
 	assert_int_equal(vm_map_fork(m, &child), OK);
+	assert_int_equal(vm_map_size(child), vm_map_size(m));
 	store(m, va + 2 * PAGE_SIZE, 3); /* where the node is shared */
 	store(m, va + PAGE_SIZE, 4);
 	pmap_activate(&child->pmap);
@@ -114,7 +115,9 @@ static void rights_of_what_is_near(void **state)
 	assert_int_equal(load(child, va + PAGE_SIZE), 0);
 	assert_int_equal(load(child, va), 1);
 	pmap_activate(&m->pmap);
-	vm_map_release(child);
+	vm_map_reference(child);
+	assert_int_equal(vm_map_release(child), 0);
+	assert_int_equal(vm_map_release(child), 3);
 	vm_map_check(m);
 }
 
@@ -294,7 +297,7 @@ static void files(void **state)
 	struct vm_mapping p = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 	struct vm_mapping s = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .shared = true, .inherit = INHERIT_SHARE };
 	struct vm_object *o;
-	uint64_t priv = 0, shared = 0, x, want;
+	uint64_t priv = 0, shared = 0, upper = 0x50010000, x, want;
 	size_t done;
 
 	(void)state;
@@ -328,6 +331,19 @@ static void files(void **state)
 	assert_int_equal(load(m, shared + 2 * PAGE_SIZE), 77);
 	assert_int_equal(vm_map_view(m, priv, PAGE_SIZE, false, &x), ERR_INVAL);
 	assert_int_equal(vm_map_view(m, PAGE_SIZE * 64, PAGE_SIZE, false, &x), ERR_FAULT);
+	/* A copy comes before the page it is of, also when nothing is mapped. */
+	assert_int_equal(vm_map_protect(m, vrange(priv, priv + 2 * PAGE_SIZE), PROT_NONE_), OK);
+	assert_int_equal(vm_map_protect(m, vrange(priv, priv + 2 * PAGE_SIZE), PROT_R | PROT_W), OK);
+	assert_int_equal(load(m, priv + PAGE_SIZE), 1);
+	/* The object's pages below a mapping of its upper ones are not there. */
+	p.offset = PAGE_SIZE;
+	assert_int_equal(vm_map_enter(m, &upper, 2 * PAGE_SIZE, &p, MAP_AT_FREE), OK);
+	assert_int_equal(load(m, upper), 2);
+	assert_int_equal(test_load(m, upper - PAGE_SIZE, &x), ERR_FAULT);
+	/* Read, then written: a copy. */
+	assert_int_equal(load(m, upper + PAGE_SIZE), 77);
+	store(m, upper + PAGE_SIZE, 78);
+	assert_int_equal(load(m, shared + 2 * PAGE_SIZE), 77);
 	/* Shorter: pages go from everywhere, private copies stay. */
 	assert_int_equal(object_resize(o, PAGE_SIZE), OK);
 	assert_int_equal(test_load(m, shared + PAGE_SIZE, &x), ERR_BUS);

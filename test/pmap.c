@@ -518,15 +518,63 @@ static void test_destroy(void **state)
 	assert_true(host_walk_holds(w.m.t.m, 0, asid, vaddr(VA), 2));
 	pmap_deactivate(w.m.ps);
 	{
-		struct frame_list tables = { PFN_NONE, 0 };
+		struct frame_list tables;
 
-		pmap_destroy(&w.p, &tables);
+		assert_int_equal(pmap_destroy(&w.p, &tables), 0);
 		assert_int_equal(tables.count, 7);
 		pm_free_late(&w.m, &tables);
 	}
 	for (uint32_t level = 0; level < 3; level++)
 		assert_false(host_walk_holds(w.m.t.m, 0, asid, vaddr(VA), level));
 	pm_free(&w.m, f);
+	pm_destroy(&w.m);
+}
+
+/* What is mapped goes with the tables: noted, out of reverse maps and TLBs. */
+static void test_destroy_mapped(void **state)
+{
+	struct frame_list tables;
+	struct world w;
+	struct pmap other;
+	uint32_t asid;
+	uint64_t v;
+	pfn_t f, shared, plain;
+
+	(void)state;
+	begin(&w);
+	f = pm_alloc(&w.m);
+	shared = pm_alloc(&w.m);
+	plain = pm_alloc(&w.m);
+	pmap_init(w.m.ps, &other, pm_alloc_table(&w.m));
+	enter(&w, VA, f, RW, PMAP_WRITTEN);
+	enter(&w, VA + 9 * PAGE_SIZE, shared, PROT_R, 0);
+	enter(&w, VA + BIT(39) + 511 * PAGE_SIZE, shared, PROT_R, 0);
+	enter(&w, VA + BLOCK_SIZE, plain, PROT_R, PMAP_UNTRACKED);
+	assert_int_equal(pm_enter(&w.m, &other, VA, shared, PROT_R, 0), OK);
+	assert_int_equal(pmap_page_mappings(w.m.ps, shared), 3);
+	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
+	assert_int_equal(load(VA + BIT(39) + 511 * PAGE_SIZE, &v), HOST_FAULT_NONE);
+	asid = asid_to_flush(&w.p);
+	assert_true(host_tlb_holds(w.m.t.m, 0, asid, vaddr(VA)));
+	assert_true(host_tlb_holds(w.m.t.m, 0, asid, vaddr(VA + BIT(39) + 511 * PAGE_SIZE)));
+	pmap_deactivate(w.m.ps);
+	assert_int_equal(pmap_destroy(&w.p, &tables), 4);
+	assert_int_equal(tables.count, 8); /* the root, two and two above three leaf tables */
+	assert_false(host_tlb_holds(w.m.t.m, 0, asid, vaddr(VA)));
+	assert_false(host_tlb_holds(w.m.t.m, 0, asid, vaddr(VA + BIT(39) + 511 * PAGE_SIZE)));
+	for (uint32_t level = 0; level < 3; level++)
+		assert_false(host_walk_holds(w.m.t.m, 0, asid, vaddr(VA), level));
+	assert_int_equal(pmap_page_mappings(w.m.ps, f), 0);
+	assert_int_equal(pmap_page_mappings(w.m.ps, shared), 1);
+	assert_true(pmap_page_modified(w.m.ps, f, true));
+	assert_false(pmap_page_modified(w.m.ps, shared, true));
+	assert_true(pmap_page_referenced(w.m.ps, shared, true));
+	pm_free_late(&w.m, &tables);
+	pm_exit(&w.m, &other);
+	assert_int_equal(pmap_page_mappings(w.m.ps, shared), 0);
+	pm_free(&w.m, f);
+	pm_free(&w.m, shared);
+	pm_free(&w.m, plain);
 	pm_destroy(&w.m);
 }
 
@@ -580,6 +628,7 @@ int main(void)
 		cmocka_unit_test(test_hardware_dirty),
 		cmocka_unit_test(test_flush_is_small),
 		cmocka_unit_test(test_destroy),
+		cmocka_unit_test(test_destroy_mapped),
 		cmocka_unit_test(test_misuse_panics),
 	};
 

@@ -174,21 +174,21 @@ static void owner_leaves_during_trim(void **state)
 
 static struct {
 	uint64_t base;
-	struct vm_entry *old;
+	const struct vm_entry *entry;
+	bool dead; /* it was seen so */
 } forking;
 
-/* Steps in when the forking vCPU has published the parent's new entries. */
-static void after_new_entries(void)
+/* Steps in when the forking vCPU has revived the parent's entries. */
+static void after_revival(void)
 {
-	const struct vm_entry *e;
-
 	host_point = NULL;
-	e = entry_list_find(&m->main.list, forking.base);
-	if (e != forking.old && entry_live(e) && cpu_debug()->held_count == 0) {
+	if (!entry_live(forking.entry)) {
+		forking.dead = true;
+	} else if (forking.dead && cpu_debug()->held_count == 0) {
 		hand_over();
 		return;
 	}
-	host_point = after_new_entries;
+	host_point = after_revival;
 }
 
 static void fork_and_write(uint32_t cpu, void *arg)
@@ -210,8 +210,11 @@ static void fork_and_write(uint32_t cpu, void *arg)
 	}
 	while (atomic_load_acquire(&turn) != 0)
 		cpu_relax();
-	forking.old = entry_list_find(&m->main.list, forking.base);
-	host_point = after_new_entries;
+	epoch_enter(&v.vm->epoch);
+	forking.entry = entry_list_find(&m->main.list, forking.base);
+	epoch_leave(&v.vm->epoch);
+	forking.dead = false;
+	host_point = after_revival;
 	CHECK(vm_map_fork(m, &c) == OK);
 	CHECK(host_point == NULL);
 	pmap_activate(&c->pmap);

@@ -118,6 +118,8 @@ struct trap_ops {
 	 * nothing that may fault itself: the exception's own registers are not saved.
 	 */
 	bool (*write_fault)(uint64_t address, bool mapped);
+	/* Likewise EL0 loaded from (PROT_R), or fetched from (PROT_X), where nothing is mapped. */
+	bool (*read_fault)(uint64_t address, unsigned access);
 	/* The commonest of traps, by itself: EL0 loaded from or stored to a page that does not allow it. Arguments: struct trap. */
 	void (*page_fault)(struct trap_frame *tf, uint64_t address, unsigned access, uint64_t esr);
 	void (*trap)(struct trap_frame *tf, const struct trap *t);

@@ -116,12 +116,18 @@ void pmap_init(struct pmap_system *ps, struct pmap *pm, pfn_t root);
 uint64_t pmap_resident(struct pmap *pm);
 
 /*
- * Takes down all tables. No CPU has it active, no other user is left, all
- * mappings were removed by pmap_remove. Flushes its ASID, then puts all its
- * frames, the root included, on tables (which epoch readers may still walk:
- * free them by epoch). Thread context, no spinlock held.
+ * Takes away all mappings and all tables. No CPU has it active, no other user is left. Notes dirty and referenced in the
+ * frames' flags, and flushes: what was mapped may be freed afterwards. Puts all its frames, the root included, on tables, empty
+ * before (which epoch readers may still walk: free them by epoch). Thread context, no spinlock held; time as pmap_remove.
+ * => PTEs that were not empty, as pmap_resident.
  */
-void pmap_destroy(struct pmap *pm, struct frame_list *tables);
+uint64_t pmap_destroy(struct pmap *pm, struct frame_list *tables);
+
+/*
+ * Puts the frames on l, empty before, that are kept for reverse maps to come, one a CPU at most. Free them by epoch. Thread
+ * context, no spinlock held.
+ */
+void pmap_drain(struct pmap_system *ps, struct frame_list *l);
 
 /* This CPU runs in pm from now on / in no user space (idle, kernel threads, before the last reference is dropped). */
 void pmap_activate(struct pmap *pm);
@@ -146,6 +152,8 @@ struct pmap_leaf {
  * linked stays.
  */
 enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, struct pmap_leaf *leaf) MUST_CHECK;
+/* Whether va's leaf table is there, at a glance. Inside an epoch section. */
+bool pmap_has_leaf(struct pmap *pm, vaddr_t va);
 static inline void pmap_leaf_unlock(struct pmap_leaf *leaf) { spin_unlock(&leaf->page->lock); }
 
 enum pmap_pte_state { PMAP_EMPTY, PMAP_BUSY, PMAP_VALID };
@@ -200,8 +208,8 @@ bool pmap_leaf_fill(struct pmap_leaf *leaf, vaddr_t va, pfn_t f) MUST_CHECK;
  *	    the caller copies old to f: nobody can write to old through this address any more
  *	pmap_leaf_replace(&leaf, va, old, was, f)    old's reverse map, f's, the PTE
  *
- * withdraw => false: something else than old is mapped, the PTE is BUSY, or its table has limits; nothing was done. After true,
- * replace must follow. It invalidates one page on all CPUs and waits for that, with the lock held.
+ * withdraw => false: something else than old is mapped, the PTE is BUSY, or its table has limits and too much in it to push them
+ * down here; nothing was done. After true, replace must follow. It invalidates one page on all CPUs and waits for that, with the lock held.
  */
 bool pmap_leaf_withdraw(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t *was) MUST_CHECK;
 void pmap_leaf_replace(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t was, pfn_t f);

@@ -154,7 +154,7 @@ static void commit(struct exec *x, struct trap_frame *tf)
 	x->file = NULL;
 	process_vfork_done(p);
 	if (old)
-		vm_map_release(old);
+		process_note_resident(p, vm_map_release(old));
 	vnode_release(old_exe);
 	signal_exec(t);
 	t->restart.again = NULL;

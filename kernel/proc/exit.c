@@ -131,6 +131,23 @@ static void give_away_children(struct process *p, struct groups *groups)
 		signal_child(ps->init, p, SIGCHLD, CLD_EXITED, 0); /* a hint to look: it finds them by wait */
 }
 
+void process_note_resident(struct process *p, uint64_t pages)
+{
+	spin_lock(&p->ps->lock, RANK_PROC_TABLE);
+	if (pages > p->usage.max_resident)
+		p->usage.max_resident = pages;
+	spin_unlock(&p->ps->lock);
+}
+
+/* How much was mapped is known when the last reference goes; before, by asking. */
+static void release_map(struct process *p, struct vm_map *map)
+{
+	uint64_t shared = ref_count(&map->refs) > 1 ? vm_map_resident_pages(map) : 0, last = vm_map_release(map);
+
+	process_note_resident(p, last ? last : shared);
+	oom_memory_is_back(p->ps);
+}
+
 /* What the process had. Its last thread; or nobody's, for one that never ran. */
 void process_release(struct process *p)
 {
@@ -152,10 +169,8 @@ void process_release(struct process *p)
 	cwd = p->cwd;
 	p->cwd = NULL;
 	mutex_unlock(&p->fs_lock);
-	if (map) {
-		vm_map_release(map);
-		oom_memory_is_back(ps);
-	}
+	if (map)
+		release_map(p, map);
 	if (files)
 		fd_table_release(files);
 	vnode_release(exe);
@@ -188,14 +203,11 @@ static bool leave_process(struct thread *t, int status)
 static void count_usage(struct thread *t)
 {
 	struct process *p = t->proc;
-	uint64_t resident = p->map ? vm_map_resident_pages(p->map) : 0;
 
 	spin_lock(&p->ps->lock, RANK_PROC_TABLE);
 	p->usage.run_ns += sched_thread_ns(t);
 	p->usage.faults += atomic_load_relaxed(&t->faults); /* own */
 	p->usage.switches += atomic_load_relaxed(&t->switches);
-	if (resident > p->usage.max_resident)
-		p->usage.max_resident = resident;
 	spin_unlock(&p->ps->lock);
 }
 

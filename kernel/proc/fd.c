@@ -9,6 +9,7 @@
  * Invariants
  *  1. slots beyond size do not exist; size is 0 or a power of two >= 64.
  *  2. A slot with a file holds one reference on it, and is not reserved.
+ *  3. Slots from top on hold nothing: what goes over all descriptors goes that far.
  *
  * Locking: lock (spin, RANK_FILES) guards the array, its size and every slot. It
  * is held for a lookup or a swap of one pointer; files are released and arrays
@@ -40,6 +41,7 @@ struct fd_table {
 	struct spinlock lock; /* RANK_FILES: what follows */
 	uint32_t size;        /* l */
 	uint32_t lowest;      /* l: no free slot below it */
+	uint32_t top;         /* l: no slot in use from it on */
 	struct slot *slot;    /* l */
 };
 
@@ -103,18 +105,27 @@ static struct file *take_locked(struct fd_table *t, uint32_t fd)
 	return f;
 }
 
+static void put_locked(struct fd_table *t, uint64_t fd, struct slot what)
+{
+	t->slot[fd] = what;
+	if (fd >= t->top)
+		t->top = (uint32_t)fd + 1;
+}
+
 /* from's files, and their references, into t, which is empty, is nobody else's and has room. */
 static void copy_locked(struct fd_table *t, const struct fd_table *from)
 {
-	ASSERT(t->size >= from->size);
+	ASSERT(t->size >= from->top);
 	t->lowest = from->lowest;
-	for (uint32_t i = 0; i < from->size; i++) {
-		t->slot[i] = from->slot[i];
-		if (t->slot[i].file)
-			file_reference(t->slot[i].file);
-		if (t->slot[i].reserved && i < t->lowest)
+	for (uint32_t i = 0; i < from->top; i++) {
+		struct slot s = from->slot[i];
+
+		if (s.file) {
+			file_reference(s.file);
+			put_locked(t, i, s);
+		} else if (s.reserved && i < t->lowest) { /* the other table's */
 			t->lowest = i;
-		t->slot[i].reserved = false; /* the other table's */
+		}
 	}
 }
 
@@ -128,7 +139,7 @@ long fd_table_copy(struct fd_table *from, struct fd_table **out)
 		return e;
 	for (;;) {
 		spin_lock(&from->lock, RANK_FILES);
-		want = from->size;
+		want = from->top;
 		if (t->size >= want)
 			break;
 		spin_unlock(&from->lock);
@@ -163,7 +174,7 @@ void fd_table_release(struct fd_table *t)
 {
 	if (!t || !ref_put(&t->refs))
 		return;
-	for (uint32_t i = 0; i < t->size; i++)
+	for (uint32_t i = 0; i < t->top; i++)
 		file_release(t->slot[i].file);
 	if (t->slot)
 		kfree(&t->vm->kmalloc, t->slot);
@@ -185,7 +196,7 @@ struct fd_table *fd_table_exec(struct fd_table *shared, struct fd_table *spare)
 		struct file *f = NULL;
 
 		spin_lock(&own->lock, RANK_FILES);
-		if (i >= own->size) {
+		if (i >= own->top) {
 			spin_unlock(&own->lock);
 			return own;
 		}
@@ -229,7 +240,7 @@ static long take_slot(struct fd_table *t, struct slot what, uint64_t minimum, ui
 			return -EMFILE;
 		}
 		if (fd < t->size) {
-			t->slot[fd] = what;
+			put_locked(t, fd, what);
 			if (minimum <= t->lowest)
 				t->lowest = (uint32_t)fd + 1;
 			spin_unlock(&t->lock);
@@ -288,7 +299,7 @@ long fd_install_at(struct fd_table *t, struct file *f, uint64_t fd, uint64_t lim
 		return -EBUSY;
 	}
 	old = t->slot[fd].file;
-	t->slot[fd] = (struct slot){f, cloexec, false};
+	put_locked(t, fd, (struct slot){f, cloexec, false});
 	spin_unlock(&t->lock);
 	file_release(old);
 	return (long)fd;
@@ -314,7 +325,7 @@ void fd_close_range(struct fd_table *t, uint64_t first, uint64_t last, bool mark
 		struct file *f = NULL;
 
 		spin_lock(&t->lock, RANK_FILES);
-		if (fd >= t->size) {
+		if (fd >= t->top) {
 			spin_unlock(&t->lock);
 			return;
 		}
@@ -346,7 +357,7 @@ long fd_next(struct fd_table *t, uint64_t fd)
 	long result = -1;
 
 	spin_lock(&t->lock, RANK_FILES);
-	for (; fd < t->size && result < 0; fd++)
+	for (; fd < t->top && result < 0; fd++)
 		if (t->slot[fd].file)
 			result = (long)fd;
 	spin_unlock(&t->lock);

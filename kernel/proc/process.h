@@ -114,6 +114,9 @@ long process_clone(struct thread *t, const struct trap_frame *tf, const struct c
  */
 void process_release(struct process *p);
 
+/* So many pages of p were mapped at once; for its usage. Nothing held. */
+void process_note_resident(struct process *p, uint64_t pages);
+
 /* ps->bury: a thread's stack is left for good: frees it; with a process's last one it becomes a zombie and its parent
  * hears of it. Thread context, nothing held, does not wait. */
 void process_bury(struct thread *t);

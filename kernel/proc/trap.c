@@ -160,6 +160,16 @@ static bool write_fault(uint64_t address, bool mapped)
 	return mapped ? vm_fault_quick_mapped(t->map, vaddr(address)) : vm_fault_quick(t->map, vaddr(address));
 }
 
+static bool read_fault(uint64_t address, unsigned access)
+{
+	struct thread *t = thread_current();
+
+	if (!vm_fault_quick_read(t->map, vaddr(address), (enum prot)access))
+		return false;
+	atomic_bump(&t->faults, 1); /* own */
+	return true;
+}
+
 /* The first try failed. */
 static NOINLINE void page_fault_failed(struct thread *t, uint64_t address, unsigned access, uint64_t esr, enum error e)
 {
@@ -173,7 +183,7 @@ static void page_fault(struct trap_frame *tf, uint64_t address, unsigned access,
 	struct thread *t = thread_current();
 	enum error e;
 
-	if (access != PROT_W) /* write_fault has counted those */
+	if (access != PROT_W) /* write_fault has counted those; read_fault counts what it has served */
 		atomic_bump(&t->faults, 1); /* own */
 	e = vm_fault_slow(t->map, vaddr(address), (enum prot)access);
 	if (UNLIKELY(e != OK))
@@ -292,6 +302,7 @@ static void panic_info(void)
 static const struct trap_ops traps = {
 	.system_call = system_call,
 	.write_fault = write_fault,
+	.read_fault = read_fault,
 	.page_fault = page_fault,
 	.trap = trap,
 	.user_copy_fault = user_copy_fault,

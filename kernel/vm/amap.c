@@ -67,14 +67,13 @@
  */
 #include "base/assert.h"
 #include "vm/amap_private.h"
+#include "vm/zone_cache.h"
 
 /* --- nodes --- */
 
 /* The lock of a node is initialised here although a late reader may hold the memory: nodes are freed by epoch, so none does. */
-struct amap_node *amap_node_alloc(struct vm *vm)
+static struct amap_node *node_begin(struct vm *vm, struct amap_node *n)
 {
-	struct amap_node *n = zone_alloc(vm->node_zone);
-
 	if (!n)
 		return NULL;
 	n->vm = vm;
@@ -82,6 +81,8 @@ struct amap_node *amap_node_alloc(struct vm *vm)
 	spin_init(&n->lock);
 	return n;
 }
+
+struct amap_node *amap_node_alloc(struct vm *vm) { return node_begin(vm, zone_alloc(vm->node_zone)); }
 
 static void node_construct(void *object)
 {
@@ -208,6 +209,18 @@ void amap_release(struct amap *a)
 	if (root)
 		amap_node_put(root);
 	epoch_retire(&a->vm->epoch, &a->retire, amap_free_late);
+}
+
+void amap_end(struct amap *a)
+{
+	struct amap_node *root;
+
+	if (!ref_put(&a->refs))
+		return;
+	root = atomic_load_relaxed(&a->root); /* nobody else knows a */
+	if (root)
+		amap_node_put(root); /* others may know what it shared */
+	zone_free(a->vm->amap_zone, a);
 }
 
 struct amap_node *amap_find(const struct amap *a, uint64_t va, bool *exclusive)
@@ -342,6 +355,49 @@ enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock)
 	while (olds > 0)
 		amap_node_put(old[--olds]);
 	return e;
+}
+
+/* How many nodes amap_own_path takes for va, seen without a lock; of a tree that has to grow, some of them. */
+static uint32_t nodes_lacking(const struct amap *a, uint64_t va)
+{
+	const struct amap_node *n = atomic_load_acquire(&a->root); /* as in amap_find */
+	uint32_t lacking = 0;
+
+	if (!n || !node_covers(n, va))
+		return 1;
+	for (bool shared = false; n; n = slot_get(n, slot_of(n, va))) {
+		shared |= ref_count(&n->refs) != 1;
+		lacking += shared;
+		if (n->level == 0)
+			return lacking;
+		if (!slot_get(n, slot_of(n, va)))
+			return lacking + n->level;
+	}
+	return lacking; /* it has changed meanwhile */
+}
+
+static bool stock_fill_near(struct vm *vm, struct amap_stock *s, uint32_t n)
+{
+	while (s->count < n) {
+		struct amap_node *node = zone_alloc_cached(vm->node_zone);
+
+		if (!node && !(node = cache_take_near(vm->node_zone)))
+			return false;
+		s->node[s->count++] = node_begin(vm, node);
+	}
+	return true;
+}
+
+bool amap_own_path_near(struct amap *a, uint64_t va)
+{
+	struct amap_stock stock;
+	enum error e = ERR_STOCK;
+
+	stock.count = 0;
+	if (stock_fill_near(a->vm, &stock, nodes_lacking(a, va)))
+		e = amap_own_path(a, va, &stock);
+	amap_stock_empty(a->vm, &stock);
+	return e == OK;
 }
 
 void amap_share(struct amap *child, struct amap *parent)

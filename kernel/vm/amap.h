@@ -56,6 +56,8 @@ struct amap *amap_new(struct vm *vm);
 void amap_reference(struct amap *a);
 /* The last reference drops the whole tree: its pages are unmapped and flushed already. No spinlock held. */
 void amap_release(struct amap *a);
+/* The same where no fault of its map is under way and none comes any more: the amap itself goes at once. */
+void amap_end(struct amap *a);
 
 /*
  * The leaf node for va and whether this amap alone leads to it (every node on
@@ -79,6 +81,12 @@ void amap_slot_set_locked(struct amap_node *leaf, uint64_t va, struct anon *anon
  * => ERR_STOCK: needs more nodes; what was done stays and is right. ERR_STALE: the amap is on its way out.
  */
 enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock) MUST_CHECK;
+
+/*
+ * The same with nodes out of the CPU's own cache, in bounded work, without a search for memory; interrupts may be masked.
+ * => false: ask amap_own_path; what was done stays and is right.
+ */
+bool amap_own_path_near(struct amap *a, uint64_t va) MUST_CHECK;
 
 /*
  * Takes all anons in [start, end) out into a detached tree: *trash, to be

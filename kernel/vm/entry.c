@@ -13,7 +13,7 @@ struct vm_entry *entry_alloc(struct vm *vm, struct vrange r)
 		return NULL;
 	e->range = r;
 	e->floor = r.start.va;
-	atomic_store_relaxed(&e->dead, 0u); /* not published yet */
+	atomic_store_relaxed(&e->life, 0u); /* not published yet */
 	e->edit_next = NULL;
 	return e;
 }
@@ -58,16 +58,29 @@ void entry_free(struct vm *vm, struct vm_entry *e)
 	zone_free(vm->entry_zone, e);
 }
 
+void entry_end(struct vm *vm, struct vm_entry *e)
+{
+	if (e->amap)
+		amap_end(e->amap);
+	if (e->object)
+		object_release(e->object);
+	zone_free(vm->entry_zone, e);
+}
+
 void entry_kill(struct vm_entry *e)
 {
 	/*
 	 * seq_cst: before the mutator's loads of table pointers; pairs with
-	 * entry_live after the faulter linked a table (hal/pmap.h).
+	 * entry_lives_on after the faulter linked a table (hal/pmap.h).
 	 */
-	atomic_store_seq_cst(&e->dead, 1u);
+	atomic_store_seq_cst(&e->life, atomic_load_relaxed(&e->life) | 1); /* relaxed: only who holds the range lock changes it */
 }
 
-void entry_revive(struct vm_entry *e) { atomic_store_seq_cst(&e->dead, 0u); }
+void entry_revive(struct vm_entry *e)
+{
+	/* seq_cst: pairs with entry_life and entry_lives_on; what has been done to its amap is seen by who finds it live. relaxed: as above */
+	atomic_store_seq_cst(&e->life, atomic_load_relaxed(&e->life) + 1);
+}
 
 static void entry_free_late(struct epoch_item *item)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vm/entry.h: one range of an address space and what it is. A published entry
- * never changes; only its dead mark is set, once. Whoever wants it different
+ * never changes; only its dead mark is set. Whoever wants it different
  * makes a new one and swaps it in the tree.
  */
 #ifndef VM_ENTRY_H
@@ -38,7 +38,7 @@ struct vm_entry {
 	uint64_t offset;            /* c: of range.start in the object, bytes */
 	struct amap *amap;          /* c: private contents, a reference; NULL for shared entries */
 	const char *name;           /* c */
-	ATOMIC(uint32_t) dead;      /* x: seq_cst store by the mutator, seq_cst load in the last check (DESIGN 5.4) */
+	ATOMIC(uint32_t) life;      /* x: odd while it is dead; seq_cst stores by the mutator, seq_cst load in the last check (DESIGN 5.4) */
 	uint64_t gap[ENTRY_LEVELS]; /* k: how long a free stretch a link spans: entry_list.c */
 	struct vm_entry *edit_next; /* on an edit's list: whoever holds the range lock over it */
 	struct vm_entry *edit_twin; /* likewise: which other one starts where it does, of the old and the new */
@@ -64,19 +64,28 @@ struct vm_entry *entry_new(struct vm *vm, const struct vm_entry *model, struct v
 struct vm_entry *entry_alloc(struct vm *vm, struct vrange r);
 /* Frees one that was never published, with its references. */
 void entry_free(struct vm *vm, struct vm_entry *e);
+/* Likewise one whose map has ended, its PTEs gone and flushed: nobody knows it any more. */
+void entry_end(struct vm *vm, struct vm_entry *e);
 /*
  * Marks a published entry dead: from now on no fault that has not looked yet, under a leaf lock, installs anything for it. Who takes the
  * leaf locks afterwards comes after those that have.
  */
 void entry_kill(struct vm_entry *e);
-/* Takes the mark back: only for an entry that is still in the tree, by who killed it under the same range lock. */
+/*
+ * Takes the mark back: only for an entry that is still in the list, by who killed it under the same range lock. It is another life:
+ * who has found something in the one before has found it in vain.
+ */
 void entry_revive(struct vm_entry *e);
 /* After its PTEs are gone and flushed: drops its references; the memory goes by epoch. */
 void entry_retire(struct vm *vm, struct vm_entry *e);
 /* The same for one whose references another entry has taken over. */
 void entry_retire_only(struct vm *vm, struct vm_entry *e);
-/* True while the entry is live. The last check: under the leaf lock. */
-static inline bool entry_live(const struct vm_entry *e) { return atomic_load_seq_cst(&e->dead) == 0; /* see entry_kill */ }
+/* Its life, before anything is looked up by it; odd: it is dead. acquire: what is found is of this life or of a later one. */
+static inline uint32_t entry_life(const struct vm_entry *e) { return atomic_load_acquire(&e->life); }
+/* True when it has not been killed since. The last check: under the leaf lock. */
+static inline bool entry_lives_on(const struct vm_entry *e, uint32_t life) { return atomic_load_seq_cst(&e->life) == life; /* see entry_kill */ }
+/* True when it is live now. */
+static inline bool entry_live(const struct vm_entry *e) { return !(atomic_load_seq_cst(&e->life) & 1); /* likewise */ }
 /* True when a followed by b is the same mapping going on, so that one entry can stand for both. */
 bool entry_mergeable(const struct vm_entry *a, const struct vm_entry *b);
 

@@ -93,6 +93,9 @@ static enum error find(struct fault *f)
 		e = map_find_anew(f->map, f->va);
 	if (!e)
 		return ERR_NOENT;
+	f->life = entry_life(e);
+	if (UNLIKELY(f->life & 1))
+		return ERR_STALE;
 	/* What may be written or executed may be read: tables cannot say otherwise everywhere (Linux does the same). */
 	if (!(e->prot & f->access) && !(f->access == PROT_R && e->prot))
 		return ERR_ACCESS;
@@ -132,7 +135,7 @@ static inline bool holds(const struct found *l, bool *exclusive)
 	struct amap_node *leaf;
 
 	*exclusive = false;
-	if (!entry_live(f->entry)) /* first: its seq_cst load comes after the linking of the table, and what follows after it */
+	if (!entry_lives_on(f->entry, f->life)) /* first: its seq_cst load comes after the linking of the table, and what follows after it */
 		return false;
 	if (!f->entry->amap)
 		return true;
@@ -338,12 +341,17 @@ static enum error make_private(struct fault *f, struct vm_page *page)
 
 /* --- one turn --- */
 
-static bool still_live(void *arg) { return entry_live(arg); }
+static bool still_live(void *arg)
+{
+	const struct fault *f = arg;
+
+	return entry_lives_on(f->entry, f->life);
+}
 
 /* What fork has limited is lifted only for an entry that is live: then it is of a fork that is over. */
 static NOINLINE enum error lift_limit(struct fault *f)
 {
-	const struct pmap_last_check check = { still_live, f->entry };
+	const struct pmap_last_check check = { still_live, f };
 
 	return pmap_lift_limit(&f->map->pmap, vaddr(f->va), &check);
 }
@@ -528,7 +536,7 @@ enum error vm_fault_slow(struct vm_map *m, vaddr_t va, enum prot access)
 
 enum error vm_fault(struct vm_map *m, vaddr_t va, enum prot access)
 {
-	if (access == PROT_W && vm_fault_quick(m, va))
+	if (access == PROT_W ? vm_fault_quick(m, va) : vm_fault_quick_read(m, va, access))
 		return OK;
 	return vm_fault_slow(m, va, access);
 }

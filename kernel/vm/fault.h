@@ -13,6 +13,9 @@
 bool vm_fault_quick(struct vm_map *m, vaddr_t va) MUST_CHECK;
 bool vm_fault_quick_mapped(struct vm_map *m, vaddr_t va) MUST_CHECK;
 
+/* The same of a read or a fetch (PROT_R, PROT_X) of a page that is there. */
+bool vm_fault_quick_read(struct vm_map *m, vaddr_t va, enum prot access) MUST_CHECK;
+
 /*
  * Makes va accessible for that access (PROT_R, PROT_W or PROT_X). Thread
  * context, no lock, no epoch section; may wait for a pager.
@@ -23,7 +26,7 @@ bool vm_fault_quick_mapped(struct vm_map *m, vaddr_t va) MUST_CHECK;
  */
 enum error vm_fault(struct vm_map *m, vaddr_t va, enum prot access) MUST_CHECK;
 
-/* The same for who has tried vm_fault_quick, if it is a write. */
+/* The same for who has tried vm_fault_quick or vm_fault_quick_read. */
 enum error vm_fault_slow(struct vm_map *m, vaddr_t va, enum prot access) MUST_CHECK;
 
 #endif

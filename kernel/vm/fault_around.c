@@ -26,7 +26,7 @@ static enum error map_page_along(struct fault *f, struct pmap_leaf *leaf, uint64
 			     &f->tables, &check);
 }
 
-/* Likewise an anon, which its slot keeps. */
+/* Likewise an anon, which is not dropped before the leaf lock is free. */
 static enum error map_anon_along(struct fault *f, struct pmap_leaf *leaf, uint64_t va, struct anon *anon, bool exclusive)
 {
 	enum prot prot = f->entry->prot | PROT_R;
@@ -37,20 +37,17 @@ static enum error map_anon_along(struct fault *f, struct pmap_leaf *leaf, uint64
 }
 
 /*
- * Reads that go on from page to page: when the page before is mapped, those that follow are mapped as well, as far as they
- * are there, up to the next that is mapped already, in this entry and this leaf node. Locks held, found holds: no slot changes.
+ * Reads go on from page to page: those that follow are mapped as well, as far as they are there, up to the next that is mapped
+ * already, in this entry and this leaf node. The leaf lock is held: a slot may lose what it holds, but not what is mapped for it
+ * now, before that lock is free (fault_read.c).
  */
-void fault_around(struct fault *f, struct pmap_leaf *leaf, bool exclusive)
+void fault_around_map(struct fault *f, struct pmap_leaf *leaf, bool exclusive)
 {
 	const struct vm_entry *entry = f->entry;
 	uint64_t end = f->va + f->vm->fault_around * PAGE_SIZE, n = 0;
 	uint64_t node_end = round_down(f->va, AMAP_FANOUT * PAGE_SIZE) + AMAP_FANOUT * PAGE_SIZE;
 	uint64_t va = f->va + PAGE_SIZE;
 
-	/* Not what is executed: a frame's bytes are made fetchable when it is, and others may write them until then. */
-	if (!(f->va & (BLOCK_SIZE - 1)) || entry->prot & PROT_X ||
-	    pmap_leaf_get(leaf, vaddr(f->va - PAGE_SIZE)).state != PMAP_VALID)
-		return;
 	if (end > entry->range.end.va)
 		end = entry->range.end.va;
 	if (end > node_end)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* vm/fault_private.h: what fault.c and fault_around.c share: a fault under way. Theory: fault.c. */
+/* vm/fault_private.h: what fault.c, fault_read.c and fault_around.c share: a fault under way. Theory: fault.c. */
 #ifndef VM_FAULT_PRIVATE_H
 #define VM_FAULT_PRIVATE_H
 
@@ -20,6 +20,7 @@ struct fault {
 	struct range_lock *held;      /* ours, or NULL */
 
 	struct vm_entry *entry;
+	uint32_t life;                /* entry's, when it was found */
 	struct amap_node *leaf;       /* NULL: the amap has none here */
 	bool exclusive;
 	struct anon *anon;            /* in the slot, or NULL */
@@ -43,7 +44,16 @@ static inline bool fault_page_backed(void *arg)
 	return object_page_is(l->page, l->f->entry->object, l->index);
 }
 
-/* Maps what follows a page that was read, if reads go on from page to page. Locks held, holds found: no slot changes. */
-void fault_around(struct fault *f, struct pmap_leaf *leaf, bool exclusive);
+/* Maps what follows a page that was read. The leaf lock is held. */
+void fault_around_map(struct fault *f, struct pmap_leaf *leaf, bool exclusive);
+
+/* The same if reads go on from page to page, by the sign of fault_around.c. */
+static inline void fault_around(struct fault *f, struct pmap_leaf *leaf, bool exclusive)
+{
+	/* Not what is executed: a frame's bytes are made fetchable when it is, and others may write them until then. */
+	if (f->va & (BLOCK_SIZE - 1) && !(f->entry->prot & PROT_X) &&
+	    pmap_leaf_get(leaf, vaddr(f->va - PAGE_SIZE)).state == PMAP_VALID)
+		fault_around_map(f, leaf, exclusive);
+}
 
 #endif

@@ -3,12 +3,13 @@
  * vm/fault_quick.c: the short way of a write to private anonymous memory.
  *
  * Purpose. What fault.c does, for the two cases that are by far the commonest, with nothing in between: a page that
- * nobody has touched, and one that has to be copied since a fork; where neither the amap nor the tables lack a node, in an entry
- * that nobody is changing, with a frame and an anon in the CPU's own caches. It waits for nothing but spinlocks, so the
+ * nobody has touched, and one that has to be copied since a fork; where the tables lack nothing, in an entry
+ * that nobody is changing, with a frame, an anon, and the nodes that the amap may lack in the CPU's own caches. It waits for nothing but spinlocks, so the
  * machine calls it before it has saved more than a call needs, with interrupts masked. All of fault.c's invariants hold; the
  * steps are its own:
  *
  *	1 find    entry, exclusive leaf node, slot                         no lock
+ *	3 own     the path to the node, if it is not there or shared      amap lock
  *	2 make    a frame (of zeros), an anon                              no lock
  *	4 node lock, leaf lock
  *	5 check   entry live, the amap leads here, slot as found, PTE empty or the old page's
@@ -31,6 +32,7 @@ struct place {
 	struct vm_map *m;
 	const struct vm_entry *entry;
 	const struct amap *amap;
+	uint32_t life;          /* entry's, when it was found */
 	uint32_t shape;         /* the amap's, before node was found */
 	struct amap_node *node; /* leaf, exclusive */
 	struct anon *old;       /* in its slot, or NULL */
@@ -44,7 +46,7 @@ static ALWAYS_INLINE bool install_locked(const struct place *p, struct pmap_leaf
 	uint64_t was;
 
 	/* entry first: as in fault.c */
-	if (UNLIKELY(!entry_live(p->entry) || amap_shape(p->amap) != p->shape || amap_slot(p->node, p->va.va) != p->old))
+	if (UNLIKELY(!entry_lives_on(p->entry, p->life) || amap_shape(p->amap) != p->shape || amap_slot(p->node, p->va.va) != p->old))
 		return false;
 	if (p->old) {
 		source = anon_frame(p->old);
@@ -114,6 +116,12 @@ static NOINLINE bool copy(struct place place)
 	return true;
 }
 
+/* The amap has no node there, or shares the way to it. false: the long way makes it. */
+static NOINLINE bool own(struct vm_map *m, struct amap *a, vaddr_t va)
+{
+	return pmap_has_leaf(&m->pmap, va) && amap_own_path_near(a, va.va); /* what lacks a table ends there anyway */
+}
+
 /* mapped: what has no anon then is the zero page, or a page of the object. */
 static ALWAYS_INLINE bool write(struct vm_map *m, vaddr_t va, bool mapped)
 {
@@ -122,11 +130,18 @@ static ALWAYS_INLINE bool write(struct vm_map *m, vaddr_t va, bool mapped)
 
 	if (UNLIKELY(!e || (e->prot & (PROT_W | PROT_X)) != PROT_W || !e->amap))
 		return false;
-	p.amap = e->amap;
-	p.shape = amap_shape(p.amap);
-	p.node = amap_find_own(p.amap, va.va);
-	if (UNLIKELY(!p.node))
+	p.life = entry_life(e);
+	if (UNLIKELY(p.life & 1))
 		return false;
+	p.amap = e->amap;
+	for (bool owned = false;; owned = true) {
+		p.shape = amap_shape(p.amap);
+		p.node = amap_find_own(p.amap, va.va);
+		if (LIKELY(p.node))
+			break;
+		if (owned || !own(m, e->amap, va))
+			return false;
+	}
 	p.old = amap_slot(p.node, va.va);
 	if (p.old)
 		return copy(p);

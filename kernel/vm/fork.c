@@ -8,15 +8,16 @@
  * amaps that several entries of the parent use become one amap of the child.
  * Order, with the whole parent locked (DESIGN 5.4):
  *
- *   prepare   child's map, entries and amaps; new entries for the parent
- *   kill      the parent's old private entries
+ *   prepare   child's map, entries and amaps
+ *   kill      the parent's entries
  *   share     amap roots: from here on no path is exclusive
  *   protect   limit the parent's tables to reading, flush
- *   publish   the parent's new entries
+ *   revive    the parent's entries
  *   return    the child may run
  *
- * A fault that finds a new entry finds shared paths. In between, faults find dead entries, and wait for the range lock.
- * Publishing comes after the flush, so that the copy is of one moment: otherwise a thread could write a new page, for the
+ * A fault that found its entry live before it was killed does not find it so afterwards: revived it is another life (entry.h).
+ * Then faults find shared paths. In between, they find dead entries, and wait for the range lock. Reviving comes after the
+ * flush, so that the copy is of one moment: otherwise a thread could write a new page, for the
  * parent only, and then an old one through its TLB, for the child as well.
  *
  * Late faults. fork takes no lock of a leaf, of tables or of amaps: it would cost what is resident. So a fault that has seen its
@@ -39,7 +40,7 @@
 
 struct forking {
 	struct vm_map *parent, *child;
-	struct map_edit edit;        /* of the parent: old and new private entries */
+	struct map_edit edit;        /* of the parent: its entries, as old, which stay */
 	struct map_edit child_edit;
 	struct range_hold hold;      /* the child's own range lock needs none: nobody knows it */
 };
@@ -79,18 +80,13 @@ static enum error prepare_child(struct forking *f, const struct vm_entry *e)
 	return err;
 }
 
-/* The parent's private entries are replaced, so that faults under way notice. */
 static enum error prepare(struct forking *f)
 {
-	for (const struct vm_entry *e = f->edit.old; e; e = e->edit_next) {
-		enum error err = prepare_child(f, e);
+	enum error err = OK;
 
-		if (err == OK)
-			err = map_edit_add(&f->edit, e, e->range, e->amap, NULL);
-		if (err != OK)
-			return err;
-	}
-	return OK;
+	for (const struct vm_entry *e = f->edit.old; e && err == OK; e = e->edit_next)
+		err = prepare_child(f, e);
+	return err;
 }
 
 /* forked is a note for the duration of one fork. share: links the child's amaps to the parent's trees. */
@@ -115,7 +111,7 @@ static void write_protect(struct forking *f)
 {
 	uint64_t done = 0; /* entries ascend */
 
-	for (const struct vm_entry *e = f->edit.new; e; e = e->edit_next) {
+	for (const struct vm_entry *e = f->edit.old; e; e = e->edit_next) {
 		uint64_t start = e->range.start.va, end = round_up(e->range.end.va, PMAP_LIMIT_SPAN);
 
 		if (e->shared || e->inherit != INHERIT_COPY || !(e->max & PROT_W) || end <= done)
@@ -144,7 +140,6 @@ enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
 	if (e != OK) {
 		settle_amaps(&f, false);
 		map_edit_abort(&f.child_edit);
-		map_edit_abort(&f.edit);
 		map_unlock_all(parent, &f.hold);
 		mutex_unlock(&parent->brk_lock);
 		vm_map_release(f.child);
@@ -156,7 +151,9 @@ enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
 	settle_amaps(&f, true);
 	write_protect(&f);
 	map_flush(parent->vm, &f.edit.gather);
-	map_edit_exchange(&f.edit);
+	for (struct vm_entry *o = f.edit.old; o; o = o->edit_next)
+		entry_revive(o);
+	f.edit.old = NULL; /* nothing to retire */
 	map_edit_finish(&f.edit);
 	map_unlock_all(parent, &f.hold);
 	mutex_unlock(&parent->brk_lock);

@@ -310,8 +310,27 @@ void frame_list_free(struct frames *f, struct frame_list *l)
 		frame_free(f, n, page_order(frame_page(f, n)));
 }
 
+static void free_retired_list(struct epoch_item *item)
+{
+	struct vm_page *p = CONTAINER_OF(item, struct vm_page, retire);
+	struct frames *f = p->home;
+
+	for (pfn_t n = frame_of(f, p), next; !pfn_is_none(n); n = next) {
+		next = frame_page(f, n)->pmap.next;
+		frame_free(f, n, page_order(frame_page(f, n)));
+	}
+}
+
+/* All by the first one's item: their grace periods end together. */
 void frame_list_free_by_epoch(struct frames *f, struct frame_list *l)
 {
-	for (pfn_t n; n = frame_list_pop(f, l), !pfn_is_none(n);)
-		frame_free_by_epoch(f, n);
+	struct vm_page *p;
+
+	if (pfn_is_none(l->head))
+		return;
+	p = frame_page(f, l->head);
+	ASSERT_CHECKED(page_owner(p) != FRAME_FREE && page_owner(p) != FRAME_RESERVED);
+	p->home = f;
+	epoch_retire_with(f->epoch, &p->retire, free_retired_list, (uint32_t)(l->count - 1));
+	frame_list_init(l);
 }

@@ -92,9 +92,13 @@ static void drain_epochs(struct vm *vm)
 
 void vm_drain(struct vm *vm)
 {
+	struct frame_list chunks;
+
 	drain_epochs(vm);
+	pmap_drain(vm->pmaps, &chunks);
+	frame_list_free_by_epoch(&vm->frames, &chunks);
 	kmem_drain(&vm->kmem);
 	(void)zones_drain(&vm->zones);
-	drain_epochs(vm); /* slabs of type-stable zones */
+	drain_epochs(vm); /* slabs of type-stable zones, frames of reverse maps */
 	frames_drain(&vm->frames);
 }

@@ -6,35 +6,35 @@
  * disjoint ranges work at the same time; no fault installs a PTE for what a
  * mutator has taken away.
  *
- * Structure. A map holds a tree of immutable entries (entry_tree.c), a range
- * lock, and a pmap. A change never edits an entry. It goes through an edit:
+ * Structure. A map holds a list of immutable entries (entry_list.c) and a range
+ * lock, for each of its parts (map_part.c), and a pmap. A change never edits an entry. It goes through an edit:
  *
  *   begin    range lock over the range and all entries that touch it; list old
  *   add      new entries, unpublished, each with references of its own
  *   merge    neighbours that are one mapping become one entry
- *   publish  one new version of the tree: new in, old out; then old is killed
+ *   publish  old is killed; new into the list, old out of it
  *   ...      PTEs removed or write-protected, private pages taken out
  *   finish   TLB flush; only then old's references (and with them frames) go
  *
  * All that can fail comes before publish; abort leaves the map as it was.
  *
  *   faulter                               mutator
- *   find entry e in the tree              publish new version
- *   take leaf lock (links a table)        e.dead = 1          (seq_cst)
- *   e.dead?  -> STALE, start over         load table pointer  (seq_cst), take leaf lock
+ *   find entry e, its life                e.life + 1: dead    (seq_cst)
+ *   take leaf lock (links a table)        exchange in the list
+ *   e.life as found? else STALE           load table pointer  (seq_cst), take leaf lock
  *   store PTE, drop leaf lock             clear PTE, drop leaf lock
  *                                         flush, free
  *
  * Invariants.
- *  1. Every entry in the tree is live, but between publish and finish of its
- *     successor, and during a move (remap.c) or a fork (fork.c).
+ *  1. Every entry in a list is live, but for the time of an exchange, and during a
+ *     move (remap.c) or a fork (fork.c). Who sees something new finds nothing old of the same change live.
  *  2. An entry is taken out only by who holds a range lock over all of it.
  *  3. An amap's anons lie within live entries that use it, unless it is marked
  *     untrimmed; then it is never merged.
  *  4. An entry's references are dropped after the flush that followed its death.
  *
- * Locking. Range lock, then nothing while memory is allocated; the tree's short
- * lock only inside publish. Never a leaf or node lock together with them.
+ * Locking. Range lock, then nothing while memory is allocated; a part's short
+ * lock only inside begin and publish. Never a leaf or node lock together with them.
  *
  * Failure. ERR_NOMEM before publish only. The one step after it that may want
  * memory, trimming a shared amap, has it reserved before; when faults beside the
@@ -96,30 +96,29 @@ static void map_free_late(struct epoch_item *item)
 	zone_free(m->vm->map_zone, m);
 }
 
-void vm_map_release(struct vm_map *m)
+uint64_t vm_map_release(struct vm_map *m)
 {
 	struct vm *vm = m->vm;
-	struct vm_entry *e, *next;
+	struct vm_entry *e, *next, *all = NULL;
 	struct frame_list tables;
-	struct tlb_gather g;
+	uint64_t resident;
 
 	if (!ref_put(&m->refs))
-		return;
-	gather_init(&g, &m->pmap);
-	g.exclusive = true; /* nobody is left to map anything */
-	for (e = map_first(m, 0); e; e = map_after(m, e))
-		entry_kill(e);
-	pmap_remove(&m->pmap, m->bounds, &g);
-	map_flush(vm, &g);
-	frame_list_free_by_epoch(&vm->frames, &g.unlinked);
-	for (e = map_first(m, 0); e; e = next) {
-		next = map_after(m, e);
-		entry_retire(vm, e);
+		return 0;
+	/* Who looks up an entry holds a reference; only who comes by the reverse map, to the pmap, may be late. */
+	resident = pmap_destroy(&m->pmap, &tables);
+	counter_add(&vm->counters, COUNTER_tlb_flushes, 1);
+	for (e = map_first(m, 0); e; e = map_after(m, e)) { /* the way from one to the next goes by those before */
+		e->edit_next = all;
+		all = e;
 	}
-	frame_list_init(&tables);
-	pmap_destroy(&m->pmap, &tables);
+	for (e = all; e; e = next) {
+		next = e->edit_next;
+		entry_end(vm, e);
+	}
 	frame_list_free_by_epoch(&vm->frames, &tables);
 	epoch_retire(&vm->epoch, &m->retire, map_free_late);
+	return resident;
 }
 
 /* --- edits --- */

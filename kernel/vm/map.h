@@ -50,8 +50,11 @@ struct vm_map {
 /* An empty space with one reference. Thread context. => ERR_NOMEM, nothing left behind. */
 enum error vm_map_create(struct vm *vm, struct vm_map **out) MUST_CHECK;
 void vm_map_reference(struct vm_map *m);
-/* The last reference unmaps everything. No CPU has its pmap active then. Thread context, may take long. */
-void vm_map_release(struct vm_map *m);
+/*
+ * The last reference unmaps everything. No CPU has its pmap active then. Thread context, may take long.
+ * => how many pages were mapped then; 0 if others still have a reference.
+ */
+uint64_t vm_map_release(struct vm_map *m);
 
 /*
  * From now on several threads run in m: each CPU gets a part of its own, where it looks first when the caller leaves the address

@@ -17,8 +17,7 @@
  *
  * When handing fails the old entries are revived: they are still in the list,
  * their pages are all there, and only PTEs were lost, which faults bring back.
- * That is the one case in which a dead mark is taken back. So a move that fails
- * has not unmapped what was at its destination, either.
+ * So a move that fails has not unmapped what was at its destination, either.
  */
 #include "base/assert.h"
 #include "vm/amap.h"

@@ -53,7 +53,13 @@ void pm_init(struct pmap_machine *pm, const struct host_config *config)
 
 void pm_destroy(struct pmap_machine *pm)
 {
+	struct frame_list l;
+
 	pmap_deactivate(pm->ps);
+	CHECK(atomic_load_relaxed(&pm->ps->chunks.frames) <= machine_info()->ncpus);
+	pmap_drain(pm->ps, &l);
+	CHECK(list_empty(&pm->ps->chunks.partial));
+	pm_free_late(pm, &l);
 	pm_drain(pm);
 	CHECK(atomic_load_relaxed(&pm->ps->chunks.frames) == 0);
 	CHECK(host_offences(pm->t.m, HOST_OFFENCES) == 0);
@@ -204,10 +210,9 @@ void pm_remove(struct pmap_machine *pm, struct pmap *p, uint64_t start, uint64_t
 
 void pm_exit(struct pmap_machine *pm, struct pmap *p)
 {
-	struct frame_list tables = { PFN_NONE, 0 };
+	struct frame_list tables;
 
-	pm_remove(pm, p, 0, BIT(48), true);
 	pmap_deactivate(pm->ps);
-	pmap_destroy(p, &tables);
+	(void)pmap_destroy(p, &tables);
 	pm_free_late(pm, &tables);
 }

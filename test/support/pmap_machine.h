@@ -79,7 +79,7 @@ static inline void *pm_bytes(pfn_t f) { return phys_to_virt(pfn_to_paddr(f)); }
 enum error pm_enter(struct pmap_machine *pm, struct pmap *p, uint64_t va, pfn_t f, enum prot prot, unsigned flags) MUST_CHECK;
 /* pmap_remove, flush, late free. */
 void pm_remove(struct pmap_machine *pm, struct pmap *p, uint64_t start, uint64_t end, bool exclusive);
-/* pmap_remove of all and pmap_destroy; the caller's CPU lets go of it. */
+/* pmap_destroy with what is mapped; the caller's CPU lets go of it. */
 void pm_exit(struct pmap_machine *pm, struct pmap *p);
 
 #endif

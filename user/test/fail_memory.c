@@ -365,6 +365,13 @@ static long touch_below(void)
 		sp[-(long)(i * PAGE + 700000)] = 1;
 	return 0;
 }
+/* More pages that the parent maps, too, than a frame of the kernel's has room to say so. */
+static long read_shared(void)
+{
+	for (size_t i = 0; i < PAGES; i++)
+		CHECK_EQ(i + 1, *(volatile unsigned long *)word(region, i) % 1000); /* what others have added */
+	return 0;
+}
 /* The kernel's copy to a buffer that is not there yet. */
 static long touch_by_kernel(void) { return RESULT(pread(file, other + 2 * PAGE, 2 * PAGE, 0)); }
 static void touched_by_kernel(long n)
@@ -424,6 +431,7 @@ static const struct operation operations[] = {
 	{"a file's private page", file_private, touch_file, NULL, NULL, NULL, NEVER_FAILS, 0},
 	{"a shared page", new_shared, touch_write, touched, NULL, NULL, NEVER_FAILS, 0},
 	{"below the stack", NULL, touch_below, NULL, NULL, NULL, NEVER_FAILS | CHILD, 0},
+	{"read what a parent shares", NULL, read_shared, NULL, NULL, NULL, NEVER_FAILS | CHILD, 0},
 	{"the kernel's copy", untouched, touch_by_kernel, touched_by_kernel, NULL, NULL, 0, 0},
 };
 

@@ -41,8 +41,7 @@
 #define TF_SIZE 288
 
 /* ESR_EL1 (esr.h) */
-#define ESR_CLASS_SHIFT 26
-#define ESR_DATA_USER 0x24
+#define ESR_ABORT_BIT 31 /* of the class: set of aborts and other rarer things, clear of system calls */
 
 /* What EL0 may have in PSTATE: flags, TCO, DIT, SSBS, BTYPE. Mode EL0t, nothing masked. */
 #define PSR_USER 0xf3001c00

@@ -8,7 +8,7 @@
  *	synchronous:  interrupts on; trap_ops->system_call(frame), page_fault(frame, ...) or trap(frame, what), each
  *	              of which looks at its end what return_to_user looks at; interrupts off;
  *	              leave() if work
- *	data abort:   before that, interrupts masked, only what a call may change saved: trap_user_abort. If that is all
+ *	abort:        before that, interrupts masked, only what a call may change saved: trap_user_abort. If that is all
  *	              there is to do, an interrupt that came meanwhile is taken when EL0 runs again, and nothing has to be looked at
  *	interrupt:    irq_handle, interrupts masked; leave()
  *	leave:        interrupts on; work = 0; trap_ops->return_to_user;
@@ -51,7 +51,9 @@
 
 _Static_assert(offsetof(struct trap_frame, sp) == TF_SP && offsetof(struct trap_frame, pc) == TF_PC, "vectors.S");
 _Static_assert(offsetof(struct trap_frame, syscall) == TF_RECORD && sizeof(struct trap_frame) == TF_SIZE, "vectors.S");
-_Static_assert(offsetof(struct trap_frame, x[29]) == TF_ABORT && EC_DATA_USER == ESR_DATA_USER, "vectors.S");
+_Static_assert(offsetof(struct trap_frame, x[29]) == TF_ABORT, "vectors.S");
+#define IS_ABORT(class) ((uint64_t)(class) << 26 >> ESR_ABORT_BIT)
+_Static_assert(IS_ABORT(EC_DATA_USER) && IS_ABORT(EC_FETCH_USER) && !IS_ABORT(EC_SVC), "vectors.S");
 _Static_assert(KSTACK_SIZE == 1 << STACK_SHIFT, "asm_layout.h");
 
 const struct trap_ops *trap_ops;
@@ -169,9 +171,18 @@ static NOINLINE void user_trap(struct trap_frame *tf, uint64_t esr)
 	trap_ops->trap(tf, &t);
 }
 
+/* Like untag, in one instruction; another tag in the kernel's half makes no difference to who maps nothing there. */
+static uint64_t untag_quickly(uint64_t address) { return (uint64_t)((int64_t)(address << 8) >> 8); }
+
 bool trap_user_abort(uint64_t esr)
 {
-	return esr_is_page_write(esr) && trap_ops->write_fault(untag(sysreg_read(far_el1)), esr_is_mapped(esr));
+	unsigned class = esr_class(esr);
+
+	if (LIKELY(class == EC_DATA_USER) && esr_is_page_write(esr))
+		return trap_ops->write_fault(untag_quickly(sysreg_read(far_el1)), esr_is_mapped(esr));
+	if ((class == EC_DATA_USER || class == EC_FETCH_USER) && esr_fault(esr) == FAULT_TRANSLATION)
+		return trap_ops->read_fault(untag_quickly(sysreg_read(far_el1)), class == EC_FETCH_USER ? PROT_X : PROT_R);
+	return false;
 }
 
 void trap_user_sync(struct trap_frame *tf, uint64_t esr)

@@ -134,9 +134,7 @@ vectors:
 	sub	sp, sp, #TF_SIZE
 	stp	x0, x1, [sp, #0]
 	mrs	x0, esr_el1
-	ubfx	x1, x0, #ESR_CLASS_SHIFT, #6
-	cmp	x1, #ESR_DATA_USER
-	b.eq	user_abort
+	tbnz	x0, #ESR_ABORT_BIT, user_abort
 	save_scratch
 	save_callee
 	save_state
@@ -177,7 +175,7 @@ odd_vector:
 	brk	#0
 
 /*
- * A page that was never touched needs no more than a function call: its caller's registers. If trap_user_abort says that it
+ * A page that was never touched, or only has to be mapped, needs no more than a function call: its caller's registers. If trap_user_abort says that it
  * takes more, the others still are what they were. Where EL0 was stays in ELR_EL1 and SPSR_EL1 meanwhile: no exception
  * may be taken in between, neither an interrupt nor a touch of the kernel's window (kmem_alloc_pageable's).
  */

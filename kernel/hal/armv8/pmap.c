@@ -15,7 +15,9 @@
  * The end. Nobody runs in the pmap or faults in it when it is destroyed, but who
  * came by the reverse map may still descend in it, in an epoch section. So its
  * tables lose LINKED under their locks and stay readable until a grace period
- * has passed; the caller frees them, and struct pmap itself, by epoch.
+ * has passed; the caller frees them, and struct pmap itself, by epoch. One walk takes
+ * mappings and tables away, and one flush of the whole ASID comes after both: no table comes
+ * where another one was, so none has to be BUSY until then.
  *
  * Memory order. Lock-free descents load descriptors acquire or seq_cst (table.c).
  * Failure. None.
@@ -76,63 +78,101 @@ uint64_t pmap_resident(struct pmap *pm)
 	return n;
 }
 
-/* Takes a leaf table away. A late pmap_page_remove_all may still own a BUSY PTE there; it will find LINKED gone. */
-static void destroy_leaf(struct pmap *pm, uint64_t parent, struct frame_list *tables)
+/* Empties a line of a leaf table and its mappings' reverse maps. va: of its first descriptor. */
+static void destroy_line(struct pmap *pm, struct pte *line, uint64_t va)
 {
-	pfn_t f = pte_frame(parent);
+	struct pmap_system *ps = pm->sys;
+
+	for (unsigned i = 0; i < LINE_ENTRIES; i++, va += PAGE_SIZE) {
+		uint64_t d = mmu_pte_load(&line[i]);
+
+		if (!pte_valid(d))
+			continue;
+		if (ps->hw_updates)
+			d = mmu_pte_swap(&line[i], 0);
+		else
+			mmu_pte_store(&line[i], 0);
+		if (pte_tracked(d))
+			rmap_drop(ps, pte_frame(d), (struct rmap_entry){ pm, va }, d);
+	}
+}
+
+/*
+ * Takes a leaf table away, and what it maps. => PTEs that were not empty. A late pmap_page_remove_all may still own a BUSY
+ * one there; it will find LINKED gone.
+ */
+static unsigned destroy_leaf(struct pmap *pm, pfn_t f, uint64_t va, struct frame_list *tables)
+{
 	struct pmap_page *page = pmap_page_at(pm->sys, f);
+	struct pte *table = table_at(f);
+	unsigned live;
 
 	spin_lock(&page->lock, RANK_LEAF);
-	for (unsigned i = 0; atomic_load_relaxed(&page->live) && i < TABLE_ENTRIES; i++)
-		ASSERT(!pte_valid(mmu_pte_load(&table_at(f)[i])));
+	live = atomic_load_relaxed(&page->live); /* relaxed: under the leaf lock, as all here */
+	for (uint64_t lines = live ? atomic_load_relaxed(&page->lines) : 0; lines; lines &= lines - 1) {
+		unsigned i = bit_lowest(lines) * LINE_ENTRIES;
+
+		destroy_line(pm, &table[i], va + i * PAGE_SIZE);
+	}
 	/* seq_cst: as every change of a table descriptor; pairs with the loads of late descents */
 	mmu_pte_store_seq_cst(page->parent, 0);
-	atomic_store_relaxed(&page->flags, (uint16_t)0); /* under the leaf lock */
+	atomic_store_relaxed(&page->flags, (uint16_t)0);
+	atomic_store_relaxed(&page->live, (uint16_t)0);
 	page->parent = NULL;
 	pmap_list_push(pm->sys, tables, f);
 	spin_unlock(&page->lock);
+	return live;
 }
 
-static void destroy_table(struct pmap *pm, pfn_t table, unsigned level, struct frame_list *tables)
+/* Takes a table above the leaves away, and all below. va: the first address that it maps. => as destroy_leaf. */
+static uint64_t destroy_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t va, struct frame_list *tables)
 {
 	/* relaxed: whoever linked here is gone, and its reference to the pmap with it */
-	uint64_t lines = atomic_load_relaxed(&pmap_page_at(pm->sys, table)->lines);
+	uint64_t lines = atomic_load_relaxed(&pmap_page_at(pm->sys, table)->lines), live = 0;
 
-	for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
-		uint64_t d;
+	for (; lines; lines &= lines - 1) {
+		unsigned first = bit_lowest(lines) * LINE_ENTRIES;
 
-		if (i % LINE_ENTRIES == 0 && (i = lines_next(lines, i)) >= TABLE_ENTRIES)
-			break;
-		d = mmu_pte_load_seq_cst(&table_at(table)[i]);
-		if (!pte_valid(d))
-			continue;
-		if (level + 1 == LEAF_LEVEL)
-			destroy_leaf(pm, d, tables);
-		else
-			destroy_table(pm, pte_frame(d), level + 1, tables); /* two deep at most */
+		for (unsigned i = first; i < first + LINE_ENTRIES; i++) {
+			uint64_t d = mmu_pte_load_seq_cst(&table_at(table)[i]), at = va + i * level_span(level);
+
+			if (!pte_valid(d))
+				continue;
+			if (level + 1 == LEAF_LEVEL)
+				live += destroy_leaf(pm, pte_frame(d), at, tables);
+			else
+				live += destroy_table(pm, pte_frame(d), level + 1, at, tables); /* two deep at most */
+		}
 	}
 	/* relaxed: late readers descend through it, but nobody locks it or asks for its flags */
 	atomic_store_relaxed(&pmap_page_at(pm->sys, table)->flags, (uint16_t)0);
 	pmap_page_at(pm->sys, table)->parent = NULL;
 	pmap_list_push(pm->sys, tables, table);
+	return live;
 }
 
-void pmap_destroy(struct pmap *pm, struct frame_list *tables)
+uint64_t pmap_destroy(struct pmap *pm, struct frame_list *tables)
 {
-	uint32_t asid;
+	struct tlb_gather g;
+	uint64_t live;
 
-	ASSERT_CHECKED(cpu_debug()->held_count == 0);
 	ASSERT_CHECKED(pm->sys->asids.cpu[cpu_id()].current != pm);
-	/* Table entries may still be cached under its number. Nobody runs under it, so none come back. */
-	mmu_dsb_ish();
-	asid = asid_to_flush(pm);
-	if (asid) {
-		mmu_tlbi_asid(asid);
-		mmu_dsb_ish();
-	}
-	destroy_table(pm, pm->root, 0, tables);
-	rmap_chunk_take_empty(pm->sys, tables);
+	gather_init(&g, pm);
+	/* Not announced (gather.c): who finds a frame mapped nowhere may free it at once, since nobody runs where TLBs know it. */
+	live = destroy_table(pm, pm->root, 0, 0, &g.unlinked);
+	/* Table entries may be cached under its number even if it maps nothing. Nobody runs under it, so none come back. */
+	g.whole = true;
+	gather_flush(&g);
 	atomic_store_relaxed(&pm->tables, UINT64_C(0)); /* a statistic */
+	*tables = g.unlinked;
+	return live;
+}
+
+void pmap_drain(struct pmap_system *ps, struct frame_list *l)
+{
+	rmap_chunk_drain(ps);
+	*l = (struct frame_list){ PFN_NONE, 0 };
+	rmap_chunk_take_empty(ps, l);
 }
 
 static struct pmap_pte decode(uint64_t d, uint64_t parent)
@@ -148,6 +188,13 @@ struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va)
 {
 	ASSERT_CHECKED(spin_held(&leaf->page->lock));
 	return decode(mmu_pte_load(leaf_pte(leaf, va.va)), mmu_pte_load(leaf->page->parent) | (leaf->upper & TABLE_LIMITS));
+}
+
+bool pmap_has_leaf(struct pmap *pm, vaddr_t va)
+{
+	uint64_t d, parent;
+
+	return table_peek(pm, va.va, &d, &parent) != NULL;
 }
 
 unsigned pmap_leaf_empty(const struct pmap_leaf *leaf, vaddr_t va, unsigned max)

@@ -187,6 +187,9 @@ bool pmap_leaf_fill(struct pmap_leaf *leaf, vaddr_t va, pfn_t f)
 	return true;
 }
 
+/* So many PTEs may be gone through when interrupts are masked. */
+#define PUSH_DOWN_QUICKLY 64u
+
 /* The mapping stays in the reverse map until it is flushed, so no gather has to be announced (gather.c). */
 bool pmap_leaf_withdraw(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t *was)
 {
@@ -194,9 +197,13 @@ bool pmap_leaf_withdraw(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t 
 	uint32_t asid;
 
 	ASSERT_CHECKED(spin_held(&leaf->page->lock));
+	if (UNLIKELY(write_limited(leaf))) {
+		/* relaxed: under the leaf lock */
+		if (leaf->upper & TABLE_RO || atomic_load_relaxed(&leaf->page->live) > PUSH_DOWN_QUICKLY)
+			return false;
+		limit_push_down_locked(leaf, va.va);
+	}
 	*was = mmu_pte_load(p);
-	if (UNLIKELY(write_limited(leaf)))
-		return false;
 	if (*was == 0)
 		return true;
 	if (UNLIKELY(!pte_valid(*was) || pte_frame(*was).fn != old.fn || !pte_tracked(*was)))

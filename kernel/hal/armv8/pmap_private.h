@@ -322,6 +322,8 @@ void rmap_chunk_init(struct rmap_chunks *rc);
 /* A chunk, perhaps by means of stock->chunk; NULL: the stock has none. Inside an epoch section; takes RANK_CHUNK. */
 struct rmap_chunk *rmap_chunk_alloc(struct pmap_system *ps, struct pmap_stock *stock);
 void rmap_chunk_free(struct pmap_system *ps, struct rmap_chunk *c);
+/* Gives up the frames that CPUs carve from and of which nothing is in use. */
+void rmap_chunk_drain(struct pmap_system *ps);
 /* Moves the frames that became empty to l. */
 void rmap_chunk_take_empty(struct pmap_system *ps, struct frame_list *l);
 

@@ -4,8 +4,9 @@
  *
  * Purpose. A frame's first mapping stands in its pmap_page; more need room. It
  * comes in chunks of 64 bytes, 63 to a frame. The frames are the caller's, given
- * in through pmap_stock.chunk, and each goes back on a gather's unlinked list as
- * soon as its last chunk is free: with no mapping left, no frame is held.
+ * in through pmap_stock.chunk, and each goes back on a gather's unlinked list when
+ * its last chunk is free, but for the one that a CPU carves from: a frame a CPU at most is held with
+ * nothing in it, until rmap_chunk_drain asks. So a process that comes and goes brings no frame along.
  *
  * Structure. Chunk 0 of a frame is its header:
  *
@@ -17,7 +18,7 @@
  *   lock: |    +----------------------------------+     v
  *   owner +-- partial list <--free, lock---- not OWNED, none free (on no list)
  *                |
- *                +--last chunk freed, lock--> empty (mask 0) <-- last chunk of an OWNED one freed, lock
+ *                +--last chunk freed, lock--> empty (mask 0) <-- drain, lock, of an OWNED one that is all free
  *
  * Each CPU owns at most one frame. Allocation from it is one cas on a line that
  * others touch only to free; so processes on different CPUs do not meet here.
@@ -27,8 +28,7 @@
  *     and cleared under the lock.
  *  2. Bits of a frame that is not OWNED change only under the lock. Such a frame
  *     is on the partial list exactly if one of its chunks is free.
- *  3. No frame that is held has all chunks free once the lock is dropped, but
- *     a new one on the way to its first chunk.
+ *  3. No frame that is held and not OWNED has all chunks free once the lock is dropped.
  *  4. A header whose frame was given up keeps mask 0 until the end of every
  *     section open then. So an owner whose frame is taken away while it looks
  *     at the header fails in its cas, and goes the slow way.
@@ -49,7 +49,6 @@
 struct rmap_frame {
 	ATOMIC(uint64_t) mask; /* x */
 	struct list link;      /* c: on partial */
-	uint32_t owner;        /* c: CPU, while OWNED */
 	pfn_t frame;           /* r */
 };
 _Static_assert(sizeof(struct rmap_frame) <= sizeof(struct rmap_chunk), "is chunk 0");
@@ -86,7 +85,6 @@ static struct rmap_chunk *take(struct rmap_frame *rf)
 
 static void become_owner_locked(struct pmap_system *ps, struct rmap_frame *rf, uint64_t mask)
 {
-	rf->owner = cpu_id();
 	/* release: pairs with take's acquire; invariant 2: nobody else changes it now */
 	atomic_store_release(&rf->mask, mask | OWNED);
 	/* relaxed: read by its own CPU, and under the lock */
@@ -156,7 +154,7 @@ void rmap_chunk_free(struct pmap_system *ps, struct rmap_chunk *chunk)
 	struct rmap_frame *rf = frame_of(chunk);
 	uint64_t bit = BIT(chunk - chunk_at(rf, 0)), m = atomic_load_relaxed(&rf->mask), new;
 
-	while ((m & OWNED) && (m | bit) != (ALL_FREE | OWNED))
+	while (m & OWNED)
 		/* release: pairs with take's acquire */
 		if (atomic_cas_release(&rf->mask, &m, m | bit))
 			return;
@@ -164,19 +162,32 @@ void rmap_chunk_free(struct pmap_system *ps, struct rmap_chunk *chunk)
 	m = atomic_load_relaxed(&rf->mask);
 	do {
 		ASSERT_CHECKED(!(m & bit));
-		new = (m | bit | OWNED) == (ALL_FREE | OWNED) ? 0 : m | bit;
+		new = (m | bit) == ALL_FREE ? 0 : m | bit; /* OWNED again meanwhile: it stays */
 		/* acq_rel: release as above; acquire: the frame's next life is after all uses of its chunks */
 	} while (!atomic_cas_acq_rel(&rf->mask, &m, new));
-	if (m & OWNED) {
-		if (new == 0) {
-			atomic_store_relaxed(&rc->cpu[rf->owner].current, NULL); /* see rmap_chunk_alloc */
-			give_back_locked(ps, rf);
-		}
-	} else if (new == 0) {
+	if (new == 0) {
 		list_remove(&rf->link);
 		give_back_locked(ps, rf);
 	} else if (m == 0) {
 		list_push(&rc->partial, &rf->link);
+	}
+	spin_unlock(&rc->lock);
+}
+
+void rmap_chunk_drain(struct pmap_system *ps)
+{
+	struct rmap_chunks *rc = &ps->chunks;
+
+	spin_lock(&rc->lock, RANK_CHUNK);
+	for (uint32_t i = 0; i < ps->config.ncpus; i++) {
+		struct rmap_frame *rf = atomic_load_relaxed(&rc->cpu[i].current); /* written under the lock */
+		uint64_t m = ALL_FREE | OWNED;
+
+		/* acq_rel: the frame's next life is after all uses of its chunks; the owner's take fails from now on */
+		if (!rf || !atomic_cas_acq_rel(&rf->mask, &m, UINT64_C(0)))
+			continue;
+		atomic_store_relaxed(&rc->cpu[i].current, NULL); /* see rmap_chunk_alloc */
+		give_back_locked(ps, rf);
 	}
 	spin_unlock(&rc->lock);
 }
