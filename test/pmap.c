@@ -530,6 +530,31 @@ static void test_destroy(void **state)
 	pm_destroy(&w.m);
 }
 
+/* Who gets a right to write back that was used before may use it, whatever the fault that brought it was for. */
+static void test_rights_again(void **state)
+{
+	struct tlb_gather g;
+	struct world w;
+	pfn_t f;
+
+	(void)state;
+	begin(&w);
+	f = pm_alloc(&w.m);
+	enter(&w, VA, f, RW, PMAP_WRITTEN);
+	assert_int_equal(store(VA, 5), HOST_FAULT_NONE);
+	gather(&w, &g, false);
+	pmap_protect(&w.p, vrange(VA, VA + PAGE_SIZE), PROT_R, &g);
+	finish(&w, &g);
+	assert_int_equal(store(VA, 6), HOST_FAULT_PERMISSION);
+	enter(&w, VA, f, RW, 0);
+	assert_true(pmap_extract(&w.p, vaddr(VA)).dirty);
+	pmap_spurious(&w.p, vaddr(VA));
+	assert_int_equal(store(VA, 6), HOST_FAULT_NONE);
+	pm_remove(&w.m, &w.p, VA, VA + PAGE_SIZE, true);
+	pm_free(&w.m, f);
+	end(&w);
+}
+
 /* What is mapped goes with the tables: noted, out of reverse maps and TLBs. */
 static void test_destroy_mapped(void **state)
 {
@@ -629,6 +654,7 @@ int main(void)
 		cmocka_unit_test(test_flush_is_small),
 		cmocka_unit_test(test_destroy),
 		cmocka_unit_test(test_destroy_mapped),
+		cmocka_unit_test(test_rights_again),
 		cmocka_unit_test(test_misuse_panics),
 	};
 

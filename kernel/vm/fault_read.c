@@ -9,8 +9,8 @@
  *
  *	1 find    entry, leaf node and anon, or object's page              no lock
  *	4 leaf lock
- *	5 check   entry live, the amap's shape as before, slot as found
- *	6 an object's page: the last check; reverse map; PTE, if it is empty
+ *	5 check   entry live, the amap's shape as before, slot as found, PTE empty
+ *	6 an object's page: the last check; reverse map; PTE
  *	7 what follows is mapped along (fault_around.c), a leaf node's pages at most
  *
  * The shape says that the amap leads to the node still, or to none, and alone if it did so alone (amap.c, 6). A path that
@@ -88,7 +88,7 @@ static inline bool map_found(struct fault *f, struct found *l, uint32_t shape)
 
 	if (UNLIKELY(pmap_leaf_lock(&f->map->pmap, vaddr(f->va), NULL, &leaf) != OK))
 		return false;
-	done = holds(f, l, shape) && map(f, l, &leaf);
+	done = holds(f, l, shape) && pmap_leaf_empty(&leaf, vaddr(f->va), 1) && map(f, l, &leaf);
 	pmap_leaf_unlock(&leaf);
 	return done;
 }

@@ -65,6 +65,8 @@ static uint64_t add_rights(uint64_t d, enum prot prot, unsigned flags)
 		d &= ~PTE_UXN;
 	if (prot & PROT_W)
 		d |= PTE_DBM;
+	if (prot & PROT_W && d & PTE_SW_DIRTY) /* noted already: the next write has nothing to bring */
+		d &= ~PTE_AP_RO;
 	if (flags & PMAP_WRITTEN)
 		d &= ~PTE_AP_RO;
 	return d;
