@@ -19,6 +19,7 @@ struct vm_map {
 	struct vm *vm;
 	struct pmap pmap;
 	struct refcount refs;
+	uint32_t fault_ahead;            /* the vm's, where a fault has it at hand; fixed */
 	struct vrange bounds;            /* user addresses that may be mapped; fixed */
 	ATOMIC(uint32_t) spread;         /* 1: vm_map_spread; relaxed, a hint */
 	struct range_lock ranges;        /* who changes what right now */

@@ -15,7 +15,9 @@
 #include "vm/kmem.h"
 #include "vm/zone.h"
 
-#define FAULT_AROUND 32u /* unless the command line says otherwise */
+/* Unless the command line says otherwise. */
+#define FAULT_AROUND 32u
+#define FAULT_AHEAD 16u
 
 struct vm {
 	struct frames frames;
@@ -30,6 +32,7 @@ struct vm {
 	struct zone *anon_zone, *amap_zone, *node_zone, *object_zone, *object_node_zone;
 	struct zone *entry_zone, *tree_node_zone, *map_zone;
 	uint64_t fault_around;      /* pages that a read maps at most, itself included (fault.c) */
+	uint64_t fault_ahead;       /* pages that a write makes at most, besides its own (fault_ahead.c) */
 	uint64_t tree_secret;       /* what entry trees' priorities are made with */
 };
 

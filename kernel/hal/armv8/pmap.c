@@ -160,6 +160,15 @@ unsigned pmap_leaf_empty(const struct pmap_leaf *leaf, vaddr_t va, unsigned max)
 	return n;
 }
 
+unsigned pmap_leaf_valid_before(const struct pmap_leaf *leaf, vaddr_t va, unsigned max)
+{
+	unsigned at = level_index(va.va, LEAF_LEVEL), n = 0;
+
+	while (n < max && n < at && pte_valid(mmu_pte_load(&leaf->table[at - 1 - n])))
+		n++;
+	return n;
+}
+
 struct pmap_pte pmap_extract(struct pmap *pm, vaddr_t va)
 {
 	uint64_t d, parent;
