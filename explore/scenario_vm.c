@@ -46,7 +46,7 @@ static const struct kind *kind;
 
 struct host_machine *world_machine(void) { return world.v.t.m; }
 
-void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
+static void open_machine(uint32_t variant, uint32_t cpus, uint64_t base, const char *command_line)
 {
 	struct host_config c = {
 		.ncpus = cpus, .ram = UINT64_C(3) << 20, .junk = true, .seed = 1, .late_stores = explore_modelled()};
@@ -57,6 +57,7 @@ void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
 	c.hw_dirty = kind->dirty;
 	c.range_tlbi = kind->range;
 	c.ops = hooks;
+	c.command_line = command_line;
 	memset(&world, 0, sizeof world);
 	world.cpus = world.history.cpus = cpus;
 	world.stride = kind->stride;
@@ -65,6 +66,11 @@ void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
 	CHECK(vm_map_create(world.v.vm, &world.space[0]) == OK);
 	world_enter(0);
 }
+
+/* What a write makes besides its own page is a matter of its own. */
+void world_open(uint32_t variant, uint32_t cpus, uint64_t base) { open_machine(variant, cpus, base, "fault-ahead=0"); }
+
+void world_open_ahead(uint32_t variant, uint32_t cpus, uint64_t base) { open_machine(variant, cpus, base, "fault-ahead=4"); }
 
 void world_object(unsigned pages)
 {

@@ -121,7 +121,7 @@ void fault_ahead(struct vm_map *m, const struct vm_entry *e, vaddr_t va, const s
 	a.va = va.va + PAGE_SIZE;
 	a.shape = amap_shape(e->amap);
 	a.node = amap_find_own(e->amap, a.va);
-	if (!a.node || amap_slot(a.node, a.va))
+	if (!a.node)
 		return;
 	make(&a, n);
 	if (a.n == 0)
