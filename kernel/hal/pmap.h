@@ -92,6 +92,8 @@ struct pmap {
 	struct pmap_system *sys;
 	pfn_t root;
 	ATOMIC(uint64_t) asid;          /* generation and ASID; see armv8/asid.c */
+	ATOMIC(uint32_t) where;         /* which CPUs may have TLB entries under it; see armv8/asid.c */
+	uint32_t moves;                 /* guarded by the asid lock: ASIDs it has taken to move, in this generation */
 	ATOMIC(uint64_t) tables;        /* table frames below the root: relaxed add; not written in steady state */
 };
 

@@ -42,7 +42,8 @@
  * any TLBI of an address that is not last-level-only drops the cached table
  * entries on the way to that address, so one page per window suffices for those.
  * Beyond FLUSH_PAGES single pages the ASID is cheaper; by range, where the CPU
- * can, up to FLUSH_RANGE_PAGES.
+ * can, up to FLUSH_RANGE_PAGES. Where this CPU alone has used the address space (asid.c, Where), by the
+ * same number of pages or by ASID, on this CPU.
  *
  * Memory order. The first DSB ISH puts every change of a descriptor, by this CPU
  * or seen by it, before the read of pm->asid and before the TLBIs (asid.c); the
@@ -138,13 +139,31 @@ void gather_flush_others(struct pmap_system *ps)
 		mmu_dsb_ish();
 }
 
-static void invalidate(const struct tlb_gather *g, const struct pmap_system *ps, uint32_t asid)
+static uint64_t pages_of(const struct tlb_gather *g)
 {
-	bool last_level = !g->tables;
 	uint64_t pages = 0;
 
 	for (uint32_t i = 0; i < g->ranges; i++)
 		pages += vrange_size(g->range[i]) >> PAGE_SHIFT;
+	return pages;
+}
+
+/* On this CPU, table entries included. */
+static void invalidate_local(const struct tlb_gather *g, uint32_t asid)
+{
+	if (g->whole || pages_of(g) > FLUSH_PAGES) {
+		mmu_tlbi_local_asid(asid);
+		return;
+	}
+	for (uint32_t i = 0; i < g->ranges; i++)
+		mmu_tlbi_local_range(asid, g->range[i].start, npages(vrange_size(g->range[i]) >> PAGE_SHIFT));
+}
+
+static void invalidate(const struct tlb_gather *g, const struct pmap_system *ps, uint32_t asid)
+{
+	bool last_level = !g->tables;
+	uint64_t pages = pages_of(g);
+
 	if (g->whole || pages > (ps->range_tlbi ? FLUSH_RANGE_PAGES : FLUSH_PAGES)) {
 		mmu_tlbi_asid(asid);
 		return;
@@ -214,7 +233,9 @@ void gather_flush(struct tlb_gather *g)
 
 		mmu_dsb_ish();
 		asid = asid_to_flush(g->pm);
-		if (asid) {
+		if (asid && asid_is_local(g->pm)) {
+			invalidate_local(g, asid);
+		} else if (asid) {
 			invalidate(g, ps, asid);
 			mmu_dsb_ish();
 		}

@@ -19,7 +19,21 @@
  * Memory order. Lock-free descents load descriptors acquire or seq_cst (table.c).
  * Failure. None.
  */
+#include "base/print.h"
 #include "hal/armv8/pmap_private.h"
+#include "hal/machine.h"
+
+/* `tlb-scope=local|broadcast` on the command line: where an address space that one CPU alone has used is flushed. */
+static bool local_option(void)
+{
+	char text[16];
+
+	if (!machine_option("tlb-scope", text, sizeof text))
+		return true;
+	if (__builtin_strcmp(text, "local") && __builtin_strcmp(text, "broadcast"))
+		kprintf("tlb-scope=%s: neither local nor broadcast, local is taken\n", text);
+	return __builtin_strcmp(text, "broadcast");
+}
 
 void pmap_system_init(struct pmap_system *ps, const struct pmap_config *config)
 {
@@ -31,6 +45,7 @@ void pmap_system_init(struct pmap_system *ps, const struct pmap_config *config)
 	ps->hw_updates = mmu->hw_access || mmu->hw_dirty;
 	ps->hw_dirty = mmu->hw_dirty;
 	ps->range_tlbi = mmu->range_tlbi;
+	ps->local = local_option();
 	asid_init(&ps->asids, mmu->asid_bits, config->ncpus);
 	rmap_chunk_init(&ps->chunks);
 	__builtin_memset(ps->gathers, 0, sizeof ps->gathers);
@@ -57,6 +72,8 @@ void pmap_init(struct pmap_system *ps, struct pmap *pm, pfn_t root)
 	atomic_store_relaxed(&pmap_page_at(ps, root)->lines, UINT64_C(0)); /* as below */
 	/* relaxed: nobody else knows pm yet */
 	atomic_store_relaxed(&pm->asid, UINT64_C(0));
+	atomic_store_relaxed(&pm->where, ps->local ? WHERE_NONE : WHERE_MANY);
+	pm->moves = 0;
 	atomic_store_relaxed(&pm->tables, UINT64_C(0));
 }
 
@@ -125,7 +142,9 @@ void pmap_destroy(struct pmap *pm, struct frame_list *tables)
 	/* Table entries may still be cached under its number. Nobody runs under it, so none come back. */
 	mmu_dsb_ish();
 	asid = asid_to_flush(pm);
-	if (asid) {
+	if (asid && asid_is_local(pm)) {
+		mmu_tlbi_local_asid(asid);
+	} else if (asid) {
 		mmu_tlbi_asid(asid);
 		mmu_dsb_ish();
 	}
