@@ -70,8 +70,27 @@ void gather_init(struct tlb_gather *g, struct pmap *pm)
 	g->unlinked = (struct frame_list){ PFN_NONE, 0 };
 }
 
+/* What has just been cleared, page by page (`tlb=page`): as a kernel does that does not gather. Under the leaf lock. */
+static NOINLINE void invalidate_now(const struct pmap *pm, uint64_t start, uint64_t end)
+{
+	for (uint64_t va = start; va < end; va += PAGE_SIZE) {
+		uint32_t asid;
+
+		mmu_dsb_ish();
+		asid = asid_to_flush(pm);
+		if (asid && asid_is_local(pm)) {
+			mmu_tlbi_local_page(asid, vaddr(va));
+		} else if (asid) {
+			mmu_tlbi_page(asid, vaddr(va), true);
+			mmu_dsb_ish();
+		}
+	}
+}
+
 void gather_add(struct tlb_gather *g, uint64_t start, uint64_t end)
 {
+	if (UNLIKELY(g->pm->sys->page_by_page))
+		invalidate_now(g->pm, start, end);
 	if (g->ranges) {
 		struct vrange *last = &g->range[g->ranges - 1];
 
@@ -233,7 +252,9 @@ void gather_flush(struct tlb_gather *g)
 
 		mmu_dsb_ish();
 		asid = asid_to_flush(g->pm);
-		if (asid && asid_is_local(g->pm)) {
+		if (ps->page_by_page && !g->tables) {
+			; /* invalidate_now did it */
+		} else if (asid && asid_is_local(g->pm)) {
 			invalidate_local(g, asid);
 		} else if (asid) {
 			invalidate(g, ps, asid);

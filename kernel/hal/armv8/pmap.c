@@ -23,16 +23,19 @@
 #include "hal/armv8/pmap_private.h"
 #include "hal/machine.h"
 
-/* `tlb-scope=local|broadcast` on the command line: where an address space that one CPU alone has used is flushed. */
-static bool local_option(void)
+/*
+ * On the command line: `tlb-scope=local|broadcast`, where an address space that one CPU alone has used is flushed; `tlb=batch|page`,
+ * once for all that a call clears, or as each PTE is cleared. => the second word stands there, not the first, which is taken otherwise.
+ */
+static bool option_is_second(const char *option, const char *first, const char *second)
 {
 	char text[16];
 
-	if (!machine_option("tlb-scope", text, sizeof text))
-		return true;
-	if (__builtin_strcmp(text, "local") && __builtin_strcmp(text, "broadcast"))
-		kprintf("tlb-scope=%s: neither local nor broadcast, local is taken\n", text);
-	return __builtin_strcmp(text, "broadcast");
+	if (!machine_option(option, text, sizeof text))
+		return false;
+	if (__builtin_strcmp(text, first) && __builtin_strcmp(text, second))
+		kprintf("%s=%s: neither %s nor %s, %s is taken\n", option, text, first, second, first);
+	return !__builtin_strcmp(text, second);
 }
 
 void pmap_system_init(struct pmap_system *ps, const struct pmap_config *config)
@@ -45,7 +48,8 @@ void pmap_system_init(struct pmap_system *ps, const struct pmap_config *config)
 	ps->hw_updates = mmu->hw_access || mmu->hw_dirty;
 	ps->hw_dirty = mmu->hw_dirty;
 	ps->range_tlbi = mmu->range_tlbi;
-	ps->local = local_option();
+	ps->local = !option_is_second("tlb-scope", "local", "broadcast");
+	ps->page_by_page = option_is_second("tlb", "batch", "page");
 	asid_init(&ps->asids, mmu->asid_bits, config->ncpus);
 	rmap_chunk_init(&ps->chunks);
 	__builtin_memset(ps->gathers, 0, sizeof ps->gathers);

@@ -126,6 +126,7 @@ struct pmap_system {
 	struct pmap_config config;  /* r */
 	bool hw_updates;            /* r: hardware may write to a valid descriptor */
 	bool hw_dirty, range_tlbi;  /* r */
+	bool page_by_page;          /* r: each PTE is invalidated as it is cleared */
 	bool local;                 /* r: an address space on one CPU is flushed there only */
 	struct pmap_asids asids;
 	struct rmap_chunks chunks;
