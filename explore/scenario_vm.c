@@ -25,6 +25,8 @@
  */
 #include "scenario_vm.h"
 
+#include <stdio.h>
+
 #include "base/print.h"
 #include "hooks.h"
 
@@ -37,17 +39,24 @@ static const struct kind {
 	uint8_t asid_bits;
 	bool access, dirty, range, warm;
 	uint16_t stride;
+	const char *options;
 } kinds[WORLD_MACHINES] = {
-	{8, false, false, false, false, 1}, {16, true, true, true, false, 1},     {4, true, false, false, true, 1},
-	{8, false, false, false, true, 64}, {4, true, true, true, true, 512},     {8, false, false, false, true, 1},
-	{16, true, true, false, true, 1},   {8, false, false, false, false, 512},
+	{8, false, false, false, false, 1, "tlb-scope=local"},
+	{16, true, true, true, false, 1, "tlb-scope=broadcast"},
+	{4, true, false, false, true, 1, "tlb-scope=local"},
+	{8, false, false, false, true, 64, "tlb-scope=broadcast"},
+	{4, true, true, true, true, 512, "tlb-scope=local"},
+	{8, false, false, false, true, 1, "tlb-scope=broadcast"},
+	{16, true, true, false, true, 1, "tlb-scope=broadcast tlb=page"},
+	{8, false, false, false, false, 512, "tlb-scope=local tlb=page"},
 };
 static const struct kind *kind;
 
 struct host_machine *world_machine(void) { return world.v.t.m; }
 
-static void open_machine(uint32_t variant, uint32_t cpus, uint64_t base, const char *command_line)
+static void open_machine(uint32_t variant, uint32_t cpus, uint64_t base, const char *ahead)
 {
+	char command_line[64];
 	struct host_config c = {
 		.ncpus = cpus, .ram = UINT64_C(3) << 20, .junk = true, .seed = 1, .late_stores = explore_modelled()};
 
@@ -57,6 +66,7 @@ static void open_machine(uint32_t variant, uint32_t cpus, uint64_t base, const c
 	c.hw_dirty = kind->dirty;
 	c.range_tlbi = kind->range;
 	c.ops = hooks;
+	snprintf(command_line, sizeof command_line, "%s %s", ahead, kind->options);
 	c.command_line = command_line;
 	memset(&world, 0, sizeof world);
 	world.cpus = world.history.cpus = cpus;

@@ -29,6 +29,8 @@ void pm_init(struct pmap_machine *pm, const struct host_config *config)
 	memset(pm, 0, sizeof *pm);
 	if (config)
 		c = *config;
+	if (!c.command_line)
+		c.command_line = "tlb-scope=broadcast"; /* many tests have one CPU only, and are of what others would still use */
 	c.ops.frame_kind = frame_kind;
 	c.ops.context = pm;
 	test_machine_init(&pm->t, &c);
