@@ -280,5 +280,5 @@ int main(void)
 		cmocka_unit_test(test_fault), cmocka_unit_test(test_write), cmocka_unit_test(test_mutators),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_all_scopes(tests);
 }
