@@ -498,6 +498,28 @@ static void test_flush_is_small(void **state)
 	end(&w);
 }
 
+/* Pages in a row, of a table that stays: each of them is gone. */
+static void test_pages_in_a_row(void **state)
+{
+	struct world w;
+	uint64_t v;
+	pfn_t f;
+
+	(void)state;
+	begin(&w);
+	f = pm_alloc(&w.m);
+	for (unsigned i = 0; i < 6; i++) {
+		enter(&w, VA + i * PAGE_SIZE, f, PROT_R, PMAP_UNTRACKED);
+		assert_int_equal(load(VA + i * PAGE_SIZE, &v), HOST_FAULT_NONE);
+	}
+	pm_remove(&w.m, &w.p, VA + PAGE_SIZE, VA + 5 * PAGE_SIZE, true);
+	for (unsigned i = 0; i < 6; i++)
+		assert_int_equal(load(VA + i * PAGE_SIZE, &v), i % 5 ? HOST_FAULT_TRANSLATION : HOST_FAULT_NONE);
+	pm_remove(&w.m, &w.p, VA, VA + BLOCK_SIZE, true);
+	pm_free(&w.m, f);
+	end(&w);
+}
+
 /* The short way of a copy: what was mapped is in no TLB when its copy is. */
 static void test_withdraw(void **state)
 {
@@ -604,7 +626,7 @@ static void test_misuse_panics(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_enter_and_dirty), cmocka_unit_test(test_withdraw),
+		cmocka_unit_test(test_enter_and_dirty), cmocka_unit_test(test_withdraw), cmocka_unit_test(test_pages_in_a_row),
 		cmocka_unit_test(test_stock),
 		cmocka_unit_test(test_set_errors),
 		cmocka_unit_test(test_remove_unlinks),
