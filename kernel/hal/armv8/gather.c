@@ -45,6 +45,9 @@
  * can, up to FLUSH_RANGE_PAGES. Where this CPU alone has used the address space (asid.c, Where), by the
  * same number of pages or by ASID, on this CPU.
  *
+ * `tlb=page` on the command line: what a call clears is invalidated at once, PTE by PTE, under the leaf lock, to measure what gathering is worth.
+ * At the flush there is nothing left to do, unless a table was unlinked or restricted.
+ *
  * Memory order. The first DSB ISH puts every change of a descriptor, by this CPU
  * or seen by it, before the read of pm->asid and before the TLBIs (asid.c); the
  * second waits until no CPU uses the old translations. Emptying a BUSY
