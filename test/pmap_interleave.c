@@ -280,5 +280,5 @@ int main(void)
 		cmocka_unit_test(test_fault), cmocka_unit_test(test_write), cmocka_unit_test(test_mutators),
 	};
 
-	return run_all_scopes(tests);
+	return run_both_scopes(tests);
 }

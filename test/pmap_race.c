@@ -104,5 +104,5 @@ int main(void)
 		cmocka_unit_test(test_race_with_hardware_dirty),
 	};
 
-	return run_all_scopes(tests);
+	return run_both_scopes(tests);
 }
