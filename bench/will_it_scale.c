@@ -20,6 +20,7 @@
  *   fork          fork, exit of the child, wait
  *   fork_touch    the same, and the child writes to 256 pages that it shares with its parent
  *   mprotect      one page of the own, touched window made read-only and writable again
+ *   discard       16 pages of private anonymous memory written, and given up by MADV_DONTNEED
  *
  * In threads, brk1 moves one break for all of them; what each call returns depends on the others.
  *
@@ -253,6 +254,21 @@ static void mprotect1(const struct bench *bench, struct counter *mine)
 	unmap(p, bytes);
 }
 
+static void discard(const struct bench *bench, struct counter *mine)
+{
+	const size_t bytes = 16 * PAGE;
+	volatile char *p = map(bytes, RW, ANON, -1);
+
+	while (!stopped(bench)) {
+		for (size_t i = 0; i < bytes; i += PAGE)
+			p[i] = 1;
+		if (madvise((void *)p, bytes, MADV_DONTNEED) != 0)
+			fail("madvise");
+		count(mine);
+	}
+	unmap(p, bytes);
+}
+
 static const struct loop loops[] = {
 	{"page_fault1", page_fault1},
 	{"page_fault2", page_fault2},
@@ -264,6 +280,7 @@ static const struct loop loops[] = {
 	{"fork", fork1},
 	{"fork_touch", fork_touch},
 	{"mprotect", mprotect1},
+	{"discard", discard},
 };
 #define LOOPS (sizeof loops / sizeof *loops)
 

@@ -38,11 +38,12 @@ struct host_machine *plan_machine(void) { return plan_world.m.t.m; }
 static const struct kind {
 	uint8_t asid_bits;
 	bool access, dirty, range;
+	const char *command_line;
 } kinds[PLAN_KINDS] = {
-	{8, false, false, false},
-	{4, true, true, true},
-	{16, false, false, true},
-	{4, true, false, false},
+	{8, false, false, false, "tlb-scope=local"},
+	{4, true, true, true, "tlb-scope=broadcast"},
+	{16, false, false, true, "tlb-scope=local tlb=page"},
+	{4, true, false, false, "tlb-scope=broadcast"},
 };
 
 /* --- setup, run, judge --- */
@@ -62,6 +63,7 @@ void plan_setup(const struct plan *p, uint32_t variant)
 		.range_tlbi = k->range,
 		.late_stores = explore_modelled(),
 		.ops = hooks,
+		.command_line = p->local || (p->asids && variant >= 2) ? "tlb-scope=local" : k->command_line,
 	};
 
 	plan = p;

@@ -21,6 +21,7 @@ struct plan {
 	step *part[EXPLORE_CPUS][PLAN_STEPS];
 	uint32_t cpus;
 	bool asids; /* machines with fifteen ASIDs only */
+	bool local; /* and address spaces that one CPU has alone are flushed there */
 };
 
 extern struct world plan_world;

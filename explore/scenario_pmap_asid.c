@@ -164,6 +164,28 @@ static void rolled(struct cpu *c)
 			use(i);
 }
 
+/* CPU 0 has run space 1 alone, and left it: its TLB knows it. */
+static void alone(struct cpu *c)
+{
+	if (c == plan_cpu) {
+		use(1);
+		use(2);
+	} else {
+		use(3);
+	}
+}
+
+/* The same, and one number is left: who moves takes it, the next begins a generation. */
+static void alone_at_the_end(struct cpu *c)
+{
+	if (c != plan_cpu)
+		return;
+	for (unsigned i = 2; i < 15; i++)
+		use(i);
+	use(1);
+	use(2);
+}
+
 /* --- the plans --- */
 
 PLAN(switch_unmap, .cpus = 2, .prepare = numbers, .begin = spares_begin, .end = spares_end, .asids = true,
@@ -187,6 +209,15 @@ PLAN(asid_unmap, .cpus = 3, .prepare = numbers, .begin = spares_begin, .end = sp
 PLAN(asid_twice, .cpus = 3, .prepare = numbers, .begin = spares_begin, .end = spares_end, .asids = true,
      .part = {{use_15, use_14, use_2, remap_1}, {use_1, use_3, use_1}, {use_2, use_0, remap_0, use_13}})
 
+/* Local flushes against who comes to another CPU, and back. */
+#define WHERE .begin = spares_begin, .end = spares_end, .asids = true, .local = true
+PLAN(where_move, .cpus = 2, .prepare = alone, WHERE, .part = {{use_1, remap_1}, {use_1, use_1}})
+PLAN(where_unmap, .cpus = 2, .prepare = alone, WHERE, .part = {{remap_1, use_1}, {use_1, remap_1, use_3, use_1}})
+PLAN(where_rollover, .cpus = 2, .prepare = alone_at_the_end, WHERE, .part = {{use_1, remap_1, use_3}, {use_1, use_0, use_1}})
+PLAN(where_again, .cpus = 3, .prepare = alone, WHERE, .part = {{use_1, use_1}, {use_1, remap_1}, {use_1, use_1, remap_1}})
+PLAN(where_many, .cpus = 4, .prepare = alone, WHERE,
+     .part = {{use_1, remap_1, use_2, use_1}, {use_1, use_3, remap_1}, {remap_1, use_1, use_1}, {use_1, use_14, use_1}})
+
 const struct scenario scenario_pmap_asid[] = {
 	SMALL("pmap-switch-unmap", "a switch that takes the last ASID and a rollover, against an unmap", switch_unmap),
 	SMALL("pmap-asid-renew", "a new ASID after a rollover, against an unmap", asid_renew),
@@ -198,6 +229,11 @@ const struct scenario scenario_pmap_asid[] = {
 	SMALL("pmap-asid-first", "the first ASID of a space, against an unmap", asid_first),
 	LARGE("pmap-asid-rollover", "a rollover under four CPUs that switch and unmap", 4, asid_rollover),
 	LARGE("pmap-asid-unmap", "a rollover, and unmaps of spaces that run", 3, asid_unmap),
+	SMALL("pmap-where-move", "a space comes to another CPU, and is unmapped on the first", where_move),
+	SMALL("pmap-where-unmap", "the same, and is unmapped on both", where_unmap),
+	SMALL("pmap-where-rollover", "a space comes to another CPU, and to another generation", where_rollover),
+	LARGE("pmap-where-again", "a space goes back while it comes to two others", 3, where_again),
+	LARGE("pmap-where-many", "a space comes to four CPUs", 4, where_many),
 	LARGE("pmap-asid-twice", "switches back and forth over a rollover", 3, asid_twice),
 };
 const unsigned scenario_pmap_asid_count = ARRAY_SIZE(scenario_pmap_asid);

@@ -25,6 +25,8 @@
  */
 #include "scenario_vm.h"
 
+#include <stdio.h>
+
 #include "base/print.h"
 #include "hooks.h"
 
@@ -37,10 +39,16 @@ static const struct kind {
 	uint8_t asid_bits;
 	bool access, dirty, range, warm;
 	uint16_t stride;
+	const char *options;
 } kinds[WORLD_MACHINES] = {
-	{8, false, false, false, false, 1}, {16, true, true, true, false, 1},     {4, true, false, false, true, 1},
-	{8, false, false, false, true, 64}, {4, true, true, true, true, 512},     {8, false, false, false, true, 1},
-	{16, true, true, false, true, 1},   {8, false, false, false, false, 512},
+	{8, false, false, false, false, 1, "tlb-scope=local"},
+	{16, true, true, true, false, 1, "tlb-scope=broadcast"},
+	{4, true, false, false, true, 1, "tlb-scope=local"},
+	{8, false, false, false, true, 64, "tlb-scope=broadcast"},
+	{4, true, true, true, true, 512, "tlb-scope=local"},
+	{8, false, false, false, true, 1, "tlb-scope=broadcast"},
+	{16, true, true, false, true, 1, "tlb-scope=broadcast tlb=page"},
+	{8, false, false, false, false, 512, "tlb-scope=local tlb=page"},
 };
 static const struct kind *kind;
 
@@ -55,8 +63,9 @@ static void cut_in_parts(struct vm_map *m, uint32_t cpus)
 	m->stack_limit = 0;
 }
 
-void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
+static void open_machine(uint32_t variant, uint32_t cpus, uint64_t base, const char *ahead)
 {
+	char command_line[64];
 	struct host_config c = {
 		.ncpus = cpus, .ram = UINT64_C(3) << 20, .junk = true, .seed = 1, .late_stores = explore_modelled()};
 
@@ -66,6 +75,8 @@ void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
 	c.hw_dirty = kind->dirty;
 	c.range_tlbi = kind->range;
 	c.ops = hooks;
+	snprintf(command_line, sizeof command_line, "%s %s", ahead, kind->options);
+	c.command_line = command_line;
 	memset(&world, 0, sizeof world);
 	world.cpus = world.history.cpus = cpus;
 	world.stride = kind->stride;
@@ -76,6 +87,11 @@ void world_open(uint32_t variant, uint32_t cpus, uint64_t base)
 		cut_in_parts(world.space[0], cpus);
 	world_enter(0);
 }
+
+/* What a write makes besides its own page is a matter of its own. */
+void world_open(uint32_t variant, uint32_t cpus, uint64_t base) { open_machine(variant, cpus, base, "fault-ahead=0"); }
+
+void world_open_ahead(uint32_t variant, uint32_t cpus, uint64_t base) { open_machine(variant, cpus, base, "fault-ahead=4"); }
 
 void world_object(unsigned pages)
 {

@@ -29,7 +29,7 @@ static void setup(uint32_t variant, uint32_t cpus)
 {
 	parameter = world_parameter(variant);
 	memset(at, 0, sizeof at);
-	world_open(variant, cpus, WORLD_STRADDLE);
+	world_open_ahead(variant, cpus, WORLD_STRADDLE);
 	if (parameter == PARAMETER_FILE) {
 		world_object(3);
 		op_map(0, 0, world_anon(2));

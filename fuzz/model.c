@@ -122,9 +122,26 @@ static bool changing(const struct space *s, const struct page *p)
 	return p->object >= 0 && !s->world->object[p->object].fixed;
 }
 
+/* A first write may have made pages behind it, of private zeros; how many is the kernel's business. */
+static void made_ahead(struct space *s, const struct page *p)
+{
+	if (p->shared || p->object >= 0)
+		return;
+	for (unsigned a = 0; a < AREAS; a++) {
+		struct page *q = s->area[a].page, *end = q + s->area[a].pages;
+
+		if (p < q || p >= end)
+			continue;
+		for (q += p - q + 1; q < end && q->known && q->mapped && !q->shared && q->object < 0; q++)
+			if (q->touched == NO)
+				q->touched = MAYBE;
+	}
+}
+
 void page_populated(struct space *s, struct page *p)
 {
 	p->touched = MAYBE;
+	made_ahead(s, p);
 	if (!p->shared && (p->max & W) && changing(s, p) && p->own == NO)
 		p->own = MAYBE;
 }
@@ -139,6 +156,8 @@ void page_stored(struct space *s, struct page *p, unsigned slot, uint64_t value)
 		p->cut = s->world->object[p->object].cuts[p->index];
 	}
 	content_set(page_content(s, p), slot, value);
+	if (p->touched != YES)
+		made_ahead(s, p);
 	p->touched = p->object < 0 ? YES : MAYBE; /* a file's page goes when the file is cut */
 }
 

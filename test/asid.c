@@ -16,7 +16,7 @@
 #define PMAPS 40u
 #define ROUNDS 1500u
 
-static const struct host_config four_bits = {
+static struct host_config four_bits = {
 	.ncpus = 4, .ram = 16 << 20, .junk = true, .seed = TEST_SEED, .asid_bits = 4, .break_check = 1,
 };
 
@@ -442,8 +442,156 @@ static void test_churn(void **state)
 	churn_with(&c);
 }
 
+/* --- where: tlb-scope=local --- */
+
+static uint32_t where(struct world *w, unsigned i) { return atomic_load_relaxed(&w->p[i].where); }
+
+static const struct host_config eight_bits = {
+	.ncpus = 4, .ram = 16 << 20, .junk = true, .seed = TEST_SEED, .asid_bits = 8, .command_line = "tlb-scope=local",
+};
+
+/* Removes p[i]'s page on this CPU and maps another; => how many invalidations went to all CPUs. */
+static uint64_t remap(struct world *w, unsigned i)
+{
+	uint64_t before = host_stats(w->m.t.m).invalidations, n;
+
+	pm_remove(&w->m, &w->p[i], VA, VA + PAGE_SIZE, true);
+	n = host_stats(w->m.t.m).invalidations - before;
+	pm_free(&w->m, w->frame[i]);
+	map_tagged(w, i);
+	return n;
+}
+
+static void test_where(void **state)
+{
+	struct world *w = pm_zalloc(sizeof *w);
+	uint64_t first, second;
+
+	(void)state;
+	begin(w, &eight_bits);
+	assert_int_equal(where(w, 0), WHERE_NONE);
+	assert_int_equal(remap(w, 0), 0);
+	pmap_activate(&w->p[0]);
+	assert_int_equal(tag_here(), 0);
+	assert_int_equal(where(w, 0), 1);
+	first = number(w, 0);
+	assert_int_equal(remap(w, 0), 0);
+	assert_int_equal(tag_here(), 0); /* the new frame's, or the simulator says so */
+	pmap_activate(&w->p[1]);
+	assert_int_equal(remap(w, 0), 0); /* also of what does not run */
+	pmap_activate(&w->p[0]);
+	assert_int_equal(number(w, 0), first);
+	assert_int_equal(tag_here(), 0);
+	pmap_activate(&w->p[1]);
+	/* It moves: another number, and the old one is nobody's. */
+	switch_cpu(w, 1);
+	assert_true(remap(w, 0) > 0); /* it is not here, yet */
+	pmap_activate(&w->p[0]);
+	second = number(w, 0);
+	assert_int_equal(where(w, 0), 2);
+	assert_int_not_equal(second, first);
+	assert_int_equal(tag_here(), 0);
+	assert_int_equal(remap(w, 0), 0);
+	/* It runs there, too: many. */
+	switch_cpu(w, 0);
+	pmap_activate(&w->p[0]);
+	assert_int_equal(where(w, 0), WHERE_MANY);
+	assert_int_equal(number(w, 0), second);
+	assert_int_equal(tag_here(), 0);
+	assert_true(remap(w, 0) > 0);
+	switch_cpu(w, 1);
+	assert_int_equal(tag_here(), 0);
+	pmap_deactivate(w->m.ps);
+	switch_cpu(w, 0);
+	pmap_deactivate(w->m.ps);
+	end(w);
+	free(w);
+}
+
+/* A number for each move, but not for ever. */
+static void test_moves(void **state)
+{
+	struct world *w = pm_zalloc(sizeof *w);
+	bool seen[256] = { false };
+	unsigned moves = 0;
+
+	(void)state;
+	begin(w, &eight_bits);
+	pmap_activate(&w->p[0]);
+	for (unsigned i = 0; where(w, 0) != WHERE_MANY && i < 100; i++) {
+		assert_false(seen[number(w, 0)]);
+		seen[number(w, 0)] = true;
+		pmap_deactivate(w->m.ps);
+		switch_cpu(w, 1 - cpu_id());
+		pmap_activate(&w->p[0]);
+		assert_int_equal(tag_here(), 0);
+		moves++;
+	}
+	assert_in_range(moves, 2, 16);
+	pmap_deactivate(w->m.ps);
+	switch_cpu(w, 0);
+	pmap_deactivate(w->m.ps);
+	end(w);
+	free(w);
+}
+
+/* What many have is one CPU's again in another generation, unless it runs elsewhere all the time. */
+static void test_where_after_a_rollover(void **state)
+{
+	struct world *w = pm_zalloc(sizeof *w);
+
+	(void)state;
+	four_bits.command_line = "tlb-scope=local";
+	begin(w, &four_bits);
+	for (uint32_t cpu = 0; cpu < 2; cpu++) {
+		switch_cpu(w, cpu);
+		pmap_activate(&w->p[0]);
+		pmap_activate(&w->p[1]);
+	}
+	assert_int_equal(where(w, 1), WHERE_MANY);
+	switch_cpu(w, 0);
+	run_all_others(w);
+	pmap_activate(&w->p[0]);
+	assert_int_equal(where(w, 0), 1);
+	pmap_activate(&w->p[1]);
+	assert_int_equal(where(w, 1), WHERE_MANY);
+	assert_int_equal(tag_here(), 1);
+	pmap_deactivate(w->m.ps);
+	switch_cpu(w, 1);
+	assert_int_equal(tag_here(), 1);
+	pmap_deactivate(w->m.ps);
+	switch_cpu(w, 0);
+	end(w);
+	free(w);
+}
+
+static void option_is(const char *line, bool local, bool page)
+{
+	const struct host_config c = { .ncpus = 2, .ram = 16 << 20, .seed = TEST_SEED, .command_line = line };
+	struct pmap_machine m;
+
+	pm_init(&m, &c);
+	assert_int_equal(m.ps->local, local);
+	assert_int_equal(m.ps->page_by_page, page);
+	pm_destroy(&m);
+}
+
+static void test_options(void **state)
+{
+	(void)state;
+	option_is("", true, false);
+	option_is("tlb-scope=broadcast", false, false);
+	option_is("tlb=page tlb-scope=local", true, true);
+	option_is("tlb=batch tlb-scope=everywhere", true, false);
+	option_is("tlb=pages", true, false);
+}
+
 int main(void)
 {
+	const struct CMUnitTest where_tests[] = {
+		cmocka_unit_test(test_where), cmocka_unit_test(test_moves), cmocka_unit_test(test_where_after_a_rollover),
+		cmocka_unit_test(test_options),
+	};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_numbers),       cmocka_unit_test(test_activation_is_cheap),
 		cmocka_unit_test(test_running_keeps_its_number), cmocka_unit_test(test_pending_flush),
@@ -451,5 +599,11 @@ int main(void)
 		cmocka_unit_test(test_switch_against_rollover), cmocka_unit_test(test_churn),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed;
+
+	four_bits.command_line = "tlb-scope=broadcast";
+	failed = cmocka_run_group_tests_name("tlb-scope=broadcast", tests, NULL, NULL);
+	four_bits.command_line = "tlb-scope=local";
+	failed += cmocka_run_group_tests_name("tlb-scope=local", tests, NULL, NULL);
+	return failed + cmocka_run_group_tests_name("where", where_tests, NULL, NULL);
 }

@@ -12,7 +12,12 @@ static const struct host_config hardware_dirty = { .ncpus = 4, .ram = 32 << 20, 
 static int setup(void **state)
 {
 	(void)state;
-	test_vm_init(&v, machine);
+	struct host_config one_by_one = {.ram = 32 << 20, .junk = true, .seed = TEST_SEED};
+
+	if (machine)
+		one_by_one = *machine;
+	one_by_one.command_line = "fault-ahead=0"; /* its pages are fault_ahead's business */
+	test_vm_init(&v, &one_by_one);
 	assert_int_equal(vm_map_create(v.vm, &m), OK);
 	pmap_activate(&m->pmap);
 	return 0;

@@ -15,11 +15,14 @@ static struct vm_map *m;
 static const struct vm_mapping anon = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
 
 enum change { DISCARD_LEAF, DISCARD_ONE_LEAF, DISCARD_PAGE, REMOVE, READ_ONLY, NOTHING_ALLOWED, REPLACE, FORK, CHANGES, CUT = CHANGES };
-/* NEIGHBOUR: untouched, but node and table are there; OWN_PATH: shared and mapped, the node is the map's own. For the short way. */
-enum before { UNTOUCHED, NEIGHBOUR, TOUCHED, SHARED, SHARED_MAPPED, OWN_PATH, BEFORES };
+/*
+ * NEIGHBOUR: untouched, but node and table are there; OWN_PATH: shared and mapped, the node is the map's own. For the short way.
+ * SEQUENCE: likewise, and the page before is mapped: the page behind is made ahead, and is the one that changes.
+ */
+enum before { UNTOUCHED, NEIGHBOUR, SEQUENCE, TOUCHED, SHARED, SHARED_MAPPED, OWN_PATH, BEFORES };
 
 static struct {
-	uint64_t base, va;
+	uint64_t base, va, page; /* where the fault is, and what changes */
 	enum change change;
 	bool write;
 	unsigned at, count;
@@ -45,8 +48,8 @@ static void stop_at(void)
 
 static void change(void)
 {
-	struct vrange page = vrange(duet.va, duet.va + PAGE_SIZE), leaf = vrange(duet.base, duet.base + WINDOW);
-	uint64_t at = duet.va;
+	struct vrange page = vrange(duet.page, duet.page + PAGE_SIZE), leaf = vrange(duet.base, duet.base + WINDOW);
+	uint64_t at = duet.page;
 
 	switch (duet.change) {
 	case DISCARD_LEAF:
@@ -104,8 +107,8 @@ static void play(uint32_t cpu, void *arg)
 /* The page as the next access finds it, by what had been there and what was done. */
 static void judge(enum before before)
 {
-	uint64_t x = 0xdead, there = before <= NEIGHBOUR ? 0 : 5;
-	enum error e = test_load(m, duet.va, &x);
+	uint64_t x = 0xdead, there = before <= SEQUENCE ? 0 : 5;
+	enum error e = test_load(m, duet.page, &x);
 
 	switch (duet.change) {
 	case DISCARD_LEAF:
@@ -123,14 +126,14 @@ static void judge(enum before before)
 		break;
 	case READ_ONLY:
 		assert_int_equal(x, there);
-		assert_int_equal(test_store(m, duet.va, 6), ERR_ACCESS);
+		assert_int_equal(test_store(m, duet.page, 6), ERR_ACCESS);
 		break;
 	case FORK:
 		/* What the parent writes from now on is its own. */
 		assert_int_equal(x, there);
-		assert_int_equal(test_store(m, duet.va, 7), OK);
+		assert_int_equal(test_store(m, duet.page, 7), OK);
 		pmap_activate(&duet.child->pmap);
-		assert_int_equal(test_load(duet.child, duet.va, &x), OK);
+		assert_int_equal(test_load(duet.child, duet.page, &x), OK);
 		assert_int_equal(x, there);
 		pmap_activate(&m->pmap);
 		vm_map_release(duet.child);
@@ -149,24 +152,29 @@ static bool round_of(enum before before, unsigned n)
 	assert_int_equal(vm_map_enter(m, &at, WINDOW, &anon, MAP_AT), OK);
 	duet.base = at;
 	duet.va = at + LEAF + 3 * PAGE_SIZE;
+	duet.page = before == SEQUENCE ? duet.va + PAGE_SIZE : duet.va;
 	duet.at = n;
 	duet.count = 0;
 	duet.stopped = false;
 	atomic_store_relaxed(&duet.turn, 0u);
-	if (before > NEIGHBOUR)
+	if (before > SEQUENCE)
 		assert_int_equal(test_store(m, duet.va, 5), OK);
 	if (before >= SHARED)
 		assert_int_equal(vm_map_fork(m, &sharer), OK);
-	if (before == NEIGHBOUR || before == OWN_PATH) {
+	if (before == SEQUENCE)
+		assert_int_equal(test_store(m, duet.va - PAGE_SIZE, 6), OK);
+	if (before == NEIGHBOUR || before == OWN_PATH)
 		assert_int_equal(test_store(m, duet.va + PAGE_SIZE, 6), OK);
+	if (before == NEIGHBOUR || before == SEQUENCE || before == OWN_PATH)
 		assert_int_equal(test_store(m, at + 3 * LEAF, 6), OK); /* another leaf, which DISCARD_ONE_LEAF leaves */
-	}
 	/* No PTE, so that there is something to fault for. */
 	assert_int_equal(vm_map_protect(m, vrange(at, at + WINDOW), PROT_NONE_), OK);
 	assert_int_equal(vm_map_protect(m, vrange(at, at + WINDOW), PROT_R | PROT_W), OK);
 	/* Or the old page's, read-only: a write has to break it. */
 	if (before >= SHARED_MAPPED)
 		assert_int_equal(test_load(m, duet.va, &x), OK);
+	if (before == SEQUENCE)
+		assert_int_equal(test_load(m, duet.va - PAGE_SIZE, &x), OK);
 	run_on_cpus(v.t.m, 2, play, NULL);
 	if (duet.stopped) {
 		assert_true(duet.result == OK || duet.result == ERR_FAULT || duet.result == ERR_ACCESS);
@@ -188,6 +196,7 @@ static void every_point(void **state)
 	for (unsigned b = 0; b < BEFORES; b++)
 		for (unsigned c = 0; c < CHANGES; c++)
 			for (unsigned w = 0; w < 2; w++) {
+				uint64_t ahead = counter_read(&v.vm->counters, COUNTER_pages_ahead);
 				unsigned n = 1;
 
 				duet.change = (enum change)c;
@@ -195,6 +204,8 @@ static void every_point(void **state)
 				while (round_of((enum before)b, n))
 					n++;
 				assert_true(n > (b >= SHARED_MAPPED ? 5 : 10)); /* it has been stopped in many places */
+				if (b == SEQUENCE && w)
+					assert_true(counter_read(&v.vm->counters, COUNTER_pages_ahead) > ahead);
 			}
 	pmap_deactivate(v.pmaps);
 	vm_map_release(m);
@@ -212,7 +223,7 @@ static bool cut_round(unsigned n)
 	CHECK(object_write(duet.object, 0, "content", 8, &done) == OK);
 	file.object = duet.object;
 	CHECK(vm_map_enter(m, &at, PAGE_SIZE, &file, MAP_AT) == OK);
-	duet.va = at;
+	duet.va = duet.page = at;
 	duet.at = n;
 	duet.count = 0;
 	duet.stopped = false;

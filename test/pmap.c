@@ -468,6 +468,8 @@ static void test_flush_is_small(void **state)
 	pfn_t f;
 
 	(void)state;
+	if (strcmp(pm_options, "tlb-scope=broadcast") != 0)
+		return; /* it counts those */
 	begin(&w);
 	f = pm_alloc(&w.m);
 	for (int i = 0; i < 65; i++)
@@ -496,6 +498,59 @@ static void test_flush_is_small(void **state)
 	end(&w);
 }
 
+/* Pages in a row, of a table that stays: each of them is gone. */
+static void test_pages_in_a_row(void **state)
+{
+	struct world w;
+	uint64_t v;
+	pfn_t f;
+
+	(void)state;
+	begin(&w);
+	f = pm_alloc(&w.m);
+	for (unsigned i = 0; i < 6; i++) {
+		enter(&w, VA + i * PAGE_SIZE, f, PROT_R, PMAP_UNTRACKED);
+		assert_int_equal(load(VA + i * PAGE_SIZE, &v), HOST_FAULT_NONE);
+	}
+	pm_remove(&w.m, &w.p, VA + PAGE_SIZE, VA + 5 * PAGE_SIZE, true);
+	for (unsigned i = 0; i < 6; i++)
+		assert_int_equal(load(VA + i * PAGE_SIZE, &v), i % 5 ? HOST_FAULT_TRANSLATION : HOST_FAULT_NONE);
+	pm_remove(&w.m, &w.p, VA, VA + BLOCK_SIZE, true);
+	pm_free(&w.m, f);
+	end(&w);
+}
+
+/* The short way of a copy: what was mapped is in no TLB when its copy is. */
+static void test_withdraw(void **state)
+{
+	struct pmap_leaf leaf;
+	uint64_t v, was;
+	struct world w;
+	pfn_t old, new;
+
+	(void)state;
+	begin(&w);
+	old = pm_alloc(&w.m);
+	new = pm_alloc(&w.m);
+	*(uint64_t *)pm_bytes(old) = 1;
+	*(uint64_t *)pm_bytes(new) = 2;
+	enter(&w, VA, old, PROT_R, 0);
+	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
+	assert_int_equal(v, 1);
+	epoch_enter(&w.m.epoch);
+	assert_int_equal(pmap_leaf_lock(&w.p, vaddr(VA), NULL, &leaf), OK);
+	assert_true(pmap_leaf_withdraw(&leaf, vaddr(VA), old, &was));
+	pmap_leaf_replace(&leaf, vaddr(VA), old, was, new);
+	pmap_leaf_unlock(&leaf);
+	epoch_leave(&w.m.epoch);
+	assert_int_equal(load(VA, &v), HOST_FAULT_NONE);
+	assert_int_equal(v, 2);
+	pm_remove(&w.m, &w.p, VA, VA + BLOCK_SIZE, true);
+	pm_free(&w.m, old);
+	pm_free(&w.m, new);
+	end(&w);
+}
+
 static void test_destroy(void **state)
 {
 	struct world w;
@@ -515,6 +570,7 @@ static void test_destroy(void **state)
 	pm_remove(&w.m, &w.p, VA, VA + PAGE_SIZE, true);
 	pm_remove(&w.m, &w.p, VA + BIT(39), VA + BIT(39) + PAGE_SIZE, true);
 	assert_int_equal(atomic_load_relaxed(&w.p.tables), 6);
+	assert_int_equal(load(VA, &v), HOST_FAULT_TRANSLATION); /* its walk leaves table entries */
 	assert_true(host_walk_holds(w.m.t.m, 0, asid, vaddr(VA), 2));
 	pmap_deactivate(w.m.ps);
 	{
@@ -643,7 +699,7 @@ static void test_misuse_panics(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_enter_and_dirty),
+		cmocka_unit_test(test_enter_and_dirty), cmocka_unit_test(test_withdraw), cmocka_unit_test(test_pages_in_a_row),
 		cmocka_unit_test(test_stock),
 		cmocka_unit_test(test_set_errors),
 		cmocka_unit_test(test_remove_unlinks),
@@ -658,5 +714,5 @@ int main(void)
 		cmocka_unit_test(test_misuse_panics),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_all_scopes(tests);
 }

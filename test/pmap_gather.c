@@ -290,5 +290,5 @@ int main(void)
 		cmocka_unit_test(test_break),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_all_scopes(tests);
 }

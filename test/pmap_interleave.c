@@ -304,5 +304,5 @@ int main(void)
 		cmocka_unit_test(test_mutators),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_both_scopes(tests);
 }

@@ -106,5 +106,5 @@ int main(void)
 		cmocka_unit_test(test_race_with_hardware_dirty),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_both_scopes(tests);
 }

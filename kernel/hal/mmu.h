@@ -58,6 +58,8 @@ void mmu_tlbi_range(uint32_t asid, vaddr_t va, npages_t n, bool last_level); /* 
 void mmu_tlbi_asid(uint32_t asid);
 /* This CPU only, complete on return. */
 void mmu_tlbi_local_page(uint32_t asid, vaddr_t va);
+void mmu_tlbi_local_range(uint32_t asid, vaddr_t va, npages_t n); /* page by page: for few */
+void mmu_tlbi_local_asid(uint32_t asid);
 void mmu_tlbi_local_all(void);
 
 /* Loads TTBR0 with a root table and ASID, then ISB. mmu_clear_user loads an empty table. This CPU. */

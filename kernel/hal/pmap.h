@@ -92,6 +92,8 @@ struct pmap {
 	struct pmap_system *sys;
 	pfn_t root;
 	ATOMIC(uint64_t) asid;          /* generation and ASID; see armv8/asid.c */
+	ATOMIC(uint32_t) where;         /* which CPUs may have TLB entries under it; see armv8/asid.c */
+	uint32_t moves;                 /* guarded by the asid lock: ASIDs it has taken to move, in this generation */
 	ATOMIC(uint64_t) tables;        /* table frames below the root: relaxed add; not written in steady state */
 };
 
@@ -165,8 +167,12 @@ struct pmap_pte {
 };
 /* A limit of pmap_limit_writes counts as pmap_leaf_lock saw it. */
 struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va);
-/* How many PTEs in a row are PMAP_EMPTY from va's on, at most max, which does not lead out of the table. */
+/*
+ * How many PTEs in a row are PMAP_EMPTY from va's on, at most max, which does not lead out of the table; how many are PMAP_VALID just
+ * before va's, at most max, in the table. In the section in which the leaf was locked: without the lock both are a glance.
+ */
 unsigned pmap_leaf_empty(const struct pmap_leaf *leaf, vaddr_t va, unsigned max);
+unsigned pmap_leaf_valid_before(const struct pmap_leaf *leaf, vaddr_t va, unsigned max);
 
 #define PMAP_WRITTEN 1    /* the access that faulted is a write: dirty from the start */
 #define PMAP_UNTRACKED 2  /* no reverse map: the shared zero page, device memory */

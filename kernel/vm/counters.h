@@ -32,7 +32,8 @@
 	X(syscalls, "calls", "system calls") \
 	X(syscalls_unknown, "calls", "system calls that answered ENOSYS") \
 	X(oom_kills, "processes", "killed for want of memory") \
-	X(pages_around, "pages", "mapped with the page that a fault was for")
+	X(pages_around, "pages", "mapped with the page that a fault was for") \
+	X(pages_ahead, "pages", "anonymous memory made with the page that a fault was for")
 
 enum counter {
 #define X(symbol, unit, meaning) COUNTER_##symbol,

@@ -26,6 +26,7 @@
  *   5 check   entry live, the amap leads to this node, slot as found
  *   6 put the new anon in the slot; for an object's page the last check; reverse map; PTE
  *   7 a read that goes on from the page before maps what follows      the same locks (fault_around.c)
+ *     a first write likewise makes what follows                       them once more (fault_ahead.c)
  *
  * When the address maps another frame already (the zero page, a shared anon, the
  * object's page) break comes before make: 4-5, the PTE turns BUSY, locks
@@ -271,6 +272,8 @@ static enum error install_spare(struct fault *f, struct found *found, bool broke
 			  PMAP_WRITTEN | (broken ? PMAP_OWN_BUSY : 0), &f->tables, NULL);
 	ASSERT(e == OK); /* the PTE is as we left it, and the frame mapped nowhere: no chunk was needed */
 	unlock_both(f, &leaf);
+	if (f->map->fault_ahead && !found->anon && !found->page)
+		fault_ahead(f->map, f->entry, vaddr(f->va), &leaf);
 	return OK;
 }
 

@@ -5,6 +5,7 @@
 
 #include "vm/amap.h"
 #include "vm/fault.h"
+#include "vm/fault_ahead.h"
 
 /* One fault, over all its turns. Fields of the second group are of one turn. */
 struct fault {

@@ -15,6 +15,7 @@
  *	5 check   entry live, the amap leads here, slot as found, PTE empty or the old page's
  *	  copy    the old page's PTE goes, and is flushed; the bytes
  *	6 reverse map, PTE, slot
+ *	7 a first touch that goes on from the page before makes what follows (fault_ahead.c)
  *
  * Here a copy is made under the locks, by which no PTE has to be BUSY meanwhile, and nothing is looked at twice. It
  * takes as long as a page takes to copy; only who works in the same 256 KiB, or faults in the same 2 MiB, waits.
@@ -26,6 +27,7 @@
 #include "base/assert.h"
 #include "vm/amap_private.h"
 #include "vm/fault.h"
+#include "vm/fault_ahead.h"
 
 /* What is written to, found without a lock. */
 struct place {
@@ -76,6 +78,8 @@ static ALWAYS_INLINE bool install(const struct place *p, struct anon *made, pfn_
 	done = install_locked(p, &leaf, made, frame);
 	pmap_leaf_unlock(&leaf);
 	spin_unlock(&p->node->lock);
+	if (UNLIKELY(p->m->fault_ahead) && done && !p->old)
+		fault_ahead(p->m, p->entry, p->va, &leaf);
 	return done;
 }
 

@@ -17,20 +17,21 @@ static void need(enum error e, const char *what)
 		panic("memory subsystem: %s: %s", what, error_name(e));
 }
 
-/* `fault-around=N` on the command line: pages that a read may map at once; 0 and 1: only the one. */
-static uint64_t fault_around(void)
+/* A number of pages on the command line: `fault-around=N`, that a read may map at once, 0 and 1: only the one; `fault-ahead=N`, that a
+ * write may make besides its own. */
+static uint64_t pages_option(const char *option, uint64_t otherwise)
 {
 	char text[8];
 	uint64_t n = 0;
 
-	if (!machine_option("fault-around", text, sizeof text))
-		return FAULT_AROUND;
+	if (!machine_option(option, text, sizeof text))
+		return otherwise;
 	for (const char *p = text; *p; p++)
 		n = *p >= '0' && *p <= '9' ? 10 * n + (uint64_t)(*p - '0') : UINT32_MAX;
 	if (*text && n <= AMAP_FANOUT)
 		return n;
-	kprintf("fault-around=%s: not a number from 0 to %u, %u is taken\n", text, AMAP_FANOUT, FAULT_AROUND);
-	return FAULT_AROUND;
+	kprintf("%s=%s: not a number from 0 to %u, %lu is taken\n", option, text, AMAP_FANOUT, (unsigned long)otherwise);
+	return otherwise;
 }
 
 /* `map-quick=off` on the command line: changes of maps take the long way only, to compare. */
@@ -60,7 +61,8 @@ void vm_init(struct vm *vm, const struct machine_info *info, struct pmap_system 
 				   .first = vm->frames.first, .count = vm->frames.count, .ncpus = info->ncpus,
 				   .epoch = &vm->epoch };
 	vm->pmaps = pmaps;
-	vm->fault_around = fault_around();
+	vm->fault_around = pages_option("fault-around", FAULT_AROUND);
+	vm->fault_ahead = pages_option("fault-ahead", FAULT_AHEAD);
 	vm->map_quick = map_quick();
 	pmap_system_init(pmaps, &pc);
 	need(kmem_init(&vm->kmem, &vm->kmalloc), "kernel memory");

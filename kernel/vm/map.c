@@ -70,6 +70,7 @@ enum error vm_map_create(struct vm *vm, struct vm_map **out)
 		return ERR_NOMEM;
 	}
 	m->vm = vm;
+	m->fault_ahead = (uint32_t)vm->fault_ahead;
 	pmap_init(vm->pmaps, &m->pmap, root);
 	ref_init(&m->refs, 1);
 	m->bounds = vrange(USER_LOW, USER_HIGH);

@@ -34,6 +34,7 @@ struct vm_map {
 	struct vm *vm;
 	struct pmap pmap;
 	struct refcount refs;
+	uint32_t fault_ahead;            /* the vm's, where a fault has it at hand; fixed */
 	struct vrange bounds;            /* user addresses that may be mapped; fixed */
 	ATOMIC(uint64_t) part_bytes;     /* 0, or how many addresses part covers: vm_map_spread; release, acquire */
 	uint64_t part_low;               /* the first of them; constant when part_bytes is not 0, like part */

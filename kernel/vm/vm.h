@@ -15,7 +15,9 @@
 #include "vm/kmem.h"
 #include "vm/zone.h"
 
-#define FAULT_AROUND 32u /* unless the command line says otherwise */
+/* Unless the command line says otherwise. */
+#define FAULT_AROUND 32u
+#define FAULT_AHEAD 16u
 
 struct vm_map;
 struct vm_entry;
@@ -40,6 +42,7 @@ struct vm {
 	struct zone *anon_zone, *amap_zone, *node_zone, *object_zone, *object_node_zone;
 	struct zone *entry_zone, *map_zone;
 	uint64_t fault_around;      /* pages that a read maps at most, itself included (fault.c) */
+	uint64_t fault_ahead;       /* pages that a write makes at most, besides its own (fault_ahead.c) */
 	bool map_quick;             /* calls that change one entry take a short way (map_quick.c) */
 	struct map_found found[CPU_MAX];
 	uint64_t map_secret;        /* what the heights of entries are drawn with */

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+const char *pm_options = "tlb-scope=broadcast";
+
 void *pm_zalloc(size_t size)
 {
 	void *p = aligned_alloc(CACHE_LINE, round_up(size, CACHE_LINE));
@@ -29,6 +31,8 @@ void pm_init(struct pmap_machine *pm, const struct host_config *config)
 	memset(pm, 0, sizeof *pm);
 	if (config)
 		c = *config;
+	if (!c.command_line)
+		c.command_line = pm_options;
 	c.ops.frame_kind = frame_kind;
 	c.ops.context = pm;
 	test_machine_init(&pm->t, &c);

@@ -54,6 +54,26 @@ struct pmap_machine {
 void *pm_zalloc(size_t size);
 
 /* config NULL: 4 CPUs, 16 MiB, ASIDs of 8 bits. */
+/*
+ * pm_options: the command line where the configuration has none: broadcast, since many tests have one CPU only and are of what others
+ * would still use. run_all_scopes: a group of tests with it, with local invalidation, and with that of each PTE by itself; run_both_scopes: the first two.
+ */
+extern const char *pm_options;
+#define run_scopes(tests, n) \
+	({ \
+		static const char *const options_[] = { "tlb-scope=broadcast", "tlb-scope=local", "tlb-scope=local tlb=page", \
+							"tlb-scope=broadcast tlb=page" }; \
+		int failed_ = 0; \
+\
+		for (unsigned i_ = 0; i_ < (n); i_++) { \
+			pm_options = options_[i_]; \
+			failed_ += cmocka_run_group_tests_name(pm_options, tests, NULL, NULL); \
+		} \
+		failed_; \
+	})
+#define run_all_scopes(tests) run_scopes(tests, 4)
+#define run_both_scopes(tests) run_scopes(tests, 2)
+
 void pm_init(struct pmap_machine *pm, const struct host_config *config);
 /* Every frame but those in use by the caller must be back. */
 void pm_destroy(struct pmap_machine *pm);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "test_vm.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/print.h"
@@ -55,9 +56,15 @@ static void take_stock(struct test_vm *v, uint64_t owned[FRAME_OWNER_COUNT])
 void test_vm_init(struct test_vm *v, const struct host_config *config)
 {
 	struct host_config c = { .ram = 32 << 20, .junk = true, .seed = TEST_SEED };
+	char line[256];
 
 	if (config)
 		c = *config;
+	/* Unless a test says otherwise: many have one CPU only, and are of what others would still use. */
+	if (!c.command_line || !strstr(c.command_line, "tlb-scope=")) {
+		snprintf(line, sizeof line, "%s tlb-scope=broadcast", c.command_line ? c.command_line : "");
+		c.command_line = line;
+	}
 	c.ops.frame_kind = frame_kind;
 	c.ops.context = v;
 	v->vm = calloc(1, sizeof *v->vm);

@@ -100,6 +100,19 @@ void mmu_tlbi_local_page(uint32_t asid, vaddr_t va)
 			     : "memory");
 }
 
+void mmu_tlbi_local_range(uint32_t asid, vaddr_t va, npages_t n)
+{
+	__asm__ __volatile__("dsb nshst" ::: "memory");
+	for (uint64_t i = 0; i < n.np; i++, va.va += PAGE_SIZE)
+		__asm__ __volatile__("tlbi vae1, %0" ::"r"(tlbi_page_operand(asid, va)) : "memory");
+	__asm__ __volatile__("dsb nsh\n\tisb" ::: "memory");
+}
+
+void mmu_tlbi_local_asid(uint32_t asid)
+{
+	__asm__ __volatile__("dsb nshst\n\ttlbi aside1, %0\n\tdsb nsh\n\tisb" ::"r"((uint64_t)asid << 48) : "memory");
+}
+
 void mmu_tlbi_local_all(void) { __asm__ __volatile__("dsb nshst\n\ttlbi vmalle1\n\tdsb nsh\n\tisb" ::: "memory"); }
 
 void mmu_load_user(paddr_t root, uint32_t asid)

@@ -83,7 +83,9 @@ void random_init(const uint8_t *seed, uint32_t size)
 	uint32_t mixed[16];
 	uint64_t now = sysreg_read(cntvct_el0);
 
-	memcpy(key, &now, sizeof now);
+	/* A whole key of a seed needs no help, and what follows from it then repeats with it. */
+	if (size < sizeof key)
+		memcpy(key, &now, sizeof now);
 	/* Fold the seed in a key's length at a time, each time through the block function. */
 	for (uint32_t at = 0; at < size; at += sizeof key) {
 		for (uint32_t i = at; i < size && i < at + sizeof key; i++)

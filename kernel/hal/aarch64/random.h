@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-/* Boot CPU: the boot loader's seed, which may be empty; the counter goes in as well. */
+/* Boot CPU: the boot loader's seed, which may be empty; if it is shorter than a key the counter goes in as well. */
 void random_init(const uint8_t *seed, uint32_t size);
 
 #endif

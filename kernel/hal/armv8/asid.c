@@ -51,6 +51,24 @@
  * With either DSB gone this is the store-buffering pattern, and both may miss.
  * An outdated number is invalidated in vain, perhaps of another pmap: harmless.
  *
+ * Where. pm->where says which CPUs may have entries under pm->asid: one, or many. Who flushes pm on that one CPU flushes its TLB
+ * only. A lone thread that comes to another CPU takes another number along, and leaves its entries where nobody can use them: the old
+ * number is nobody's until the next generation, which begins with a flush (4). Where that cannot be, since pm runs on the other
+ * CPU as well, or has moved MOVES times in this generation, many CPUs have it, until a generation in which it is not running elsewhere.
+ *
+ *      activate on CPU c, where = c or many:   the fast path
+ *      where = o:   under the lock:  where = none;  does o run pm?  yes: where = many   no: another number, where = c
+ *      another generation:           where = c, or many if another CPU runs pm through the rollover
+ *
+ * Against o's fast path, which takes no lock: o puts pm->asid into active, then looks at where, and then whether pm->asid is still
+ * that; c stores none, then looks at o's active. All are seq_cst, so one of them sees the other: c sees pm running, or o goes under the
+ * lock. pm->asid too, since where may say many again, of another number.
+ *
+ * Flusher F on CPU f clears a PTE, DSB ISH, reads where = f. Every other CPU that walks pm's tables under a number that can be used
+ * has stored where, DSB ISH, and then loaded TTBR0; that store came after F's read, so its walks see the PTE cleared. f itself is F's:
+ * nothing else runs there meanwhile. With either DSB gone both may miss, as above. If F reads anything else it flushes all CPUs, and the argument
+ * is the one above; a number that was left in this generation is like one of an older generation.
+ *
  * Locking. lock (RANK_ASID) for all of the slow path; the fast path takes none
  * and writes only its own CPU's line.
  *
@@ -63,6 +81,7 @@
 #include "hal/armv8/pmap_private.h"
 
 #define GENERATION_ONE BIT(ASID_BITS_MAX)
+#define MOVES 8u /* so that a program that is sent to and fro does not use up the numbers */
 
 static bool same_generation(uint64_t a, uint64_t b) { return (a ^ b) >> ASID_BITS_MAX == 0; }
 static bool used_test(const struct pmap_asids *as, uint32_t n) { return as->used[n / 64] >> (n % 64) & 1; }
@@ -161,6 +180,59 @@ static uint64_t new_asid_locked(struct pmap_asids *as, uint64_t old)
 	return generation | n;
 }
 
+/* CPU i runs pm under that number, or may be about to; or has, since a rollover. */
+static bool runs_locked(const struct pmap_asids *as, uint32_t i, uint64_t asid)
+{
+	/* seq_cst: pairs with the fast path's cas */
+	uint64_t active = atomic_load_seq_cst(&as->cpu[i].active);
+
+	return active == asid || (active == 0 && as->cpu[i].reserved == asid);
+}
+
+static bool runs_elsewhere_locked(const struct pmap_asids *as, uint64_t asid)
+{
+	for (uint32_t i = 0; i < as->ncpus; i++)
+		if (i != cpu_id() && runs_locked(as, i, asid))
+			return true;
+	return false;
+}
+
+/* pm runs on this CPU, or on many, as far as others know. */
+static bool here(const struct pmap *pm)
+{
+	uint32_t where = atomic_load_seq_cst(&pm->where); /* pairs with settle_new_locked and move_locked */
+
+	return where == cpu_id() + 1 || where == WHERE_MANY;
+}
+
+/* pm has a number that is new in this generation: this CPU has it, or those as well that run it through the rollover. */
+static uint64_t settle_new_locked(struct pmap_asids *as, struct pmap *pm, uint64_t asid)
+{
+	atomic_store_seq_cst(&pm->where, WHERE_NONE);
+	atomic_store_seq_cst(&pm->asid, asid);
+	pm->moves = 0;
+	atomic_store_seq_cst(&pm->where, runs_elsewhere_locked(as, asid) ? WHERE_MANY : cpu_id() + 1);
+	return asid;
+}
+
+/* Another CPU has pm alone. => its number from now on. */
+static uint64_t move_locked(struct pmap_asids *as, struct pmap *pm, uint64_t asid)
+{
+	uint32_t was = atomic_load_relaxed(&pm->where); /* written under this lock */
+
+	atomic_store_seq_cst(&pm->where, WHERE_NONE);
+	if (pm->moves == MOVES || runs_locked(as, was - 1, asid)) {
+		atomic_store_seq_cst(&pm->where, WHERE_MANY);
+		return asid;
+	}
+	pm->moves++;
+	asid = new_asid_locked(as, 0);
+	/* in this order: who sees many, later, sees no older number (here_still) */
+	atomic_store_seq_cst(&pm->asid, asid);
+	atomic_store_seq_cst(&pm->where, cpu_id() + 1);
+	return asid;
+}
+
 /* The slow half of pmap_activate: a number of this generation for pm, this CPU's debt paid. */
 static uint64_t asid_renew(struct pmap_asids *as, struct asid_cpu *c, struct pmap *pm)
 {
@@ -171,8 +243,14 @@ static uint64_t asid_renew(struct pmap_asids *as, struct asid_cpu *c, struct pma
 	asid = atomic_load_relaxed(&pm->asid); /* written under this lock */
 	if (!same_generation(asid, atomic_load_relaxed(&as->generation))) {
 		asid = new_asid_locked(as, asid);
-		/* seq_cst, then DSB ISH below: pairs with asid_to_flush after the flusher's DSB ISH */
-		atomic_store_seq_cst(&pm->asid, asid);
+		if (pm->sys->local)
+			asid = settle_new_locked(as, pm, asid);
+		else
+			/* seq_cst, then DSB ISH below: pairs with asid_to_flush after the flusher's DSB ISH */
+			atomic_store_seq_cst(&pm->asid, asid);
+		changed = true;
+	} else if (!here(pm)) {
+		asid = move_locked(as, pm, asid);
 		changed = true;
 	}
 	if (c->flush_pending) {
@@ -185,6 +263,12 @@ static uint64_t asid_renew(struct pmap_asids *as, struct asid_cpu *c, struct pma
 	if (changed)
 		mmu_dsb_ish();
 	return asid;
+}
+
+/* After active has become asid: it is pm's still, and pm here. In this order: see Where. */
+static bool here_still(const struct pmap *pm, uint64_t asid)
+{
+	return here(pm) && atomic_load_seq_cst(&pm->asid) == asid; /* pairs with move_locked's store */
 }
 
 void pmap_activate(struct pmap *pm)
@@ -201,9 +285,9 @@ void pmap_activate(struct pmap *pm)
 		mmu_clear_user();
 	/* acquire: pairs with asid_renew's store */
 	asid = atomic_load_acquire(&pm->asid);
-	/* relaxed generation: see the theory; acq_rel cas: pairs with the rollover's swap */
+	/* relaxed generation: see the theory; seq_cst cas: pairs with the rollover's swap, and with runs_locked */
 	if (active == 0 || asid == 0 || !same_generation(asid, atomic_load_relaxed(&as->generation)) ||
-	    !atomic_cas_acq_rel(&c->active, &active, asid))
+	    !atomic_cas_seq_cst(&c->active, &active, asid) || !here_still(pm, asid))
 		asid = asid_renew(as, c, pm);
 	mmu_load_user(pfn_to_paddr(pm->root), (uint32_t)(asid & ASID_MASK));
 	c->current = pm;

@@ -42,7 +42,11 @@
  * any TLBI of an address that is not last-level-only drops the cached table
  * entries on the way to that address, so one page per window suffices for those.
  * Beyond FLUSH_PAGES single pages the ASID is cheaper; by range, where the CPU
- * can, up to FLUSH_RANGE_PAGES.
+ * can, up to FLUSH_RANGE_PAGES. Where this CPU alone has used the address space (asid.c, Where), by the
+ * same number of pages or by ASID, on this CPU.
+ *
+ * `tlb=page` on the command line: what a call clears is invalidated at once, PTE by PTE, under the leaf lock, to measure what gathering is worth.
+ * At the flush there is nothing left to do, unless a table was unlinked or restricted.
  *
  * Memory order. The first DSB ISH puts every change of a descriptor, by this CPU
  * or seen by it, before the read of pm->asid and before the TLBIs (asid.c); the
@@ -69,8 +73,27 @@ void gather_init(struct tlb_gather *g, struct pmap *pm)
 	g->unlinked = (struct frame_list){ PFN_NONE, 0 };
 }
 
+/* What has just been cleared, page by page (`tlb=page`): as a kernel does that does not gather. Under the leaf lock. */
+static NOINLINE void invalidate_now(const struct pmap *pm, uint64_t start, uint64_t end)
+{
+	for (uint64_t va = start; va < end; va += PAGE_SIZE) {
+		uint32_t asid;
+
+		mmu_dsb_ish();
+		asid = asid_to_flush(pm);
+		if (asid && asid_is_local(pm)) {
+			mmu_tlbi_local_page(asid, vaddr(va));
+		} else if (asid) {
+			mmu_tlbi_page(asid, vaddr(va), true);
+			mmu_dsb_ish();
+		}
+	}
+}
+
 void gather_add(struct tlb_gather *g, uint64_t start, uint64_t end)
 {
+	if (UNLIKELY(g->pm->sys->page_by_page))
+		invalidate_now(g->pm, start, end);
 	if (g->ranges) {
 		struct vrange *last = &g->range[g->ranges - 1];
 
@@ -138,13 +161,31 @@ void gather_flush_others(struct pmap_system *ps)
 		mmu_dsb_ish();
 }
 
-static void invalidate(const struct tlb_gather *g, const struct pmap_system *ps, uint32_t asid)
+static uint64_t pages_of(const struct tlb_gather *g)
 {
-	bool last_level = !g->tables;
 	uint64_t pages = 0;
 
 	for (uint32_t i = 0; i < g->ranges; i++)
 		pages += vrange_size(g->range[i]) >> PAGE_SHIFT;
+	return pages;
+}
+
+/* On this CPU, table entries included. */
+static void invalidate_local(const struct tlb_gather *g, uint32_t asid)
+{
+	if (g->whole || pages_of(g) > FLUSH_PAGES) {
+		mmu_tlbi_local_asid(asid);
+		return;
+	}
+	for (uint32_t i = 0; i < g->ranges; i++)
+		mmu_tlbi_local_range(asid, g->range[i].start, npages(vrange_size(g->range[i]) >> PAGE_SHIFT));
+}
+
+static void invalidate(const struct tlb_gather *g, const struct pmap_system *ps, uint32_t asid)
+{
+	bool last_level = !g->tables;
+	uint64_t pages = pages_of(g);
+
 	if (g->whole || pages > (ps->range_tlbi ? FLUSH_RANGE_PAGES : FLUSH_PAGES)) {
 		mmu_tlbi_asid(asid);
 		return;
@@ -214,7 +255,11 @@ void gather_flush(struct tlb_gather *g)
 
 		mmu_dsb_ish();
 		asid = asid_to_flush(g->pm);
-		if (asid) {
+		if (ps->page_by_page && !g->tables) {
+			; /* invalidate_now did it */
+		} else if (asid && asid_is_local(g->pm)) {
+			invalidate_local(g, asid);
+		} else if (asid) {
 			invalidate(g, ps, asid);
 			mmu_dsb_ish();
 		}

@@ -22,7 +22,24 @@
  * Memory order. Lock-free descents load descriptors acquire or seq_cst (table.c).
  * Failure. None.
  */
+#include "base/print.h"
 #include "hal/armv8/pmap_private.h"
+#include "hal/machine.h"
+
+/*
+ * On the command line: `tlb-scope=local|broadcast`, where an address space that one CPU alone has used is flushed; `tlb=batch|page`,
+ * once for all that a call clears, or as each PTE is cleared. => the second word stands there, not the first, which is taken otherwise.
+ */
+static bool option_is_second(const char *option, const char *first, const char *second)
+{
+	char text[16];
+
+	if (!machine_option(option, text, sizeof text))
+		return false;
+	if (__builtin_strcmp(text, first) && __builtin_strcmp(text, second))
+		kprintf("%s=%s: neither %s nor %s, %s is taken\n", option, text, first, second, first);
+	return !__builtin_strcmp(text, second);
+}
 
 void pmap_system_init(struct pmap_system *ps, const struct pmap_config *config)
 {
@@ -34,6 +51,8 @@ void pmap_system_init(struct pmap_system *ps, const struct pmap_config *config)
 	ps->hw_updates = mmu->hw_access || mmu->hw_dirty;
 	ps->hw_dirty = mmu->hw_dirty;
 	ps->range_tlbi = mmu->range_tlbi;
+	ps->local = !option_is_second("tlb-scope", "local", "broadcast");
+	ps->page_by_page = option_is_second("tlb", "batch", "page");
 	asid_init(&ps->asids, mmu->asid_bits, config->ncpus);
 	rmap_chunk_init(&ps->chunks);
 	__builtin_memset(ps->gathers, 0, sizeof ps->gathers);
@@ -60,6 +79,8 @@ void pmap_init(struct pmap_system *ps, struct pmap *pm, pfn_t root)
 	atomic_store_relaxed(&pmap_page_at(ps, root)->lines, UINT64_C(0)); /* as below */
 	/* relaxed: nobody else knows pm yet */
 	atomic_store_relaxed(&pm->asid, UINT64_C(0));
+	atomic_store_relaxed(&pm->where, ps->local ? WHERE_NONE : WHERE_MANY);
+	pm->moves = 0;
 	atomic_store_relaxed(&pm->tables, UINT64_C(0));
 }
 
@@ -161,7 +182,7 @@ uint64_t pmap_destroy(struct pmap *pm, struct frame_list *tables)
 	/* Not announced (gather.c): who finds a frame mapped nowhere may free it at once, since nobody runs where TLBs know it. */
 	live = destroy_table(pm, pm->root, 0, 0, &g.unlinked);
 	/* Table entries may be cached under its number even if it maps nothing. Nobody runs under it, so none come back. */
-	g.whole = true;
+	g.whole = g.tables = true;
 	gather_flush(&g);
 	atomic_store_relaxed(&pm->tables, UINT64_C(0)); /* a statistic */
 	*tables = g.unlinked;
@@ -204,6 +225,15 @@ unsigned pmap_leaf_empty(const struct pmap_leaf *leaf, vaddr_t va, unsigned max)
 
 	ASSERT_CHECKED(max <= TABLE_ENTRIES - level_index(va.va, LEAF_LEVEL));
 	while (n < max && mmu_pte_load(&p[n]) == 0)
+		n++;
+	return n;
+}
+
+unsigned pmap_leaf_valid_before(const struct pmap_leaf *leaf, vaddr_t va, unsigned max)
+{
+	unsigned at = level_index(va.va, LEAF_LEVEL), n = 0;
+
+	while (n < max && n < at && pte_valid(mmu_pte_load(&leaf->table[at - 1 - n])))
 		n++;
 	return n;
 }

@@ -213,7 +213,9 @@ bool pmap_leaf_withdraw(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t 
 	*was = mmu_pte_swap(p, 0); /* a swap: keeps what the hardware noted until now */
 	mmu_dsb_ish();
 	asid = asid_to_flush(leaf->pm);
-	if (asid) {
+	if (asid && asid_is_local(leaf->pm)) {
+		mmu_tlbi_local_page(asid, va);
+	} else if (asid) {
 		mmu_tlbi_page(asid, vaddr(round_down(va.va, PAGE_SIZE)), true);
 		mmu_dsb_ish();
 	}

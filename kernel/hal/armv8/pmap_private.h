@@ -126,6 +126,8 @@ struct pmap_system {
 	struct pmap_config config;  /* r */
 	bool hw_updates;            /* r: hardware may write to a valid descriptor */
 	bool hw_dirty, range_tlbi;  /* r */
+	bool page_by_page;          /* r: each PTE is invalidated as it is cleared */
+	bool local;                 /* r: an address space on one CPU is flushed there only */
 	struct pmap_asids asids;
 	struct rmap_chunks chunks;
 	struct gather_cpu gathers[CPU_MAX];
@@ -267,6 +269,17 @@ static inline uint32_t asid_to_flush(const struct pmap *pm)
 {
 	/* seq_cst: pairs with asid_renew's store */
 	return (uint32_t)(atomic_load_seq_cst(&pm->asid) & ASID_MASK);
+}
+
+/* pmap.where: a CPU's number plus 1, or */
+#define WHERE_NONE 0u          /* nowhere yet, or about to change */
+#define WHERE_MANY UINT32_MAX
+
+/* Of what asid_to_flush says, this CPU alone may have entries. Likewise read after the DSB. The caller stays on this CPU. */
+static inline bool asid_is_local(const struct pmap *pm)
+{
+	/* seq_cst: pairs with asid.c's stores */
+	return atomic_load_seq_cst(&pm->where) == cpu_id() + 1;
 }
 
 /* --- gather.c --- */

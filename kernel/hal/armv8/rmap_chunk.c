@@ -36,8 +36,8 @@
  * Locking. lock (RANK_CHUNK), taken under the leaf lock and RANK_RMAP.
  *
  * Memory order. Freeing is a release cas, allocating an acquire one: the next
- * user's stores come after the last user's loads. Under the lock the same cas
- * are used, since the owner goes on without it.
+ * user's stores come after the last user's loads. A frame without an owner changes
+ * under the lock, and gets one there.
  *
  * Failure. NULL when all is used and the stock brings nothing.
  */
@@ -154,17 +154,21 @@ void rmap_chunk_free(struct pmap_system *ps, struct rmap_chunk *chunk)
 	struct rmap_frame *rf = frame_of(chunk);
 	uint64_t bit = BIT(chunk - chunk_at(rf, 0)), m = atomic_load_relaxed(&rf->mask), new;
 
-	while (m & OWNED)
-		/* release: pairs with take's acquire */
-		if (atomic_cas_release(&rf->mask, &m, m | bit))
-			return;
-	spin_lock(&rc->lock, RANK_CHUNK);
-	m = atomic_load_relaxed(&rf->mask);
-	do {
-		ASSERT_CHECKED(!(m & bit));
-		new = (m | bit) == ALL_FREE ? 0 : m | bit; /* OWNED again meanwhile: it stays */
-		/* acq_rel: release as above; acquire: the frame's next life is after all uses of its chunks */
-	} while (!atomic_cas_acq_rel(&rf->mask, &m, new));
+	for (;;) {
+		while (m & OWNED)
+			/* release: pairs with take's acquire */
+			if (atomic_cas_release(&rf->mask, &m, m | bit))
+				return;
+		spin_lock(&rc->lock, RANK_CHUNK);
+		m = atomic_load_relaxed(&rf->mask);
+		if (LIKELY(!(m & OWNED)))
+			break;
+		spin_unlock(&rc->lock); /* owned again meanwhile */
+	}
+	ASSERT_CHECKED(!(m & bit));
+	new = (m | bit) == ALL_FREE ? 0 : m | bit;
+	/* relaxed: the lock orders all uses of a frame without an owner (invariant 2) */
+	atomic_store_relaxed(&rf->mask, new);
 	if (new == 0) {
 		list_remove(&rf->link);
 		give_back_locked(ps, rf);

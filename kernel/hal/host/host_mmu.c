@@ -205,20 +205,34 @@ void mmu_tlbi_kernel_range(vaddr_t va, npages_t n)
 
 void mmu_tlbi_kernel_all(void) { tlbi_issue((struct tlbi){ TLBI_ALL, 0, 0, UINT64_MAX, false }); }
 
-void mmu_tlbi_local_page(uint32_t asid, vaddr_t va)
+static void tlbi_local(struct tlbi t)
 {
 	struct host_vcpu *v = host_vcpu_self();
-	uint64_t page = round_down(va.va, PAGE_SIZE);
-	struct tlbi t = { TLBI_RANGE, asid, page, page + PAGE_SIZE, false };
 
 	cpu_point();
 	whim_speculate(v->cpu.machine);
 	pthread_mutex_lock(&v->tlb_lock);
-	tlb_drop_va(&v->tlb, asid, page);
-	tlb_drop_va(&v->walks, asid, page);
+	if (t.kind == TLBI_ASID) {
+		tlb_drop_asid(&v->tlb, t.asid);
+		tlb_drop_asid(&v->walks, t.asid);
+	} else {
+		tlb_drop_range(&v->tlb, t.asid, t.start, t.end);
+		tlb_drop_range(&v->walks, t.asid, t.start, t.end);
+	}
 	pthread_mutex_unlock(&v->tlb_lock);
 	tlbi_note(v, EVENT_TLBI_DONE, &t, EVENT_LOCAL);
 }
+
+void mmu_tlbi_local_page(uint32_t asid, vaddr_t va) { mmu_tlbi_local_range(asid, va, npages(1)); }
+
+void mmu_tlbi_local_range(uint32_t asid, vaddr_t va, npages_t n)
+{
+	uint64_t page = round_down(va.va, PAGE_SIZE);
+
+	tlbi_local((struct tlbi){ TLBI_RANGE, asid, page, page + npages_bytes(n), false });
+}
+
+void mmu_tlbi_local_asid(uint32_t asid) { tlbi_local((struct tlbi){ TLBI_ASID, asid, 0, UINT64_MAX, false }); }
 
 void mmu_tlbi_local_all(void)
 {
