@@ -14,6 +14,7 @@ struct vm_entry *entry_alloc(struct vm *vm, struct vrange r)
 	e->range = r;
 	e->floor = r.start.va;
 	atomic_store_relaxed(&e->life, 0u); /* not published yet */
+	e->height = 0;
 	e->edit_next = NULL;
 	return e;
 }
@@ -25,8 +26,10 @@ struct vm_entry *entry_new(struct vm *vm, const struct vm_entry *model, struct v
 	if (UNLIKELY(!e))
 		return NULL;
 	/* Only the piece that keeps the lowest address can go on growing. */
-	if (r.start.va == model->range.start.va)
+	if (r.start.va == model->range.start.va) {
 		e->floor = model->floor;
+		e->height = model->height; /* in any list it has the same */
+	}
 	e->prot = model->prot;
 	e->max = model->max;
 	e->inherit = model->inherit;

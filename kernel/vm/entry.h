@@ -33,7 +33,7 @@ struct vm_entry {
 	uint8_t inherit;            /* c */
 	bool shared, grows_down;    /* c */
 	bool wired;                 /* c */
-	uint8_t height;             /* c: how many of next are in use */
+	uint8_t height;             /* c: how many of next are in use; 0: not drawn yet */
 	struct vm_object *object;   /* c: a reference, or NULL */
 	uint64_t offset;            /* c: of range.start in the object, bytes */
 	struct amap *amap;          /* c: private contents, a reference; NULL for shared entries */

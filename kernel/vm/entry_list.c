@@ -296,7 +296,8 @@ void entry_list_fill(struct entry_list *l, struct vm_entry *new)
 	for (unsigned i = 0; i < ENTRY_LEVELS; i++)
 		last[i] = &l->head;
 	for (struct vm_entry *n = new; n; n = n->edit_next) {
-		n->height = (uint8_t)height(l, n->range.start.va);
+		if (!n->height)
+			n->height = (uint8_t)height(l, n->range.start.va);
 		if (n->height > levels)
 			levels = n->height;
 		for (unsigned i = 0; i < n->height; i++) {

@@ -22,6 +22,8 @@
  *
  * The slot comes last, for the PTE may refuse. Until then, whoever finds it as it was without a lock waits for the node's.
  *
+ * fork's limit over a GiB is lifted here, too, where few tables lie below it (armv8/limit.c), and then the write begins anew.
+ *
  * Failure. Whatever is missing or has changed: what was made goes back, nothing was done, the long way begins anew.
  */
 #include "base/assert.h"
@@ -152,6 +154,37 @@ static ALWAYS_INLINE bool write(struct vm_map *m, vaddr_t va, bool mapped)
 	return LIKELY(!mapped && !e->object) && make_private(&p, frame_get_zeroed(&m->vm->frames, FRAME_ANON));
 }
 
+/* So many tables are limited one by one without others being kept waiting. */
+#define LIFT_QUICKLY 16u
+
+struct lifter {
+	const struct vm_entry *entry;
+	uint32_t life;
+};
+
+static bool still_live(void *arg)
+{
+	const struct lifter *l = arg;
+
+	return entry_lives_on(l->entry, l->life);
+}
+
+/* After a write in vain: true if it was for the limit that fork has set over all of the GiB, which is lifted now, as in fault.c. */
+static NOINLINE bool lifted(struct vm_map *m, vaddr_t va)
+{
+	struct lifter l;
+	const struct pmap_last_check check = { still_live, &l };
+
+	/* relaxed: a figure */
+	if (!pmap_limited(&m->pmap, va) || atomic_load_relaxed(&m->pmap.tables) > LIFT_QUICKLY)
+		return false;
+	l.entry = map_find(m, va.va);
+	if (!l.entry)
+		return false;
+	l.life = entry_life(l.entry);
+	return !(l.life & 1) && pmap_lift_limit(&m->pmap, va, &check) == OK;
+}
+
 static ALWAYS_INLINE bool write_in_section(struct vm_map *m, vaddr_t va, bool mapped)
 {
 	struct epoch *epoch = &m->vm->epoch;
@@ -159,7 +192,9 @@ static ALWAYS_INLINE bool write_in_section(struct vm_map *m, vaddr_t va, bool ma
 
 	SETTLED(epoch);
 	epoch_enter_first(epoch);
-	done = write(m, va, mapped);
+	do
+		done = write(m, va, mapped);
+	while (UNLIKELY(!done) && lifted(m, va));
 	epoch_leave_last(epoch);
 	return done;
 }

@@ -123,11 +123,12 @@ static void write_protect(struct forking *f)
 
 enum error vm_map_fork(struct vm_map *parent, struct vm_map **out)
 {
-	struct forking f = { .parent = parent };
+	struct forking f;
 	enum error e = vm_map_create(parent->vm, &f.child);
 
 	if (e != OK)
 		return e;
+	f.parent = parent;
 	mutex_lock(&parent->brk_lock);
 	f.child->brk_start = parent->brk_start;
 	f.child->brk_end = parent->brk_end;
