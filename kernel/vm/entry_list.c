@@ -81,6 +81,7 @@ void entry_list_init(struct entry_list *l, uint64_t secret, uint64_t end)
 	l->secret = secret;
 	l->end = end;
 	l->place.start = 0;
+	l->room = NULL;
 	atomic_store_relaxed(&l->entries, UINT64_C(0));
 	l->head.range = vrange(0, 0);
 	l->head.floor = 0;
@@ -129,10 +130,19 @@ static uint64_t spanned(const struct vm_entry *e, unsigned i)
 	return best;
 }
 
-/* A stretch of that size has come about at the place, or at n, of height h, which begins there: the links above span it. */
-static inline void allow(struct entry_list *l, struct vm_entry *n, unsigned h, uint64_t gap)
+/* There is such a stretch after b now. */
+static inline void room_behind(struct entry_list *l, const struct vm_entry *b, uint64_t gap)
+{
+	if (l->room && gap >= l->room_size && b->range.start.va > l->room->range.start.va)
+		l->room = NULL;
+}
+
+/* A stretch of that size has come about after b, which is at the place, or is n, of height h, which begins there: the links above span it. */
+static inline void allow(struct entry_list *l, const struct vm_entry *b, struct vm_entry *n, unsigned h, uint64_t gap)
 {
 	unsigned levels = atomic_load_relaxed(&l->levels);
+
+	room_behind(l, b, gap);
 
 	for (unsigned i = 1; i < levels; i++) {
 		struct vm_entry *e = i < h ? n : l->place.before[i];
@@ -164,6 +174,7 @@ void entry_list_link(struct entry_list *l, struct vm_entry *n)
 {
 	unsigned h = height(l, n->range.start.va);
 	struct vm_entry *b;
+	uint64_t was;
 
 	n->height = (uint8_t)h;
 	place_at(l, n->range.start.va);
@@ -178,11 +189,15 @@ void entry_list_link(struct entry_list *l, struct vm_entry *n)
 	for (unsigned i = 0; i < h; i++)
 		link_set(l->place.before[i], i, n);
 	b = l->place.before[0];
+	was = b->gap[0];
 	b->gap[0] = free_after(l, b);
 	n->gap[0] = free_after(l, n);
-	/* Mostly there is less than before; not if the following one's growth room has been mapped over. */
-	allow(l, NULL, 0, b->gap[0]);
-	allow(l, n, h, n->gap[0]);
+	if (UNLIKELY(n->gap[0] > 0)) /* it has cut one in two */
+		room_behind(l, n, n->gap[0]);
+	if (UNLIKELY(b->gap[0] > was || n->gap[0] > was)) { /* the following one's growth room has been mapped over */
+		allow(l, b, NULL, 0, b->gap[0]);
+		allow(l, n, n, h, n->gap[0]);
+	}
 	atomic_bump(&l->entries, 1);
 }
 
@@ -200,7 +215,9 @@ void entry_list_unlink(struct entry_list *l, struct vm_entry *o)
 	}
 	b = l->place.before[0];
 	b->gap[0] = free_after(l, b);
-	allow(l, NULL, 0, b->gap[0]);
+	if (UNLIKELY(o == l->room))
+		l->room = NULL;
+	allow(l, b, NULL, 0, b->gap[0]);
 	atomic_bump(&l->entries, -UINT64_C(1));
 }
 
@@ -217,14 +234,17 @@ void entry_list_replace(struct entry_list *l, struct vm_entry *o, struct vm_entr
 	}
 	for (unsigned i = 0; i < h; i++)
 		link_set(l->place.before[i], i, n);
+	if (UNLIKELY(o == l->room))
+		l->room = n;
 	if (n->range.end.va != o->range.end.va) {
 		n->gap[0] = free_after(l, n);
-		allow(l, n, h, n->gap[0]);
+		if (n->gap[0] > o->gap[0])
+			allow(l, n, n, h, n->gap[0]);
 	}
 	if (UNLIKELY(n->floor != o->floor)) {
 		b = l->place.before[0];
 		b->gap[0] = free_after(l, b);
-		allow(l, NULL, 0, b->gap[0]);
+		allow(l, b, NULL, 0, b->gap[0]);
 	}
 }
 
@@ -354,19 +374,33 @@ static NOINLINE bool gap_from(const struct entry_list *l, struct vm_entry *e, co
 	return false;
 }
 
-bool entry_list_gap(struct entry_list *l, struct vrange bounds, uint64_t size, uint64_t *addr)
+/* The way down, which is mostly right: the last link that promises enough keeps it. */
+static struct vm_entry *last_promising(struct entry_list *l, uint64_t end, uint64_t size)
 {
-	unsigned levels = atomic_load_relaxed(&l->levels), i = levels;
+	unsigned i = atomic_load_relaxed(&l->levels);
 	struct vm_entry *e = &l->head, *stop = NULL;
 
-	/* Mostly the last that promises keeps it. */
-	while (i-- > 0) {
-		e = last_wide(e, stop, i, bounds.end.va, size);
-		if (!e)
-			return gap_from(l, &l->head, NULL, levels - 1, bounds, size, addr);
-		stop = link_of(e, i);
+	while (i-- > 0 && e) {
+		e = last_wide(e, stop, i, end, size);
+		stop = e ? link_of(e, i) : NULL;
 	}
-	return fits(l, e, bounds, size, addr) || gap_from(l, &l->head, NULL, levels - 1, bounds, size, addr);
+	return e;
+}
+
+bool entry_list_gap(struct entry_list *l, struct vrange bounds, uint64_t size, uint64_t *addr)
+{
+	struct vm_entry *e;
+
+	if (l->room && l->room_size <= size && l->room_end == bounds.end.va && fits(l, l->room, bounds, size, addr))
+		return true;
+	e = last_promising(l, bounds.end.va, size);
+	if (LIKELY(e && fits(l, e, bounds, size, addr))) {
+		l->room = e;
+		l->room_size = size;
+		l->room_end = bounds.end.va;
+		return true;
+	}
+	return gap_from(l, &l->head, NULL, atomic_load_relaxed(&l->levels) - 1, bounds, size, addr);
 }
 
 static void check_gap(const struct entry_list *l, const struct vm_entry *e, unsigned i)

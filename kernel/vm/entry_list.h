@@ -22,6 +22,9 @@ struct entry_list {
 	uint64_t end;          /* constant: where the space ends; the last stretch that can be free ends here */
 	ATOMIC(uint64_t) entries; /* k; relaxed readers want a figure */
 	struct entry_place place; /* k: of the last look or change; every change keeps it true */
+	/* k: between room and room_end no stretch of room_size or more begins behind the one after room; room NULL: not known */
+	struct vm_entry *room;
+	uint64_t room_size, room_end;
 };
 
 /* An empty list for addresses below end. */

@@ -176,22 +176,24 @@ slow:
 static ALWAYS_INLINE bool table_next(struct pmap *pm, pfn_t table, unsigned level, uint64_t *va, uint64_t end, uint64_t *d)
 {
 	unsigned i = level_index(*va, level), last;
-	uint64_t span = level_span(level), base = round_down(*va, span) - i * span;
+	uint64_t span = level_span(level), base = round_down(*va, span) - i * span, lines;
 
 	*d = mmu_pte_load_seq_cst(&table_at(table)[i]);
 	if (pte_valid(*d))
 		return true;
 	last = end - base < TABLE_ENTRIES * span ? level_index(end - 1, level) : TABLE_ENTRIES - 1;
-	while (++i <= last) {
-		/* seq_cst: in the place of the descriptors' loads (see the theory) */
-		if (i % LINE_ENTRIES == 0)
-			i = lines_next(atomic_load_seq_cst(&pmap_page_at(pm->sys, table)->lines), i);
-		if (i > last)
-			break;
-		*d = mmu_pte_load_seq_cst(&table_at(table)[i]);
-		if (pte_valid(*d)) {
-			*va = base + i * span;
-			return true;
+	lines = atomic_load_seq_cst(&pmap_page_at(pm->sys, table)->lines); /* in the place of the descriptors' loads (see the theory) */
+	for (i++; i <= last && (i = lines_next(lines, i)) <= last;) {
+		unsigned stop = i | (LINE_ENTRIES - 1);
+
+		if (stop > last)
+			stop = last;
+		for (; i <= stop; i++) {
+			*d = mmu_pte_load_seq_cst(&table_at(table)[i]);
+			if (pte_valid(*d)) {
+				*va = base + i * span;
+				return true;
+			}
 		}
 	}
 	*va = base + TABLE_ENTRIES * span;
@@ -204,13 +206,15 @@ static ALWAYS_INLINE bool descend_next(struct pmap *pm, unsigned to, uint64_t *v
 	ASSERT_CHECKED(epoch_inside(pm->sys->config.epoch));
 	while (*va < end) {
 		pfn_t table = pm->root;
-		unsigned level = 0;
+		bool found = true;
 
-		while (level < to && table_next(pm, table, level, va, end, d)) {
-			table = pte_frame(*d);
-			level++;
+#pragma GCC unroll 3 /* shifts by constants */
+		for (unsigned level = 0; level < to && found; level++) {
+			found = table_next(pm, table, level, va, end, d);
+			if (found)
+				table = pte_frame(*d);
 		}
-		if (level == to)
+		if (found)
 			return true;
 	}
 	return false;
@@ -260,6 +264,7 @@ bool table_find_lock(struct pmap *pm, uint64_t va, struct pmap_leaf *leaf)
 	do {
 		pfn_t table = pm->root;
 
+#pragma GCC unroll 3 /* shifts by constants */
 		for (unsigned level = 0; level < LEAF_LEVEL; level++) {
 			d = mmu_pte_load_seq_cst(&table_at(table)[level_index(va, level)]);
 			if (!pte_valid(d))
