@@ -181,6 +181,7 @@ struct amap *amap_new(struct vm *vm)
 	ref_init(&a->refs, 1);
 	spin_init(&a->lock);
 	atomic_store_relaxed(&a->root, NULL); /* not published yet */
+	atomic_store_relaxed(&a->zeros, 0u);
 	atomic_store_relaxed(&a->shape, 0u);
 	atomic_store_relaxed(&a->untrimmed, 0u);
 	a->forked = NULL;
@@ -252,7 +253,7 @@ void amap_relink_locked(struct amap *a, struct amap_node *parent, unsigned i, st
 	if (parent)
 		slot_put(parent, i, n);
 	else
-		atomic_store_release(&a->root, n); /* pairs with amap_find's acquire */
+		atomic_store_seq_cst(&a->root, n); /* pairs with amap_find's acquire, and with amap_untouched */
 	amap_reshaped_locked(a);
 }
 

@@ -33,7 +33,8 @@ struct amap {
 	struct vm *vm;
 	struct refcount refs;          /* entries of one map that use it */
 	struct spinlock lock;          /* RANK_AMAP: root and the shape of exclusive nodes above the leaves */
-	ATOMIC(struct amap_node *) root; /* a: release, acquire by readers; NULL: nothing touched yet */
+	ATOMIC(struct amap_node *) root; /* a: seq_cst, acquire by readers; NULL: nothing written yet */
+	ATOMIC(uint32_t) zeros;        /* set once: the zero page has been mapped for it; seq_cst, see amap_untouched */
 	ATOMIC(uint32_t) shape;        /* a: one more after every change of root, ways down or who shares them; release, acquire */
 	ATOMIC(uint32_t) untrimmed;    /* set once: holds anons that no entry covers; never merged with others */
 	struct amap *forked;           /* only while fork holds the whole map: the child's copy */
@@ -54,6 +55,17 @@ void amap_stock_empty(struct vm *vm, struct amap_stock *s);
 /* An empty amap with one reference, or NULL. */
 struct amap *amap_new(struct vm *vm);
 void amap_reference(struct amap *a);
+/*
+ * True when nothing was ever mapped for it, but perhaps for entries that have an object besides. For who has killed the only entry that
+ * uses it: a fault sets root or zeros, seq_cst, before its seq_cst look whether the entry lives; so one of the two sees the other.
+ */
+static inline bool amap_untouched(const struct amap *a) { return !atomic_load_seq_cst(&a->root) && !atomic_load_seq_cst(&a->zeros); }
+/* Before the zero page is mapped for it. */
+static inline void amap_note_zeros(struct amap *a)
+{
+	if (!atomic_load_relaxed(&a->zeros)) /* a later fault looks at its entry later, too */
+		atomic_store_seq_cst(&a->zeros, 1u);
+}
 /* The last reference drops the whole tree: its pages are unmapped and flushed already. No spinlock held. */
 void amap_release(struct amap *a);
 /* The same where no fault of its map is under way and none comes any more: the amap itself goes at once. */

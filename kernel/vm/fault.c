@@ -396,6 +396,7 @@ static enum error turn(struct fault *f)
 	}
 	if (f->access == PROT_W)
 		return make_private(f, NULL);
+	amap_note_zeros(f->entry->amap);
 	e = map_existing(f, f->vm->zero_page, NULL, prot & ~PROT_W, PMAP_UNTRACKED);
 	if (e == OK)
 		counter_add(&f->vm->counters, COUNTER_faults_zero_read, 1);

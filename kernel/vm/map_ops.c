@@ -394,7 +394,7 @@ enum error vm_map_discard(struct vm_map *m, struct vrange r)
 
 uint64_t vm_map_brk(struct vm_map *m, uint64_t addr)
 {
-	const struct vm_mapping heap = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY,
+	static const struct vm_mapping heap = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY,
 					 .name = "[heap]" };
 	uint64_t old_end, new_end, at, result;
 	enum error e = OK;

@@ -16,6 +16,8 @@
  * lock: whoever takes one later finds the new entry. A fault under way on the old one has looked, under its leaf lock, before it died,
  * and what it did stands: the new entry has the same amap; or finds it dead.
  *
+ * What nobody has touched has no PTEs (amap_untouched): then all ends with the short lock.
+ *
  * Failure. false: the long way begins anew, and nothing was done; it also says what the errors are.
  */
 #include "vm/map_edit.h"
@@ -134,12 +136,13 @@ bool map_quick_protect(struct vm_map *m, struct vrange r, enum prot prot)
 
 bool map_quick_remove(struct vm_map *m, struct vrange r)
 {
-	struct swap s = { .m = m };
 	struct vm_entry *before;
 	struct tlb_gather g;
+	struct swap s;
 
 	if (UNLIKELY(!m->vm->map_quick))
 		return false;
+	s.m = m;
 	s.part = map_part_lock(m, r.start.va);
 	s.old = exactly_locked(s.part, r, &before);
 	/* An amap that others use as well has to be trimmed. */
@@ -150,6 +153,13 @@ bool map_quick_remove(struct vm_map *m, struct vrange r)
 	entry_kill(s.old);
 	entry_list_unlink(&s.part->list, s.old);
 	map_size_add_locked(s.part, -vrange_size(r));
+	if (s.old->amap && !s.old->object && amap_untouched(s.old->amap)) { /* no PTE is there, nor will be */
+		spin_unlock(&s.part->ranges.lock);
+		entry_retire(m->vm, s.old);
+		if (epoch_should_poll(&m->vm->epoch))
+			epoch_tidy(&m->vm->epoch);
+		return true;
+	}
 	range_lock_take_free_locked(&s.part->ranges, &s.hold, r);
 	spin_unlock(&s.part->ranges.lock);
 	gather_init(&g, &m->pmap);
