@@ -75,6 +75,41 @@ static void ones_run(uint32_t cpu)
 	op_poll();
 }
 
+/* --- what nobody has touched goes without a look at the tables --- */
+
+static void untouched_setup(uint32_t variant)
+{
+	struct model_range beside = world_anon(1);
+
+	which[0] = world_parameter(variant);
+	world_open(variant, 2, WORLD_TOGETHER);
+	op_map(0, 0, world_anon(1));
+	if (which[0] % 2) { /* so that the table is there */
+		beside.prot = PROT_R;
+		op_map(0, 1, beside);
+		op_load(0, 1, 0);
+	}
+	world_leave();
+	world_warm();
+}
+
+static void untouched_run(uint32_t cpu)
+{
+	world_enter(0);
+	if (cpu == 0) {
+		op_unmap(0, 0, 1);
+		op_load(0, 0, 0);
+	} else if (which[0] / 2) {
+		op_load(0, 0, 0);
+		op_load(0, 0, 1);
+	} else {
+		op_store(0, 0, 1);
+		op_load(0, 0, 1);
+	}
+	world_leave();
+	op_poll();
+}
+
 /* --- the end of the heap --- */
 
 static void heap_setup(uint32_t variant)
@@ -135,6 +170,7 @@ static void heap_change_run(uint32_t cpu)
 
 const struct scenario scenario_vm_one[] = {
 	WORLD_SCENARIO("one-one", "two changes of whole entries, and a program", 3, CHANGES_OF_ONE *CHANGES_OF_ONE, false, ones, ones),
+	WORLD_SCENARIO("untouched", "an untouched mapping goes while it is touched first", 2, 4, false, untouched, untouched),
 	WORLD_SCENARIO("heap-fault", "the heap becomes shorter and longer while it is used", 2, 2, false, heap, heap),
 	WORLD_SCENARIO("heap-change", "the heap becomes shorter and longer while it is changed", 2, 2 * WORLD_CHANGES, false, heap_change,
 		       heap_change),

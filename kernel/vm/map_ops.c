@@ -392,25 +392,28 @@ enum error vm_map_discard(struct vm_map *m, struct vrange r)
 	return e;
 }
 
+static const struct vm_mapping heap = {.prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY, .name = "[heap]"};
+
+/* Page aligned, both. */
+static enum error move_break(struct vm_map *m, uint64_t from, uint64_t to)
+{
+	uint64_t at = from;
+
+	if (to > from)
+		return map_quick_extend(m, from, to, &heap) ? OK : vm_map_enter(m, &at, to - from, &heap, MAP_AT_FREE);
+	if (to < from)
+		return map_quick_cut(m, to, from) ? OK : vm_map_remove(m, vrange(to, from));
+	return OK;
+}
+
 uint64_t vm_map_brk(struct vm_map *m, uint64_t addr)
 {
-	static const struct vm_mapping heap = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY,
-					 .name = "[heap]" };
-	uint64_t old_end, new_end, at, result;
-	enum error e = OK;
+	uint64_t result;
 
 	mutex_lock(&m->brk_lock);
-	if (addr >= m->brk_start && addr < m->bounds.end.va && m->brk_start != 0) {
-		old_end = round_up(m->brk_end, PAGE_SIZE);
-		new_end = round_up(addr, PAGE_SIZE);
-		at = old_end;
-		if (new_end > old_end && !map_quick_extend(m, old_end, new_end, &heap))
-			e = vm_map_enter(m, &at, new_end - old_end, &heap, MAP_AT_FREE);
-		else if (new_end < old_end && !map_quick_cut(m, new_end, old_end))
-			e = vm_map_remove(m, vrange(new_end, old_end));
-		if (e == OK)
-			m->brk_end = addr;
-	}
+	if (addr >= m->brk_start && addr < m->bounds.end.va && m->brk_start != 0 &&
+	    move_break(m, round_up(m->brk_end, PAGE_SIZE), round_up(addr, PAGE_SIZE)) == OK)
+		m->brk_end = addr;
 	result = m->brk_end;
 	mutex_unlock(&m->brk_lock);
 	return result;

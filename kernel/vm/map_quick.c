@@ -215,7 +215,7 @@ none:
 }
 
 /* The entry with which the heap begins, if it is all of it. */
-static struct vm_entry *heap_locked(struct vm_map *m, struct map_part *p, uint64_t end)
+static ALWAYS_INLINE struct vm_entry *heap_locked(struct vm_map *m, struct map_part *p, uint64_t end)
 {
 	uint64_t start = round_up(m->brk_start, PAGE_SIZE);
 	struct vm_entry *e = entry_list_after(entry_list_before(&p->list, start));
@@ -257,7 +257,7 @@ bool map_quick_extend(struct vm_map *m, uint64_t old_end, uint64_t new_end, cons
 	return true;
 }
 
-static bool has_pages(struct vm_map *m, const struct amap *a, struct vrange r)
+static ALWAYS_INLINE bool has_pages(struct vm_map *m, const struct amap *a, struct vrange r)
 {
 	bool any;
 
