@@ -239,6 +239,8 @@ static void no_room_for_regions(void **state)
 	assert_int_equal(anywhere(PAGE_SIZE), m->stack_limit - PAGE_SIZE);
 	m->stack_limit = 0;
 	assert_int_equal(anywhere(PAGE_SIZE), m->bounds.end.va - PAGE_SIZE);
+	vm_map_spread(m); /* it is tried once */
+	assert_int_equal(atomic_load_relaxed(&m->part_bytes), 0);
 	be(0);
 }
 

@@ -264,24 +264,41 @@ static void heap_without_memory(void **s)
 	vm_map_release(child);
 }
 
-/* Parts, of which one begins in the middle of the window. */
-static void random_calls_in_parts(void **s)
+/* Parts; the window lies across an edge. */
+static void calls_across(uint64_t edge)
 {
-	(void)s;
 	for (unsigned i = 0; i < 2; i++) {
 		m[i]->stack_limit = (machine_info()->ncpus + 1) * MAP_PART + BLOCK_SIZE;
 		vm_map_spread(m[i]);
 		assert_int_equal(m[i]->part_low, MAP_PART);
 	}
-	window = MAP_PART - WINDOW_PAGES / 2 * PAGE_SIZE;
+	window = edge - WINDOW_PAGES / 2 * PAGE_SIZE;
 	top = 2 * MAP_PART;
 	calls(15000);
+}
+
+static void calls_into_a_part(void **s)
+{
+	(void)s;
+	calls_across(MAP_PART);
+}
+
+static void calls_across_parts(void **s)
+{
+	(void)s;
+	calls_across(2 * MAP_PART);
+}
+
+static void calls_out_of_the_last_part(void **s)
+{
+	(void)s;
+	calls_across((machine_info()->ncpus + 1) * MAP_PART);
 }
 
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(random_calls), T(random_calls_in_parts), T(heap_untrimmed),
+	const struct CMUnitTest tests[] = { T(random_calls), T(calls_into_a_part), T(calls_across_parts), T(calls_out_of_the_last_part), T(heap_untrimmed),
 					  T(heap_without_memory) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
