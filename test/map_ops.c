@@ -227,6 +227,34 @@ static void regions_of_cpus(void **state)
 	vm_map_check(m);
 }
 
+/* A mapping across the edge of two parts: it is one to a program, page by page. */
+static void across_parts(void **state)
+{
+	struct vm_object *o = zeros(8);
+	struct vm_mapping what = shared(o);
+	uint64_t edge, at, plain = 0, size = vm_map_size(m);
+
+	(void)state;
+	m->stack_limit = 600 * GIB;
+	vm_map_spread(m);
+	edge = m->part_low + MAP_PART;
+	at = edge - 3 * PAGE_SIZE;
+	assert_int_equal(vm_map_enter(m, &at, 8 * PAGE_SIZE, &what, MAP_AT), OK);
+	assert_int_equal(vm_map_size(m), size + 8 * PAGE_SIZE);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(test_store(m, at + i * PAGE_SIZE, 20 + i), OK);
+	assert_int_equal(vm_map_enter(m, &plain, 8 * PAGE_SIZE, &what, 0), OK);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(load(plain + i * PAGE_SIZE), 20 + i);
+	assert_int_equal(vm_map_protect(m, vrange(at + PAGE_SIZE, at + 5 * PAGE_SIZE), PROT_R), OK);
+	vm_map_check(m);
+	assert_int_equal(vm_map_remove(m, vrange(at + 2 * PAGE_SIZE, at + 4 * PAGE_SIZE)), OK);
+	assert_int_equal(load(at + 5 * PAGE_SIZE), 25);
+	assert_int_equal(vm_map_size(m), size + 14 * PAGE_SIZE);
+	vm_map_check(m);
+	object_release(o);
+}
+
 /* Below the lowest region there is none, but addresses. */
 static void no_room_for_regions(void **state)
 {
@@ -351,7 +379,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(pages_keep_their_place), T(a_shorter_move_forgets_the_rest), T(views), T(fork_of_pieces),
 					    T(cut_at_a_page), T(cut_below_a_fill), T(discard_gives_tables_back),
-					    T(late_readers_keep_tables), T(regions_of_cpus), T(found_again),
+					    T(late_readers_keep_tables), T(regions_of_cpus), T(across_parts), T(found_again),
 					    T(no_room_for_regions) };
 
 	return run_both_ways(tests);
