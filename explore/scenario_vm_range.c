@@ -148,7 +148,7 @@ static void merge_run(uint32_t cpu)
 }
 
 /*
- * Changes that look around before they lock, and what they saw changes meanwhile: in place, or with a new version of the tree.
+ * Changes that look around before they lock, and what they saw changes meanwhile: one entry in place of another, or several.
  * No page is there, so no table is, and what runs is C11 alone; no barrier stands between the changes. So nothing but what
  * lock_extent acquires tells one CPU what the other has done. Who misses that replaces an entry that is gone, whatever the
  * protections are in the end, and loses another, or two.

@@ -2,7 +2,7 @@
 /*
  * liveness.pml: a fault's last look at `dead` against munmap, with and without a leaf table.
  *
- * Models, of a fault: entry_tree_find, pmap_leaf_lock with table_link and
+ * Models, of a fault: entry_list_find, pmap_leaf_lock with table_link and
  * leaf_lock_linked (kernel/hal/armv8/table.c), the check `still` -> entry_live
  * (vm/fault.c, vm/entry.c), the PTE of set_new (pmap_leaf.c); of munmap: the root and
  * entry_kill of map_edit_publish (vm/map.c), pmap_remove with table_next_lock,
@@ -160,7 +160,7 @@ proctype munmap()
 		:: discarding = true; goto remove
 		:: skip
 		fi;
-kill:		root = 0; /* entry_tree_commit, seq_cst */
+kill:		root = 0; /* entry_list_leave, seq_cst */
 #ifdef BUG_PARENT_BEFORE_KILL
 		table = parent;
 #endif

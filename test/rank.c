@@ -16,14 +16,14 @@ static void order(void **state)
 	rank_take(&lock[0], RANK_RANGE, false);
 	rank_take(&lock[1], RANK_NODE, false);
 	EXPECT_PANIC("takes node while it holds node", rank_take(&lock[2], RANK_NODE, false));
-	EXPECT_PANIC("takes tree while it holds node", rank_take(&lock[2], RANK_TREE, false));
+	EXPECT_PANIC("takes amap while it holds node", rank_take(&lock[2], RANK_AMAP, false));
 	/* a try may go against the order, but what it took counts */
-	rank_take(&lock[2], RANK_TREE, true);
+	rank_take(&lock[2], RANK_AMAP, true);
 	EXPECT_PANIC("taken twice", rank_take(&lock[2], RANK_CONSOLE, true));
 	/* dropped in any order; the highest that is left decides */
 	rank_drop(&lock[1]);
-	EXPECT_PANIC("takes tree while it holds tree", rank_take(&lock[3], RANK_TREE, false));
-	rank_take(&lock[3], RANK_AMAP, false);
+	EXPECT_PANIC("takes amap while it holds amap", rank_take(&lock[3], RANK_AMAP, false));
+	rank_take(&lock[3], RANK_NODE, false);
 	rank_drop(&lock[0]);
 	rank_drop(&lock[3]);
 	rank_drop(&lock[2]);

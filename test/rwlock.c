@@ -99,7 +99,7 @@ static void obeys_ranks(void **state)
 	rwlock_init(&a);
 	rwlock_init(&b);
 	rwlock_read(&a, RANK_OBJECT);
-	EXPECT_PANIC("takes tree while it holds object", rwlock_write(&b, RANK_TREE));
+	EXPECT_PANIC("takes amap while it holds object", rwlock_write(&b, RANK_AMAP));
 	EXPECT_PANIC("takes object while it holds object", rwlock_read(&b, RANK_OBJECT));
 	rwlock_write(&b, RANK_LEAF);
 	rwlock_write_done(&b);

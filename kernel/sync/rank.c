@@ -7,7 +7,7 @@
 const char *rank_name(enum lock_rank rank)
 {
 	static const char *const names[RANK_MAX] = {
-		"none", "proc-table", "proc", "files", "pipe", "futex", "futex2", "signal", "range", "tree", "amap", "node",
+		"none", "proc-table", "proc", "files", "pipe", "futex", "futex2", "signal", "range", "amap", "node",
 		"object", "upper", "leaf", "rmap", "chunk", "asid", "kmem", "kva-cache", "kva", "epoch", "zones", "zone-cache",
 		"zone", "frame-cache", "frame", "mutex", "waitq", "timer", "work", "runq", "console",
 	};

@@ -21,8 +21,7 @@ enum lock_rank {
 	RANK_FUTEX2,       /* the second bucket of a requeue, of a higher address */
 	RANK_SIGNAL,       /* a thread's pending signals */
 	/* address spaces */
-	RANK_RANGE,        /* range lock's list of held ranges */
-	RANK_TREE,         /* entry tree's root swap */
+	RANK_RANGE,        /* a part of a map: its list of held ranges, and of entries */
 	RANK_AMAP,         /* amap header: path to the leaf nodes */
 	RANK_NODE,         /* amap leaf node's slots */
 	RANK_OBJECT,       /* an object's page tree */
