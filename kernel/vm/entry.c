@@ -30,16 +30,9 @@ struct vm_entry *entry_new(struct vm *vm, const struct vm_entry *model, struct v
 		e->floor = model->floor;
 		e->height = model->height; /* in any list it has the same */
 	}
-	e->prot = model->prot;
-	e->max = model->max;
-	e->inherit = model->inherit;
-	e->shared = model->shared;
-	e->grows_down = model->grows_down;
-	e->wired = model->wired;
-	e->object = model->object;
+	entry_be_like(e, model);
 	e->offset = model->offset + (r.start.va - model->range.start.va);
 	e->amap = amap;
-	e->name = model->name;
 	if (e->object)
 		object_reference(e->object);
 	if (amap)

@@ -62,6 +62,19 @@ static inline uint64_t entry_index(const struct vm_entry *e, uint64_t va)
 struct vm_entry *entry_new(struct vm *vm, const struct vm_entry *model, struct vrange r, struct amap *amap);
 /* An unpublished one for r, of which the caller sets all else that is constant (c), with its references. => NULL: no memory. */
 struct vm_entry *entry_alloc(struct vm *vm, struct vrange r);
+/* Sets what does not depend on where e, unpublished, lies, but for the private contents. No reference is taken. */
+static inline void entry_be_like(struct vm_entry *e, const struct vm_entry *model)
+{
+	e->prot = model->prot;
+	e->max = model->max;
+	e->inherit = model->inherit;
+	e->shared = model->shared;
+	e->grows_down = model->grows_down;
+	e->wired = model->wired;
+	e->object = model->object;
+	e->name = model->name;
+}
+
 /* Frees one that was never published, with its references. */
 void entry_free(struct vm *vm, struct vm_entry *e);
 /* Likewise one whose map has ended, its PTEs gone and flushed: nobody knows it any more. */

@@ -59,16 +59,9 @@ static inline void take_over(struct swap *s)
 	struct vm_entry *n = s->new;
 
 	n->floor = o->floor;
-	n->prot = o->prot;
-	n->max = o->max;
-	n->inherit = o->inherit;
-	n->shared = o->shared;
-	n->grows_down = o->grows_down;
-	n->wired = o->wired;
-	n->object = o->object;
+	entry_be_like(n, o);
 	n->offset = o->offset;
 	n->amap = o->amap;
-	n->name = o->name;
 }
 
 static void replace_locked(struct swap *s)
