@@ -259,6 +259,7 @@ enum error process_start_init(struct proc_system *ps, void (*entry)(void *), voi
 
 	if (e != OK)
 		return e;
+	__builtin_memset(p->actions, 0, sizeof p->actions);
 	ASSERT(p->pid == 1);
 	process_init_alarm(p);
 	e = thread_create(ps, p, &t);

@@ -83,7 +83,9 @@ enum error process_create(struct proc_system *ps, struct process **out)
 
 	if (!p)
 		return ERR_NOMEM;
-	__builtin_memset(p, 0, sizeof *p);
+	/* All but the actions. */
+	__builtin_memset(p, 0, offsetof(struct process, actions));
+	__builtin_memset(&p->pending, 0, sizeof *p - offsetof(struct process, pending));
 	p->ps = ps;
 	ref_init(&p->refs, 1);
 	list_init(&p->pid_link);

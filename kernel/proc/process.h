@@ -153,7 +153,7 @@ long process_wait(struct thread *t, int kind, uint32_t id, uint32_t options, str
 /*
  * A process with a new id, one reference for the pid table and one for the
  * caller, no threads, not in the table and in no family yet: process_enter does
- * that, when nothing can fail any more; until then process_put undoes it.
+ * that, when nothing can fail any more; until then process_put undoes it. Its actions are the caller's to set.
  * => ERR_NOMEM, ERR_LIMIT (no id left).
  */
 enum error process_create(struct proc_system *ps, struct process **out) MUST_CHECK;
