@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vm/entry.h: one range of an address space and what it is. A published entry
- * never changes; only its dead mark is set. Whoever wants it different
+ * never changes; only its life ends, and may begin anew. Whoever wants it different
  * makes a new one and swaps it in the tree.
  */
 #ifndef VM_ENTRY_H

@@ -185,7 +185,6 @@ void entry_list_link(struct entry_list *l, struct vm_entry *n)
 		atomic_store_relaxed(&n->next[i], link_of(b, i)); /* not published yet */
 		n->gap[i] = b->gap[i];
 	}
-	/* From below: who finds it on a level finds it on those below as well. */
 	for (unsigned i = 0; i < h; i++)
 		link_set(l->place.before[i], i, n);
 	b = l->place.before[0];

@@ -23,7 +23,8 @@
  *  3. A level-1 limit that is lifted stands in the level-2 descriptor of every
  *     table that has a PTE of before the lifting.
  *
- * Fork and faults. fork marks entries dead, sets level-1 limits and takes no leaf
+ * Fork and faults. (Dead is here also an entry in another life than the one in which the fault found it: vm/entry.h.)
+ * fork marks entries dead, sets level-1 limits and takes no leaf
  * lock. A fault F stores a PTE under a leaf lock under which it found its entry
  * live. Claim: what F stores after it has found an entry live that a fork killed
  * cannot be written through after that fork's flush, until its right is granted
