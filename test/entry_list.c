@@ -47,12 +47,15 @@ static int teardown(void **state)
 	return 0;
 }
 
+static const struct vm_entry plain = { .prot = PROT_R, .max = PROT_R };
+
 static struct vm_entry *make(unsigned first, unsigned end)
 {
 	struct vm_entry *e = entry_alloc(v.vm, vrange(at(first), at(end)));
 
 	assert_non_null(e);
-	e->object = NULL;
+	entry_be_like(e, &plain);
+	e->offset = 0;
 	e->amap = NULL;
 	return e;
 }
@@ -97,6 +100,14 @@ static void compare(void)
 			assert_true(run < n);
 		}
 	}
+	for (unsigned i = 0; i < PAGES; i += 7)
+		for (unsigned n = 1; n < 20 && i + n <= PAGES; n += 3) {
+			bool is_free = true;
+
+			for (unsigned k = i; k < i + n; k++)
+				is_free &= !model[k];
+			assert_int_equal(entry_list_is_free(&t, vrange(at(i), at(i + n))), is_free);
+		}
 	epoch_leave(&v.vm->epoch);
 }
 

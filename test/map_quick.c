@@ -215,7 +215,7 @@ static void calls(unsigned n)
 static void random_calls(void **s)
 {
 	(void)s;
-	calls(15000);
+	calls(8000);
 }
 
 /* A heap whose amap keeps what no entry covers does not go on with it. */
@@ -274,7 +274,7 @@ static void calls_across(uint64_t edge)
 	}
 	window = edge - WINDOW_PAGES / 2 * PAGE_SIZE;
 	top = 2 * MAP_PART;
-	calls(15000);
+	calls(8000);
 }
 
 static void calls_into_a_part(void **s)

@@ -63,7 +63,7 @@ static inline bool amap_untouched(const struct amap *a) { return !atomic_load_se
 /* Before the zero page is mapped for it. */
 static inline void amap_note_zeros(struct amap *a)
 {
-	if (!atomic_load_relaxed(&a->zeros)) /* a later fault looks at its entry later, too */
+	if (!atomic_load_acquire(&a->zeros)) /* acquire: who finds it set looks at its entry after who set it could have */
 		atomic_store_seq_cst(&a->zeros, 1u);
 }
 /* The last reference drops the whole tree: its pages are unmapped and flushed already. No spinlock held. */

@@ -38,7 +38,8 @@
  *  2. An entry is on the levels below its height, in the same order on each.
  *  3. gap[0] of an entry is the free stretch after it; growth room (floor) counts as taken. gap[i] is a bound: no stretch that
  *     its link of level i spans is longer. So what makes a stretch shorter looks at nothing above it; a search for room that follows a
- *     bound in vain puts it right. Between the steps of an exchange it may be too small; only who has the lock reads it.
+ *     bound in vain puts it right. Nor is it smaller than any gap[i-1] that its link spans, by which a stretch that comes about is passed upwards
+ *     only as far as it has to be. Between the steps of an exchange this holds for the list as it is linked then; only who has the lock reads it.
  *  4. levels is at least the greatest height of those in the list.
  *  5. place says, on every level, what is before place.start: what is changed lies there, and not before it.
  *
@@ -364,6 +365,10 @@ static NOINLINE bool gap_from(const struct entry_list *l, struct vm_entry *e, co
 	struct vm_entry *best;
 
 	for (; (best = last_wide(e, stop, i, in.end.va, size)); stop = best) {
+		const struct vm_entry *n = link_of(best, i);
+
+		if (n && n->floor <= in.start.va)
+			return false; /* what it spans, and what comes before it, ends there */
 		if (i == 0 ? fits(l, best, in, size, addr)
 			   : gap_from(l, best, link_of(best, i), i - 1, in, size, addr)) /* as deep as there are levels */
 			return true;
@@ -409,6 +414,13 @@ static void check_gap(const struct entry_list *l, const struct vm_entry *e, unsi
 	ASSERT(i > 0 || e->gap[0] == free_after(l, e));
 	for (const struct vm_entry *at = e; at != end; at = link_of(at, 0))
 		ASSERT(e->gap[i] >= free_after(l, at));
+}
+
+bool entry_list_is_free(struct entry_list *l, struct vrange r)
+{
+	const struct vm_entry *b = entry_list_before(l, r.start.va), *n = entry_list_after(b);
+
+	return b->range.end.va <= r.start.va && (!n || n->floor >= r.end.va) && r.end.va <= l->end;
 }
 
 void entry_list_check(const struct entry_list *l)

@@ -69,6 +69,8 @@ static inline struct vm_entry *entry_list_before(struct entry_list *l, uint64_t 
 	return l->place.before[0];
 }
 
+/* Whether nothing lies in r, growth room respected. */
+bool entry_list_is_free(struct entry_list *l, struct vrange r);
 /* Highest address at which size bytes are free within bounds, growth room respected; false when none. */
 bool entry_list_gap(struct entry_list *l, struct vrange bounds, uint64_t size, uint64_t *addr);
 

@@ -441,8 +441,17 @@ static void give_back(struct fault *f)
 /* Keeps changes of the map away from the page. */
 static void hold_page(struct fault *f)
 {
-	f->held = &map_part_of(f->map, f->va)->ranges;
-	range_lock_take(f->held, &f->hold, vrange(f->va, f->va + PAGE_SIZE));
+	for (;;) {
+		struct map_part *p = map_part_lock(f->map, f->va);
+		bool right = range_lock_take_locked(&p->ranges, &f->hold, vrange(f->va, f->va + PAGE_SIZE)) ||
+			     p == map_part_of(f->map, f->va);
+
+		f->held = &p->ranges;
+		spin_unlock(&p->ranges.lock);
+		if (right)
+			return;
+		range_lock_drop(f->held, &f->hold); /* the map was spread while we waited */
+	}
 }
 
 /*

@@ -56,17 +56,20 @@ void vm_map_spread(struct vm_map *m)
 	uint32_t n = machine_info()->ncpus;
 	struct map_part *part;
 	struct range_hold all;
-	bool wanted;
+	bool wanted, tried;
 
-	if (atomic_load_acquire(&m->part_bytes)) /* as map_part_of */
+	spin_lock(&m->main.ranges.lock, RANK_RANGE);
+	tried = m->spread;
+	m->spread = true;
+	spin_unlock(&m->main.ranges.lock);
+	if (tried)
 		return;
 	part = kmalloc_aligned(&m->vm->kmalloc, n * sizeof *part, CACHE_LINE);
 	for (uint32_t i = 0; part && i < n; i++)
 		map_part_init(m, &part[i]);
 	range_lock_take(&m->main.ranges, &all, RANGE_ALL);
 	spin_lock(&m->main.ranges.lock, RANK_RANGE);
-	wanted = part && !m->spread && room_locked(m, n * MAP_PART, &m->part_low);
-	m->spread = true;
+	wanted = part && room_locked(m, n * MAP_PART, &m->part_low);
 	if (wanted) {
 		m->part = part;
 		/* release: the parts are complete */

@@ -30,11 +30,11 @@ static bool in_main_locked(struct vm_map *m, uint64_t size, uint64_t *addr)
 	return (bytes && entry_list_gap(l, low, size, addr)) || entry_list_gap(l, high, size, addr);
 }
 
-static bool at_hint_locked(struct vm_map *m, struct map_part *p, uint64_t hint, uint64_t size, uint64_t *addr)
+static bool at_hint_locked(struct vm_map *m, struct map_part *p, uint64_t hint, uint64_t size)
 {
 	struct vrange r = vrange(hint, hint + size);
 
-	return m->bounds.end.va - hint >= size && map_part_has(m, p, r) && entry_list_gap(&p->list, r, size, addr);
+	return m->bounds.end.va - hint >= size && map_part_has(m, p, r) && entry_list_is_free(&p->list, r);
 }
 
 struct map_part *map_pick_lock(struct vm_map *m, uint64_t hint, uint64_t size, uint64_t *addr)
@@ -43,7 +43,8 @@ struct map_part *map_pick_lock(struct vm_map *m, uint64_t hint, uint64_t size, u
 
 	if (UNLIKELY(hint >= m->bounds.start.va && hint < m->bounds.end.va)) {
 		p = map_part_lock(m, hint);
-		if (at_hint_locked(m, p, hint, size, addr))
+		*addr = hint;
+		if (at_hint_locked(m, p, hint, size))
 			return p;
 		spin_unlock(&p->ranges.lock);
 	}
