@@ -92,7 +92,8 @@ static NOINLINE void invalidate_now(const struct pmap *pm, uint64_t start, uint6
 
 void gather_add(struct tlb_gather *g, uint64_t start, uint64_t end)
 {
-	if (UNLIKELY(g->pm->sys->page_by_page))
+	/* A window or more: of a descriptor above it. Then tables is set, and the flush sees to it. */
+	if (UNLIKELY(g->pm->sys->page_by_page) && end - start < BLOCK_SIZE)
 		invalidate_now(g->pm, start, end);
 	if (g->ranges) {
 		struct vrange *last = &g->range[g->ranges - 1];
