@@ -153,12 +153,13 @@ static struct vrange look_around_locked(struct map_edit *ed, struct vm_entry **f
 	return extent;
 }
 
-/* Old: from first, which is not beyond the range, on. The range is held. */
+/* Old: from first, which is not beyond the range, on. The range is held, and of a part the short lock: the others' lists change. */
 static void collect(struct map_edit *ed, struct vm_entry *first)
 {
 	struct vm_entry **tail = &ed->old;
 
-	for (struct vm_entry *e = first; e && e->range.start.va < ed->range.end.va; e = map_after(ed->map, e)) {
+	for (struct vm_entry *e = first; e && e->range.start.va < ed->range.end.va;
+	     e = ed->part ? entry_list_after(e) : map_after(ed->map, e)) {
 		*tail = e;
 		tail = &e->edit_next;
 	}
