@@ -318,7 +318,7 @@ static void do_exit(struct member *m)
 /* The map's size is what the model has, and the scratch page. */
 static void check_size(struct member *m)
 {
-	uint64_t pages = SCRATCH_PAGES, size = atomic_load_relaxed(&m->process.map->size); /* nobody else runs */
+	uint64_t pages = SCRATCH_PAGES, size = vm_map_size(m->process.map);
 
 	for (unsigned a = 0; a < AREAS; a++)
 		for (uint32_t k = 0; k < m->space.area[a].pages; k++)
