@@ -274,22 +274,25 @@ static void free_by_epoch_waits(void **state)
 {
 	struct test_memory *m = memory_open(2, 16 * MIB);
 	struct frame_list l;
-	pfn_t table, block;
+	pfn_t table, block, alone;
 
 	(void)state;
 	frame_list_init(&l);
 	table = alloc(m, 0, FRAME_TABLE);
 	block = alloc(m, 3, FRAME_TABLE);
+	alone = alloc(m, 0, FRAME_ZONE);
 	become_cpu(m, 1);
 	epoch_enter(&m->epoch);
 	become_cpu(m, 0);
 	frame_list_push(&m->frames, &l, table);
 	frame_list_push(&m->frames, &l, block);
 	frame_list_free_by_epoch(&m->frames, &l);
+	frame_free_by_epoch(&m->frames, alone);
 	for (unsigned i = 0; i < 10; i++)
 		epoch_poll(&m->epoch);
 	assert_int_equal(page_owner(frame_page(&m->frames, table)), FRAME_TABLE);
 	assert_int_equal(page_owner(frame_page(&m->frames, block)), FRAME_TABLE);
+	assert_int_equal(page_owner(frame_page(&m->frames, alone)), FRAME_ZONE);
 	become_cpu(m, 1);
 	epoch_leave(&m->epoch);
 	become_cpu(m, 0);
@@ -297,6 +300,7 @@ static void free_by_epoch_waits(void **state)
 		epoch_poll(&m->epoch);
 	assert_true(frame_is_free(&m->frames, table));
 	assert_true(frame_is_free(&m->frames, block));
+	assert_true(frame_is_free(&m->frames, alone));
 	memory_close(m);
 }
 

@@ -344,21 +344,6 @@ static enum error make_private(struct fault *f, struct vm_page *page)
 
 /* --- one turn --- */
 
-static bool still_live(void *arg)
-{
-	const struct fault *f = arg;
-
-	return entry_lives_on(f->entry, f->life);
-}
-
-/* What fork has limited is lifted only for an entry that is live: then it is of a fork that is over. */
-static NOINLINE enum error lift_limit(struct fault *f)
-{
-	const struct pmap_last_check check = { still_live, f };
-
-	return pmap_lift_limit(&f->map->pmap, vaddr(f->va), &check);
-}
-
 static enum error turn(struct fault *f)
 {
 	struct vm_page *page = NULL;
@@ -366,7 +351,7 @@ static enum error turn(struct fault *f)
 	enum error e = find(f);
 
 	if (e == OK && f->access == PROT_W && pmap_limited(&f->map->pmap, vaddr(f->va)))
-		e = lift_limit(f);
+		e = fault_lift_limit(f->map, vaddr(f->va), f->entry, f->life);
 	if (e != OK)
 		return e;
 	prot = f->entry->prot | PROT_R;

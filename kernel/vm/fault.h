@@ -13,7 +13,13 @@
 bool vm_fault_quick(struct vm_map *m, vaddr_t va) MUST_CHECK;
 bool vm_fault_quick_mapped(struct vm_map *m, vaddr_t va) MUST_CHECK;
 
-/* The same of a read or a fetch (PROT_R, PROT_X) of a page that is there. */
+/*
+ * For a write that meets fork's limit over a GiB (armv8/limit.c): lifts it while e is in that life; then it is of a fork that is over. => OK:
+ * it is gone. ERR_STALE. Inside an epoch section, no lock held.
+ */
+enum error fault_lift_limit(struct vm_map *m, vaddr_t va, const struct vm_entry *e, uint32_t life) MUST_CHECK;
+
+/* As vm_fault_quick, of a read or a fetch (PROT_R, PROT_X) of a page that is there. */
 bool vm_fault_quick_read(struct vm_map *m, vaddr_t va, enum prot access) MUST_CHECK;
 
 /*

@@ -169,20 +169,28 @@ static bool still_live(void *arg)
 	return entry_lives_on(l->entry, l->life);
 }
 
+enum error fault_lift_limit(struct vm_map *m, vaddr_t va, const struct vm_entry *e, uint32_t life)
+{
+	struct lifter l = { e, life };
+	const struct pmap_last_check check = { still_live, &l };
+
+	return pmap_lift_limit(&m->pmap, va, &check);
+}
+
 /* After a write in vain: true if it was for the limit that fork has set over all of the GiB, which is lifted now, as in fault.c. */
 static NOINLINE bool lifted(struct vm_map *m, vaddr_t va)
 {
-	struct lifter l;
-	const struct pmap_last_check check = { still_live, &l };
+	const struct vm_entry *e;
+	uint32_t life;
 
 	/* relaxed: a figure */
 	if (!pmap_limited(&m->pmap, va) || atomic_load_relaxed(&m->pmap.tables) > LIFT_QUICKLY)
 		return false;
-	l.entry = map_find(m, va.va);
-	if (!l.entry)
+	e = map_find(m, va.va);
+	if (!e)
 		return false;
-	l.life = entry_life(l.entry);
-	return !(l.life & 1) && pmap_lift_limit(&m->pmap, va, &check) == OK;
+	life = entry_life(e);
+	return !(life & 1) && fault_lift_limit(m, va, e, life) == OK;
 }
 
 static ALWAYS_INLINE bool write_in_section(struct vm_map *m, vaddr_t va, bool mapped)

@@ -23,7 +23,7 @@
  * Failure. A map that could not be cut goes on with main alone. mremap(2) knows one entry as its source, and one part as its
  * destination.
  *
- * Source: Clements et al., RadixVM (2013), and J. Corbet on mmap_lock scalability, for what threads meet in.
+ * Source: A. Clements et al., RadixVM (2013), for address spaces whose threads meet nowhere.
  */
 #include "base/assert.h"
 #include "vm/map_edit.h"

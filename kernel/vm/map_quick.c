@@ -22,8 +22,6 @@
  */
 #include "vm/map_edit.h"
 
-#include "base/assert.h"
-
 /* One entry's exchange under way. */
 struct swap {
 	struct vm_map *m;
