@@ -199,7 +199,7 @@ static void step(unsigned pieces)
 static void random_steps(void **state)
 {
 	(void)state;
-	for (unsigned i = 0; i < 600; i++) {
+	for (unsigned i = 0; i < 250; i++) {
 		step((unsigned)rnd(4)); /* 0: takes out */
 		if (i % 4 == 0)
 			compare();
@@ -213,11 +213,11 @@ static void random_steps(void **state)
 static void wide_steps(void **state)
 {
 	(void)state;
-	for (unsigned round = 0; round < 24; round++) {
+	for (unsigned round = 0; round < 10; round++) {
 		unsigned a = (unsigned)rnd(PAGES), b = a + (unsigned)rnd(PAGES - a) + 1, n = 0;
 		struct vm_entry *olds[PAGES], *one;
 
-		for (unsigned i = 0; i < 60; i++)
+		for (unsigned i = 0; i < 30; i++)
 			step(1 + (unsigned)rnd(3));
 		while (a > 0 && model[a] && model[a - 1] == model[a])
 			a--;
@@ -244,7 +244,7 @@ static void filled_at_once(void **state)
 	struct vm_entry *first = NULL, **tail = &first, *next;
 
 	(void)state;
-	for (unsigned i = 0; i < 200; i++)
+	for (unsigned i = 0; i < 80; i++)
 		step(1 + (unsigned)rnd(3));
 	for (const struct vm_entry *e = entry_list_after(&t.head); e; e = entry_list_after(e)) {
 		*tail = entry_new(v.vm, e, e->range, NULL);
