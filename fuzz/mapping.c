@@ -212,6 +212,23 @@ static void where_args(struct space *s, struct mmap_args *a)
 	}
 }
 
+/* Errors of a file's mapping. */
+static void file_errors(const struct mmap_args *a, uint64_t size, bool shared, struct errors *e)
+{
+	if (a->fd >= FD_PATH)
+		add_error(e, N_EBADF);
+	if (a->fd == FD_NULL)
+		add_error(e, N_ENODEV);
+	if (a->fd == FD_WRONLY || (a->fd == FD_TEST && shared && a->prot & W))
+		add_error(e, N_EACCES);
+	if ((a->flags & F_TYPE) == F_VALIDATE && a->flags & (F_SYNC | 0x1c00000))
+		add_error(e, N_EOPNOTSUPP);
+	if (a->offset > (uint64_t)INT64_MAX - size)
+		add_error(e, N_EOVERFLOW);
+	if (a->flags & F_GROWSDOWN)
+		add_error(e, N_EINVAL);
+}
+
 /* Errors that apply; the model knows all of them. */
 static struct errors mmap_errors(struct space *s, struct mmap_args *a)
 {
@@ -238,20 +255,8 @@ static struct errors mmap_errors(struct space *s, struct mmap_args *a)
 	if (type == 0 || type > F_VALIDATE || (anonymous && type == F_VALIDATE) ||
 	    (anonymous && shared && a->flags & F_GROWSDOWN))
 		add_error(&e, N_EINVAL);
-	if (anonymous)
-		return e;
-	if (a->fd >= FD_PATH)
-		add_error(&e, N_EBADF);
-	if (a->fd == FD_NULL)
-		add_error(&e, N_ENODEV);
-	if (a->fd == FD_WRONLY || (a->fd == FD_TEST && shared && a->prot & W))
-		add_error(&e, N_EACCES);
-	if (type == F_VALIDATE && a->flags & (F_SYNC | 0x1c00000))
-		add_error(&e, N_EOPNOTSUPP);
-	if (a->offset > (uint64_t)INT64_MAX - size)
-		add_error(&e, N_EOVERFLOW);
-	if (a->flags & F_GROWSDOWN)
-		add_error(&e, N_EINVAL);
+	if (!anonymous)
+		file_errors(a, size, shared, &e);
 	/* There may be no such room, or no such memory, and that may be found first. */
 	if (any_error(&e) && size > UINT64_C(1) << 30)
 		add_error(&e, N_ENOMEM);
