@@ -71,7 +71,7 @@ $(B)/plugin/%.so: tools/plugin/%.c tools/plugin/common.h tools/plugin/names.h to
 	$(Q)$(HOSTCC) -shared -fPIC -std=gnu11 -O2 -Wall -Wextra -Werror -fvisibility=hidden -o $@.$$$$ $< && mv $@.$$$$ $@
 
 .PHONY: bench-linux
-bench-linux: ## Instructions an operation, beside Debian's Linux in the same QEMU: doc/bench-linux.md [BIG=1024 KERNELS="strata strata-ahead linux tuned huge" TOP=0 MOVES="1 2 4 8" SEED=1]
+bench-linux: ## Instructions an operation, beside Debian's Linux in the same QEMU: doc/bench-linux.md [BIG=1024 KERNELS="strata strata-ahead strata-huge linux tuned huge" TOP=0 MOVES="1 2 4 8" SEED=1]
 	@BUILD=$(call sq,$(B)) $(if $(SEED),SEED=$(call sq,$(SEED))) $(if $(KERNELS),KERNELS=$(call sq,$(KERNELS))) $(if $(TOP),TOP=$(call sq,$(TOP))) \
 		$(if $(filter undefined,$(origin MOVES)),,MOVES=$(call sq,$(MOVES))) tools/bench-linux $(call sq,$(BIG))
 

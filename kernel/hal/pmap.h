@@ -53,10 +53,12 @@ struct pmap_system;
 #define PMAP_PAGE_RMAP_CHUNK 4 /* d: flags: rmap_word leads to a chunk */
 #define PMAP_PAGE_REFERENCED 8 /* d: flags: access noted when a mapping was removed */
 #define PMAP_PAGE_MODIFIED 16  /* d: flags: likewise a write */
+#define PMAP_PAGE_BLOCK 32     /* t: flags, with LINKED: a block descriptor stands where the table would */
 struct pmap_page {
 	struct spinlock lock;
 	ATOMIC(uint16_t) live;    /* t: PTEs that are not 0 (BUSY ones count) */
 	ATOMIC(uint16_t) flags;   /* PMAP_PAGE_* */
+	ATOMIC(uint32_t) shadow;  /* u: of level 2: number in the array, plus 1, of the frame that says which table each block stands for; 0: none */
 	union {
 		struct pmap *rmap_pmap; /* d: who maps it; NULL: nobody, or see the chunk */
 		struct pte *parent;     /* t, u: the descriptor that leads to the table, until its unlinking was flushed */
@@ -150,8 +152,8 @@ struct pmap_leaf {
  * spinlocks below RANK_LEAF may be held.
  * => OK: leaf lock held. ERR_STOCK: a table is missing and the stock is empty;
  * ERR_BUSY: the table was just unlinked and its flush is not over: drop all
- * locks, let others run, start over. After an error nothing is held; what was
- * linked stays.
+ * locks, let others run, start over. Without a stock (NULL) also: a block stands there.
+ * After an error nothing is held; what was linked stays.
  */
 enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, struct pmap_leaf *leaf) MUST_CHECK;
 /* Whether va's leaf table is there, at a glance. Inside an epoch section. */
@@ -164,6 +166,7 @@ struct pmap_pte {
 	pfn_t frame;       /* VALID */
 	enum prot prot;    /* VALID: what it allows now; W also while it is clean and the first write will be noted */
 	bool dirty;        /* VALID: written through this PTE */
+	bool block;        /* by pmap_extract: one descriptor maps all 2 MiB around */
 };
 /* A limit of pmap_limit_writes counts as pmap_leaf_lock saw it. */
 struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va);
@@ -206,6 +209,18 @@ enum error pmap_leaf_set(struct pmap_leaf *leaf, vaddr_t va, pfn_t f, enum prot 
  * has limits; nothing was done.
  */
 bool pmap_leaf_fill(struct pmap_leaf *leaf, vaddr_t va, pfn_t f) MUST_CHECK;
+
+/* Whether nothing is mapped, nor BUSY, in the 2 MiB around va, at a glance: pmap_leaf_set_block may find it so. Inside an epoch section. */
+bool pmap_block_room(struct pmap *pm, vaddr_t va);
+
+/*
+ * pmap_leaf_fill for all 512 pages of leaf's table at once, by one descriptor: f is the first of 512 frames in a row, aligned to
+ * 2 MiB, each the caller's alone and mapped nowhere. To all other calls they are 512 PTEs; who changes one splits the
+ * block before. Invalidates one address on all CPUs and waits for that, with the lock held.
+ * => OK; ERR_EXISTS: something is mapped in the table, or BUSY; ERR_STOCK: stock lacks a frame, stock->missing. After an error
+ * nothing was done.
+ */
+enum error pmap_leaf_set_block(struct pmap_leaf *leaf, pfn_t f, vaddr_t va, struct pmap_stock *stock) MUST_CHECK;
 
 /*
  * The same where the page that is mapped, if one is, has to be copied first, under one hold of the leaf lock:

@@ -66,6 +66,10 @@ static enum error advise_piece(struct vm_map *m, const struct vm_entry_info *inf
 		return anonymous ? vm_map_inherit(m, r, none ? INHERIT_NONE_ZERO : INHERIT_ZERO) : ERR_INVAL;
 	case MADV_KEEPONFORK:
 		return wipe ? vm_map_inherit(m, r, none ? INHERIT_NONE : INHERIT_COPY) : OK;
+	case MADV_HUGEPAGE:
+		return vm_map_huge(m, r, HUGE_WANTED);
+	case MADV_NOHUGEPAGE:
+		return vm_map_huge(m, r, HUGE_UNWANTED);
 	case MADV_POPULATE_READ:
 		return populate(m, info, r, PROT_R);
 	case MADV_POPULATE_WRITE:

@@ -289,19 +289,19 @@ static enum error lacks(struct amap_stock *s, uint32_t n)
 	return ERR_STOCK;
 }
 
-/* Puts roots above until va is covered. ERR_STOCK as in amap_own_path. */
-static enum error grow_locked(struct amap *a, uint64_t va, struct amap_stock *stock)
+/* Puts roots above until va is covered by one of level bottom or above. ERR_STOCK as in amap_own_path. */
+static ALWAYS_INLINE enum error grow_locked(struct amap *a, uint64_t va, uint32_t bottom, struct amap_stock *stock)
 {
 	struct amap_node *root = atomic_load_relaxed(&a->root), *n; /* under the lock */
 
 	if (!root) {
-		n = amap_stock_take(stock, 0, va);
+		n = amap_stock_take(stock, bottom, va);
 		if (!n)
 			return lacks(stock, 1);
 		amap_relink_locked(a, NULL, 0, n);
 		return OK;
 	}
-	while (!node_covers(root, va)) {
+	while (!node_covers(root, va) || root->level < bottom) {
 		n = amap_stock_take(stock, root->level + 1, root->base);
 		if (!n) /* this root, and a path below it; perhaps more roots */
 			return lacks(stock, root->level + 2);
@@ -312,15 +312,23 @@ static enum error grow_locked(struct amap *a, uint64_t va, struct amap_stock *st
 	return OK;
 }
 
-enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock)
+/* A way down that others do not share, and whose nodes led there before: to be dropped without the lock, each may be the last. */
+struct way {
+	struct amap_node *bottom;
+	struct amap_node *old[AMAP_LEVELS];
+	unsigned olds;
+};
+
+/* amap_own_path down to a node of level bottom. */
+static ALWAYS_INLINE enum error own_path_locked(struct amap *a, uint64_t va, uint32_t bottom, struct amap_stock *stock, struct way *w)
 {
-	struct amap_node *old[AMAP_LEVELS], *parent = NULL, *n, *c;
-	unsigned olds = 0, i = 0;
+	struct amap_node *parent = NULL, *n, *c;
+	unsigned i = 0;
 	enum error e;
 
-	spin_lock(&a->lock, RANK_AMAP);
+	w->olds = 0;
 	/* An amap on its way out must gain no node: amap_release took the root under this lock, or will. */
-	e = ref_count(&a->refs) == 0 ? ERR_STALE : grow_locked(a, va, stock);
+	e = ref_count(&a->refs) == 0 ? ERR_STALE : grow_locked(a, va, bottom, stock);
 	n = e == OK ? atomic_load_relaxed(&a->root) : NULL; /* under the lock */
 	while (n) {
 		if (ref_count(&n->refs) != 1) {
@@ -330,10 +338,10 @@ enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock)
 				break;
 			}
 			amap_replace_locked(a, parent, i, n, c);
-			old[olds++] = n; /* our reference: dropped without the lock, it may be the last by now */
+			w->old[w->olds++] = n; /* our reference */
 			n = c;
 		}
-		if (n->level == 0)
+		if (n->level == bottom)
 			break;
 		parent = n;
 		i = slot_of(n, va);
@@ -347,14 +355,90 @@ enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock)
 			amap_relink_locked(a, parent, i, n);
 		}
 	}
+	w->bottom = n;
+	return e;
+}
+
+/*
+ * If the other owners left meanwhile, this drops the last reference of a
+ * copied node. Its anons have the copy's references, so no frame is freed
+ * that a TLB of this map leads to.
+ */
+static inline void way_drop(struct way *w)
+{
+	while (w->olds > 0)
+		amap_node_put(w->old[--w->olds]);
+}
+
+enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock)
+{
+	enum error e;
+	struct way w;
+
+	spin_lock(&a->lock, RANK_AMAP);
+	e = own_path_locked(a, va, 0, stock, &w);
 	spin_unlock(&a->lock);
-	/*
-	 * If the other owners left meanwhile, this drops the last reference of a
-	 * copied node. Its anons have the copy's references, so no frame is freed
-	 * that a TLB of this map leads to.
-	 */
-	while (olds > 0)
-		amap_node_put(old[--olds]);
+	way_drop(&w);
+	return e;
+}
+
+/* --- blocks --- */
+
+/* Whether the nodes for va's block are missing in n, of level 1. */
+static bool block_room(const struct amap_node *n, uint64_t va)
+{
+	unsigned first = slot_of(n, round_down(va, BLOCK_SIZE));
+
+	for (unsigned i = 0; i < AMAP_BLOCK_NODES; i++)
+		if (slot_get(n, first + i))
+			return false;
+	return true;
+}
+
+bool amap_block_room(const struct amap *a, uint64_t va)
+{
+	const struct amap_node *n = atomic_load_acquire(&a->root); /* as in amap_find */
+
+	while (n && node_covers(n, va)) {
+		if (n->level == 1)
+			return block_room(n, va);
+		if (n->level == 0)
+			return false;
+		n = slot_get(n, slot_of(n, va));
+	}
+	return true;
+}
+
+struct amap_node *amap_block_node(struct vm *vm, uint64_t va)
+{
+	struct amap_stock s = { .count = 0 };
+
+	return amap_stock_fill(vm, &s, 1) == OK ? amap_stock_take(&s, 0, va) : NULL;
+}
+
+void amap_block_node_fill(struct amap_node *n, unsigned i, struct anon *anon) { slot_put(n, i, anon); }
+
+enum error amap_block_put(struct amap *a, uint64_t va, struct amap_node *const *node, struct amap_stock *stock,
+			  enum error (*map)(void *arg), void *arg)
+{
+	enum error e;
+	struct way w;
+
+	spin_lock(&a->lock, RANK_AMAP);
+	e = own_path_locked(a, va, 1, stock, &w);
+	if (e == OK && !block_room(w.bottom, va))
+		e = ERR_EXISTS;
+	if (e == OK)
+		e = map(arg);
+	if (e == OK) {
+		unsigned first = slot_of(w.bottom, round_down(va, BLOCK_SIZE));
+
+		for (unsigned i = 0; i < AMAP_BLOCK_NODES; i++)
+			slot_put(w.bottom, first + i, node[i]);
+		amap_reshaped_locked(a);
+	}
+	spin_unlock(&a->lock);
+	way_drop(&w);
 	return e;
 }
 

@@ -101,6 +101,24 @@ enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock) 
 bool amap_own_path_near(struct amap *a, uint64_t va) MUST_CHECK;
 
 /*
+ * Blocks: the leaf nodes of 2 MiB at once, all slots filled. They are made unpublished, one by one, and dropped by
+ * amap_node_put if they come to nothing. amap_block_room: none is there yet, at a glance; inside an epoch section.
+ */
+#define AMAP_BLOCK_NODES (unsigned)(BLOCK_SIZE / PAGE_SIZE / AMAP_FANOUT)
+bool amap_block_room(const struct amap *a, uint64_t va);
+/* An empty leaf node for va. NULL: no memory. */
+struct amap_node *amap_block_node(struct vm *vm, uint64_t va);
+void amap_block_node_fill(struct amap_node *n, unsigned i, struct anon *anon);
+/*
+ * Puts the nodes of va's block in place, if map, which is asked when nothing else is in the way, says OK. It is called with
+ * the amap's lock held, and may take the leaf table's: what it finds there, and does there, happens with the nodes at once, for who takes either lock.
+ * Context as amap_own_path. => OK; ERR_EXISTS: a node is there; ERR_STOCK, ERR_STALE as amap_own_path; or what map says. The nodes are the
+ * caller's still, but after OK.
+ */
+enum error amap_block_put(struct amap *a, uint64_t va, struct amap_node *const *node, struct amap_stock *stock,
+			  enum error (*map)(void *arg), void *arg) MUST_CHECK;
+
+/*
  * Takes all anons in [start, end) out into a detached tree: *trash, to be
  * dropped by amap_trash_drop after the flush. Range lock held, outside any
  * epoch section. => ERR_NOMEM: nothing changed.

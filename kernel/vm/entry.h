@@ -21,6 +21,9 @@ struct amap;
  */
 enum inherit { INHERIT_COPY, INHERIT_SHARE, INHERIT_NONE, INHERIT_ZERO, INHERIT_NONE_ZERO };
 
+/* What a program has said about blocks of 2 MiB for an entry's memory: madvise(2). */
+enum huge { HUGE_UNSAID, HUGE_WANTED, HUGE_UNWANTED }; /* VM_HUGE_* has a bit for each */
+
 /* Links of an entry: a quarter of those of a level are on the next one too. */
 #define ENTRY_LEVELS 8
 
@@ -31,6 +34,7 @@ struct vm_entry {
 	uint64_t floor;             /* c: addresses from here to range.start are kept free for growth; else range.start */
 	enum prot prot, max;        /* c */
 	uint8_t inherit;            /* c */
+	uint8_t huge;               /* c */
 	bool shared, grows_down;    /* c */
 	bool wired;                 /* c */
 	uint8_t height;             /* c: how many of next are in use; 0: not drawn yet */
@@ -71,6 +75,7 @@ static inline void entry_be_like(struct vm_entry *e, const struct vm_entry *mode
 	e->shared = model->shared;
 	e->grows_down = model->grows_down;
 	e->wired = model->wired;
+	e->huge = model->huge;
 	e->object = model->object;
 	e->name = model->name;
 }

@@ -289,6 +289,12 @@ static enum error make_private(struct fault *f, struct vm_page *page)
 
 	if (pfn_is_none(source))
 		return ERR_STALE;
+	if (!f->leaf && !page && fault_block_wanted(f->map, f->entry, f->va) && !f->block.refused) {
+		e = fault_block(f);
+		if (e != ERR_EXISTS)
+			return e;
+		f->block.refused = true;
+	}
 	/* Memory first: without it the old mapping stays. */
 	e = make_spare(f, !old && !page);
 	if (e != OK)
@@ -394,7 +400,9 @@ static enum error restock(struct fault *f)
 	struct pmap_stock *t = &f->tables;
 	enum error e = OK;
 
-	if (t->missing) {
+	if (f->block.missing) {
+		fault_block_make(f->vm, f->va, &f->block);
+	} else if (t->missing) {
 		for (; t->tables < t->missing && e == OK; t->tables += e == OK)
 			e = frame_alloc(&f->vm->frames, 0, FRAME_ZERO, FRAME_TABLE, &t->table[t->tables]);
 	} else if (f->nodes.missing) {
@@ -419,6 +427,7 @@ static void give_back(struct fault *f)
 		amap_stock_empty(f->vm, &f->nodes);
 	if (f->spare)
 		anon_put(f->spare);
+	fault_block_drop(&f->block);
 	if (f->held)
 		range_lock_drop(f->held, &f->hold);
 }
@@ -500,6 +509,8 @@ static void begin(struct fault *f, struct vm_map *m, vaddr_t va, enum prot acces
 	f->nodes.count = f->nodes.missing = 0;
 	f->spare = NULL;
 	f->spare_zero = false;
+	f->block.nodes = 0;
+	f->block.missing = f->block.refused = false;
 	f->held = NULL;
 	f->wanted = NULL;
 	f->index = 0;

@@ -6,6 +6,7 @@
 #include "vm/amap.h"
 #include "vm/fault.h"
 #include "vm/fault_ahead.h"
+#include "vm/fault_block.h"
 
 /* One fault, over all its turns. Fields of the second group are of one turn. */
 struct fault {
@@ -17,6 +18,7 @@ struct fault {
 	struct amap_stock nodes;      /* prepared for the amap */
 	struct anon *spare;           /* a new anon with its frame, not in any slot yet */
 	bool spare_zero;              /* its frame is all zeros */
+	struct fault_block block;     /* prepared, or asked for */
 	struct range_hold hold;
 	struct range_lock *held;      /* ours, or NULL */
 

@@ -30,6 +30,7 @@
 #include "vm/amap_private.h"
 #include "vm/fault.h"
 #include "vm/fault_ahead.h"
+#include "vm/fault_block.h"
 
 /* What is written to, found without a lock. */
 struct place {
@@ -123,8 +124,12 @@ static NOINLINE bool copy(struct place place)
 }
 
 /* The amap has no node there, or shares the way to it. false: the long way makes it. */
-static NOINLINE bool own(struct vm_map *m, struct amap *a, vaddr_t va)
+static NOINLINE bool own(struct vm_map *m, const struct vm_entry *e, vaddr_t va)
 {
+	struct amap *a = e->amap;
+
+	if (UNLIKELY(fault_block_wanted(m, e, va.va)) && fault_block_room(m, e, va.va))
+		return false; /* the long way knows blocks */
 	return pmap_has_leaf(&m->pmap, va) && amap_own_path_near(a, va.va); /* what lacks a table ends there anyway */
 }
 
@@ -145,7 +150,7 @@ static ALWAYS_INLINE bool write(struct vm_map *m, vaddr_t va, bool mapped)
 		p.node = amap_find_own(p.amap, va.va);
 		if (LIKELY(p.node))
 			break;
-		if (owned || !own(m, e->amap, va))
+		if (owned || !own(m, e, va))
 			return false;
 	}
 	p.old = amap_slot(p.node, va.va);

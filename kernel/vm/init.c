@@ -47,6 +47,24 @@ static bool map_quick(void)
 	return true;
 }
 
+/* `huge=never|madvise|always` on the command line: vm.h. */
+static uint32_t huge_option(void)
+{
+	static const struct {
+		const char *name;
+		uint32_t huge;
+	} known[] = {{"never", VM_HUGE_NEVER}, {"madvise", VM_HUGE_MADVISE}, {"always", VM_HUGE_ALWAYS}};
+	char text[16];
+
+	if (!machine_option("huge", text, sizeof text))
+		return VM_HUGE_MADVISE;
+	for (unsigned i = 0; i < ARRAY_SIZE(known); i++)
+		if (strcmp(text, known[i].name) == 0)
+			return known[i].huge;
+	kprintf("huge=%s: none of never, madvise, always; madvise is taken\n", text);
+	return VM_HUGE_MADVISE;
+}
+
 void vm_init(struct vm *vm, const struct machine_info *info, struct pmap_system *pmaps)
 {
 	struct pmap_config pc;
@@ -64,6 +82,7 @@ void vm_init(struct vm *vm, const struct machine_info *info, struct pmap_system 
 	vm->fault_around = pages_option("fault-around", FAULT_AROUND);
 	vm->fault_ahead = pages_option("fault-ahead", FAULT_AHEAD);
 	vm->map_quick = map_quick();
+	vm->huge = huge_option();
 	pmap_system_init(pmaps, &pc);
 	need(kmem_init(&vm->kmem, &vm->kmalloc), "kernel memory");
 	need(frame_alloc(&vm->frames, 0, FRAME_ZERO, FRAME_WIRED, &vm->zero_page), "zero page");

@@ -71,6 +71,7 @@ enum error vm_map_create(struct vm *vm, struct vm_map **out)
 	}
 	m->vm = vm;
 	m->fault_ahead = (uint32_t)vm->fault_ahead;
+	m->huge = vm->huge;
 	pmap_init(vm->pmaps, &m->pmap, root);
 	ref_init(&m->refs, 1);
 	m->bounds = vrange(USER_LOW, USER_HIGH);
@@ -547,7 +548,7 @@ bool vm_map_lookup(struct vm_map *m, uint64_t addr, struct vm_entry_info *info)
 	e = map_first(m, addr);
 	if (e)
 		*info = (struct vm_entry_info){ .range = e->range, .prot = e->prot, .max = e->max, .shared = e->shared,
-						.grows_down = e->grows_down, .wired = e->wired, .inherit = e->inherit,
+						.grows_down = e->grows_down, .wired = e->wired, .inherit = e->inherit, .huge = e->huge,
 						.offset = e->object ? e->offset : 0,
 						.oid = e->object ? e->object->oid : (struct oid){ 0, 0 },
 						.object = e->object, .name = e->name };

@@ -35,6 +35,7 @@ struct vm_map {
 	struct pmap pmap;
 	struct refcount refs;
 	uint32_t fault_ahead;            /* the vm's, where a fault has it at hand; fixed */
+	uint32_t huge;                   /* likewise */
 	struct vrange bounds;            /* user addresses that may be mapped; fixed */
 	ATOMIC(uint64_t) part_bytes;     /* 0, or how many addresses part covers: vm_map_spread; release, acquire */
 	uint64_t part_low;               /* the first of them; constant when part_bytes is not 0, like part */
@@ -78,6 +79,7 @@ struct vm_mapping {
 	unsigned inherit;          /* enum inherit */
 	const char *name;          /* for /proc/self/maps: "[stack]", a path; kept by reference, must live for ever, or NULL */
 	uint32_t wired;            /* mlock: filled at once and kept */
+	unsigned huge;             /* enum huge */
 };
 
 /*
@@ -96,6 +98,8 @@ enum error vm_map_remove(struct vm_map *m, struct vrange r) MUST_CHECK;
 /* ERR_NOENT: r has a hole; ERR_ACCESS: beyond an entry's maximum. Nothing changed on error. */
 enum error vm_map_protect(struct vm_map *m, struct vrange r, enum prot prot) MUST_CHECK;
 enum error vm_map_inherit(struct vm_map *m, struct vrange r, unsigned inherit) MUST_CHECK;
+/* Whether memory that comes from now on shall be mapped by blocks of 2 MiB where it can: enum huge. What is there stays as it is. */
+enum error vm_map_huge(struct vm_map *m, struct vrange r, unsigned huge) MUST_CHECK;
 enum error vm_map_wire(struct vm_map *m, struct vrange r, bool wire) MUST_CHECK;
 /* mlockall(2), munlockall(2): all that is mapped; what allows no access is left as it is when wiring. ERR_NOMEM: nothing changed. */
 enum error vm_map_wire_all(struct vm_map *m, bool wire) MUST_CHECK;
@@ -146,7 +150,7 @@ struct vm_entry_info {
 	struct vrange range;
 	enum prot prot, max;
 	bool shared, grows_down, wired;
-	unsigned inherit;
+	unsigned inherit, huge;
 	uint64_t offset;
 	struct oid oid;        /* 0,0: anonymous */
 	const struct vm_object *object; /* which, for comparing only: no reference comes with it; NULL: anonymous */

@@ -84,6 +84,7 @@ static inline void map_entry_says(struct vm_entry *e, const struct vm_mapping *w
 	e->shared = w->shared;
 	e->grows_down = w->grows_down;
 	e->wired = w->wired != 0;
+	e->huge = (uint8_t)w->huge;
 	e->object = w->object;
 	e->offset = w->offset;
 	e->amap = amap;

@@ -282,6 +282,19 @@ static enum error any_allowed(const struct vm_entry *e, unsigned value)
 	return OK;
 }
 
+static void huge_apply(struct vm_entry *e, unsigned huge) { e->huge = (uint8_t)huge; }
+
+enum error vm_map_huge(struct vm_map *m, struct vrange r, unsigned huge)
+{
+	const struct change c = { any_allowed, huge_apply, huge, false };
+	struct map_edit ed;
+	enum error e = change_begin(&ed, m, r, &c);
+
+	if (e == OK)
+		map_edit_finish(&ed);
+	return e;
+}
+
 static void wire_apply(struct vm_entry *e, unsigned wire) { e->wired = wire != 0; }
 
 /*

@@ -217,8 +217,8 @@ static ALWAYS_INLINE struct vm_entry *heap_locked(struct vm_map *m, struct map_p
 /* Whether e would go on as what w says: entry_mergeable, of one that has no amap yet. */
 static bool goes_on_as(const struct vm_entry *e, const struct vm_mapping *w)
 {
-	return e->prot == w->prot && e->max == w->max && e->inherit == w->inherit && !e->shared && !e->wired && !e->grows_down &&
-	       !e->object && e->name == w->name && !atomic_load_relaxed(&e->amap->untrimmed); /* set under a range lock over it */
+	return e->prot == w->prot && e->max == w->max && e->inherit == w->inherit && e->huge == w->huge && !e->shared && !e->wired &&
+	       !e->grows_down && !e->object && e->name == w->name && !atomic_load_relaxed(&e->amap->untrimmed); /* set under a range lock over it */
 }
 
 bool map_quick_extend(struct vm_map *m, uint64_t old_end, uint64_t new_end, const struct vm_mapping *w)

@@ -299,7 +299,7 @@ enum error vm_map_view(struct vm_map *m, uint64_t old, uint64_t size, bool fixed
 	if (e) {
 		what = (struct vm_mapping){ .object = e->object, .offset = e->offset + (old - e->range.start.va),
 					    .shared = true, .prot = e->prot, .max = e->max, .inherit = e->inherit,
-					    .wired = e->wired, .name = e->name };
+					    .wired = e->wired, .huge = e->huge, .name = e->name };
 		/* The object may be on its way out together with the entry. */
 		err = !e->shared ? ERR_INVAL : ref_get_unless_zero(&e->object->refs) ? OK : ERR_FAULT;
 	}

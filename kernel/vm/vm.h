@@ -29,6 +29,11 @@ struct map_found {
 	uint64_t epoch;
 } ALIGNED(CACHE_LINE);
 
+/* Whether private memory is mapped by blocks of 2 MiB: nowhere; where a program asks for it; wherever it does not refuse. */
+#define VM_HUGE_NEVER 0u /* bit n: where an entry's enum huge is n */
+#define VM_HUGE_MADVISE 2u
+#define VM_HUGE_ALWAYS 3u
+
 struct vm {
 	struct frames frames;
 	struct epoch epoch;
@@ -43,6 +48,7 @@ struct vm {
 	struct zone *entry_zone, *map_zone;
 	uint64_t fault_around;      /* pages that a read maps at most, itself included (fault.c) */
 	uint64_t fault_ahead;       /* pages that a write makes at most, besides its own (fault_ahead.c) */
+	uint32_t huge;              /* VM_HUGE_* */
 	bool map_quick;             /* calls that change one entry take a short way (map_quick.c) */
 	struct map_found found[CPU_MAX];
 	uint64_t map_secret;        /* what the heights of entries are drawn with */

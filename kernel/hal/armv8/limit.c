@@ -78,6 +78,7 @@ void limit_push_down_locked(struct pmap_leaf *leaf, uint64_t va)
 	enum prot prot = PROT_ALL;
 
 	ASSERT_CHECKED(spin_held(&leaf->page->lock));
+	ASSERT_CHECKED(!leaf_is_block(leaf));
 	if (!limits)
 		return;
 	prot &= ~(limits & TABLE_RO ? PROT_W : 0);
@@ -150,7 +151,7 @@ static void push_down_upper_locked(struct pmap *pm, pfn_t upper, uint64_t va)
 	for (va = end - UPPER_SPAN; table_next_below_lock(pm, upper, &va, end, &leaf);
 	     va = round_down(va, BLOCK_SIZE) + BLOCK_SIZE) {
 		if (atomic_load_relaxed(&leaf.page->live)) /* under the leaf lock */
-			mmu_pte_or(leaf.page->parent, TABLE_RO);
+			leaf_limit_locked(&leaf, TABLE_RO);
 		pmap_leaf_unlock(&leaf);
 	}
 	mmu_dsb_ishst();

@@ -8,6 +8,7 @@
  *      pmap_leaf.c one PTE: its states, the last check before it is set
  *      pmap_range.c rights taken from ranges, tables given back
  *      limit.c     rights taken from whole tables, by their descriptors
+ *      block.c     512 PTEs by one descriptor
  *      gather.c    TLB invalidation, BUSY, frames that others free
  *      asid.c      ASIDs, rollover, TTBR0
  *      rmap.c, rmap_chunk.c, pmap_page.c   from a frame to its PTEs
@@ -62,6 +63,7 @@ void pmap_system_init(struct pmap_system *ps, const struct pmap_config *config)
 		spin_init(&page->lock); /* for the only time */
 		atomic_store_relaxed(&page->live, (uint16_t)0);
 		atomic_store_relaxed(&page->flags, (uint16_t)0);
+		atomic_store_relaxed(&page->shadow, 0u);
 		page->rmap_pmap = NULL;
 		page->rmap_word = 0;
 	}
@@ -149,15 +151,17 @@ static unsigned destroy_leaf(struct pmap *pm, pfn_t f, uint64_t va, struct frame
 static uint64_t destroy_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t va, struct frame_list *tables)
 {
 	/* relaxed: whoever linked here is gone, and its reference to the pmap with it */
-	uint64_t lines = atomic_load_relaxed(&pmap_page_at(pm->sys, table)->lines), live = 0;
+	struct pmap_page *page = pmap_page_at(pm->sys, table);
+	uint64_t lines = atomic_load_relaxed(&page->lines), live = 0;
 
 	for (; lines; lines &= lines - 1) {
 		unsigned first = bit_lowest(lines) * LINE_ENTRIES;
 
 		for (unsigned i = first; i < first + LINE_ENTRIES; i++) {
-			uint64_t d = mmu_pte_load_seq_cst(&table_at(table)[i]), at = va + i * level_span(level);
+			const struct pte *p = &table_at(table)[i];
+			uint64_t d = mmu_pte_load_seq_cst(p), at = va + i * level_span(level);
 
-			if (!pte_valid(d))
+			if (d == 0 || !table_below(pm, p, &d)) /* mostly 0 */
 				continue;
 			if (level + 1 == LEAF_LEVEL)
 				live += destroy_leaf(pm, pte_frame(d), at, tables);
@@ -165,9 +169,11 @@ static uint64_t destroy_table(struct pmap *pm, pfn_t table, unsigned level, uint
 				live += destroy_table(pm, pte_frame(d), level + 1, at, tables); /* two deep at most */
 		}
 	}
+	if (UNLIKELY(atomic_load_relaxed(&page->shadow)))
+		pmap_list_push(pm->sys, tables, block_shadow(pm->sys, table));
 	/* relaxed: late readers descend through it, but nobody locks it or asks for its flags */
-	atomic_store_relaxed(&pmap_page_at(pm->sys, table)->flags, (uint16_t)0);
-	pmap_page_at(pm->sys, table)->parent = NULL;
+	atomic_store_relaxed(&page->flags, (uint16_t)0);
+	page->parent = NULL;
 	pmap_list_push(pm->sys, tables, table);
 	return live;
 }
@@ -211,11 +217,14 @@ struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va)
 	return decode(mmu_pte_load(leaf_pte(leaf, va.va)), mmu_pte_load(leaf->page->parent) | (leaf->upper & TABLE_LIMITS));
 }
 
-bool pmap_has_leaf(struct pmap *pm, vaddr_t va)
+
+bool pmap_block_room(struct pmap *pm, vaddr_t va)
 {
 	uint64_t d, parent;
+	struct pte *p = table_peek(pm, va.va, &d, &parent);
 
-	return table_peek(pm, va.va, &d, &parent) != NULL;
+	/* relaxed: a glance */
+	return !p || atomic_load_relaxed(&pmap_page_at(pm->sys, paddr_to_pfn(virt_to_phys(p)))->live) == 0;
 }
 
 unsigned pmap_leaf_empty(const struct pmap_leaf *leaf, vaddr_t va, unsigned max)
@@ -242,10 +251,14 @@ struct pmap_pte pmap_extract(struct pmap *pm, vaddr_t va)
 {
 	uint64_t d, parent;
 
+	struct pmap_pte pte;
+
 	epoch_enter(pm->sys->config.epoch);
 	(void)table_peek(pm, va.va, &d, &parent);
 	epoch_leave(pm->sys->config.epoch);
-	return decode(d, parent);
+	pte = decode(d, parent);
+	pte.block = pte_valid(parent) && !pte_is_table(parent);
+	return pte;
 }
 
 void pmap_spurious(struct pmap *pm, vaddr_t va)

@@ -19,6 +19,21 @@ static void check_pte(struct pmap *pm, uint64_t va, uint64_t d, uint64_t *tracke
 	++*tracked;
 }
 
+/* d says what all the PTEs behind it say, but for its limits. */
+static void check_block(uint64_t d, const struct pte *table)
+{
+	uint64_t limited = d & TABLE_RO ? PTE_AP_RO | PTE_DBM : 0, f = pte_frame(d).fn;
+
+	ASSERT(f % TABLE_ENTRIES == 0);
+	ASSERT(!(d & TABLE_RO) || (d & (PTE_AP_RO | PTE_DBM)) == PTE_AP_RO);
+	for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
+		uint64_t page = mmu_pte_load(&table[i]);
+
+		ASSERT(pte_frame(page).fn == f + i);
+		ASSERT(((page ^ d) & ~(PTE_ADDR | PTE_TABLE | TABLE_LIMITS | limited)) == 0);
+	}
+}
+
 static void check_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t base, uint64_t *tables, uint64_t *tracked)
 {
 	static const uint64_t limits[LEAF_LEVEL] = { 0, TABLE_RO, TABLE_LIMITS };
@@ -27,7 +42,7 @@ static void check_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t b
 
 	for (unsigned i = 0; i < TABLE_ENTRIES; i++) {
 		struct pte *p = &table_at(table)[i];
-		uint64_t d = mmu_pte_load(p), va = base + i * level_span(level);
+		uint64_t d = mmu_pte_load(p), va = base + i * level_span(level), below;
 		struct pmap_page *page;
 
 		if (d == 0)
@@ -38,13 +53,19 @@ static void check_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t b
 			check_pte(pm, va, d, tracked);
 			continue;
 		}
-		ASSERT((d & PTE_PAGE) == PTE_PAGE);
-		ASSERT((d & ~(PTE_ADDR | PTE_PAGE | limits[level])) == 0);
-		page = pmap_page_at(pm->sys, pte_frame(d));
-		ASSERT(atomic_load_relaxed(&page->flags) == PMAP_PAGE_LINKED && page->parent == p);
+		ASSERT(pte_valid(d));
+		below = d;
+		ASSERT(table_below(pm, p, &below));
+		ASSERT((below & ~(PTE_ADDR | limits[level])) == PTE_PAGE);
+		page = pmap_page_at(pm->sys, pte_frame(below));
+		ASSERT(atomic_load_relaxed(&page->flags) == (d == below ? PMAP_PAGE_LINKED : PMAP_PAGE_LINKED | PMAP_PAGE_BLOCK));
+		ASSERT(page->parent == p);
+		if (d != below)
+			check_block(d, table_at(pte_frame(below)));
 		++*tables;
-		check_table(pm, pte_frame(d), level + 1, va, tables, tracked); /* three deep at most */
+		check_table(pm, pte_frame(below), level + 1, va, tables, tracked); /* three deep at most */
 	}
+	*tables += level + 1 == LEAF_LEVEL && !pfn_is_none(block_shadow(pm->sys, table));
 	if (level == LEAF_LEVEL) {
 		ASSERT(atomic_load_relaxed(&pmap_page_at(pm->sys, table)->live) == live);
 		ASSERT(live || !lines);

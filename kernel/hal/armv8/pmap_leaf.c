@@ -94,6 +94,7 @@ static NOINLINE enum error set_again(struct pmap_leaf *leaf, vaddr_t va, struct 
 
 	if (!pmap_still(check))
 		return ERR_STALE;
+	block_split_locked(leaf, va.va);
 	if (prot & PROT_X && pmap_has_page(ps, pte_frame(d)))
 		rmap_exec(ps, pte_frame(d));
 	if (limited(leaf, prot)) {
@@ -160,21 +161,14 @@ enum error pmap_leaf_set(struct pmap_leaf *leaf, vaddr_t va, pfn_t f, enum prot 
 	return set_new(leaf, va, p, f, prot, flags, stock, check);
 }
 
-/*
- * PROT_R | PROT_W, written, of a frame that is the caller's alone. Whoever takes the lock of the frame's page now does so by
- * mistake, for what the frame was before, finds that out by flags or by his last check, and looks at nothing else of
- * it (rmap.c, 4). So the reverse map is written without it.
- */
+_Static_assert(PTE_FILLED == PTE_BITS(PMAP_WRITTEN << 3 | PROT_W | PROT_R), "as pmap_leaf_set would");
+
+/* PROT_R | PROT_W, written, of a frame that is the caller's alone. */
 static inline void fill(struct pmap_leaf *leaf, vaddr_t va, struct pte *p, pfn_t f)
 {
-	struct pmap_page *page = pmap_page_at(leaf->pm->sys, f);
-
-	/* relaxed: the frame is the caller's alone */
-	ASSERT_CHECKED(!page->rmap_pmap && !(atomic_load_relaxed(&page->flags) & PMAP_PAGE_RMAP_CHUNK));
-	page->rmap_pmap = leaf->pm;
-	page->rmap_word = round_down(va.va, PAGE_SIZE);
+	rmap_first(leaf->pm, round_down(va.va, PAGE_SIZE), f);
 	/* release: see the theory */
-	mmu_pte_store(p, pfn_to_paddr(f).pa | PTE_BITS(PMAP_WRITTEN << 3 | PROT_W | PROT_R));
+	mmu_pte_store(p, pfn_to_paddr(f).pa | PTE_FILLED);
 }
 
 bool pmap_leaf_fill(struct pmap_leaf *leaf, vaddr_t va, pfn_t f)
@@ -199,6 +193,7 @@ bool pmap_leaf_withdraw(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t 
 	uint32_t asid;
 
 	ASSERT_CHECKED(spin_held(&leaf->page->lock));
+	ASSERT_CHECKED(!leaf_is_block(leaf)); /* the leaf was locked without a stock */
 	if (UNLIKELY(write_limited(leaf))) {
 		/* relaxed: under the leaf lock */
 		if (leaf->upper & TABLE_RO || atomic_load_relaxed(&leaf->page->live) > PUSH_DOWN_QUICKLY)
@@ -240,6 +235,7 @@ void pmap_leaf_break(struct pmap_leaf *leaf, vaddr_t va, struct tlb_gather *g)
 
 	ASSERT_CHECKED(spin_held(&leaf->page->lock));
 	ASSERT_CHECKED(g->pm == leaf->pm);
+	block_split_locked(leaf, va.va);
 	va.va = round_down(va.va, PAGE_SIZE);
 	d = mmu_pte_swap(p, BUSY_BREAK); /* a swap: keeps what the hardware noted until now */
 	ASSERT(pte_valid(d));

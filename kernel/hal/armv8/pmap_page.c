@@ -38,6 +38,7 @@ static struct pte *verify_lock(struct rmap_entry e, pfn_t f, struct pmap_leaf *l
 
 	if (!table_find_lock(e.pm, e.va, leaf))
 		return NULL;
+	block_split_locked(leaf, e.va);
 	p = leaf_pte(leaf, e.va);
 	d = mmu_pte_load(p);
 	if (pte_valid(d) && pte_tracked(d) && pte_frame(d).fn == f.fn)

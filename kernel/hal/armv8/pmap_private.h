@@ -21,6 +21,7 @@
 #define LEAF_LEVEL 3u
 #define PTE_VALID BIT(0)
 #define PTE_PAGE (BIT(1) | BIT(0))   /* level 3: a page; above: a table */
+#define PTE_TABLE BIT(1)             /* above: a table, not a block; of descriptors that are not valid we set it in none */
 #define PTE_ATTR(n) ((uint64_t)(n) << 2)
 #define PTE_AP_USER BIT(6)           /* AP[1]: EL0 may access */
 #define PTE_AP_RO BIT(7)             /* AP[2]: nobody may write; on a DBM page: not written yet */
@@ -45,12 +46,14 @@ _Static_assert(PAGE_SHIFT == 12 && BLOCK_SHIFT == 21, "4 KiB granule: a leaf tab
 #define MAIR_NORMAL 0
 #define MAIR_DEVICE 1
 
-/* The invalid, non-zero descriptors; the low three bits say whose. */
+/* The invalid, non-zero descriptors; the low three bits say whose. 0: above the leaves, a table that is out of sight (block.c). */
 #define BUSY_BREAK UINT64_C(2)       /* of pmap_leaf_break, until its caller comes back */
-#define BUSY_PAGE UINT64_C(4)        /* of pmap_page_remove_all, until its flush */
-#define BUSY_GATHER UINT64_C(6)      /* with the gather's address: until that gather's flush */
+#define BUSY_PAGE UINT64_C(6)        /* of pmap_page_remove_all, until its flush */
+#define BUSY_GATHER UINT64_C(4)      /* with the gather's address: until that gather's flush; of tables too, so without PTE_TABLE */
+#define BUSY_MASK UINT64_C(7)
 
 static inline bool pte_valid(uint64_t d) { return d & PTE_VALID; }
+static inline bool pte_is_table(uint64_t d) { return d & PTE_TABLE; } /* of a descriptor above the leaves */
 static inline pfn_t pte_frame(uint64_t d) { return pfn((d & PTE_ADDR) >> PAGE_SHIFT); }
 static inline bool pte_dirty(uint64_t d) { return !(d & PTE_AP_RO) || (d & PTE_SW_DIRTY); }
 static inline bool pte_tracked(uint64_t d) { return !(d & PTE_SW_UNTRACKED); }
@@ -247,6 +250,69 @@ static inline void table_line_empty_locked(struct pmap_leaf *leaf, uint64_t va)
 {
 	atomic_store_relaxed(&leaf->page->lines, /* relaxed: as above */
 			     atomic_load_relaxed(&leaf->page->lines) & ~line_bit(level_index(va, LEAF_LEVEL)));
+}
+
+/* --- block.c: 2 MiB by one descriptor --- */
+
+/*
+ * The descriptor of the leaf table that d stands for, which is none of a table itself and was loaded from p, of level 2: the one
+ * behind a block, or out of sight for the moment; 0: there is none, or it is being unlinked. Inside an epoch section.
+ */
+uint64_t block_table(const struct pmap *pm, const struct pte *p, uint64_t d);
+
+/* *d, loaded from p above the leaves, becomes the descriptor of the table that it stands for. false: there is none. Likewise. */
+static ALWAYS_INLINE bool table_below(const struct pmap *pm, const struct pte *p, uint64_t *d)
+{
+	if (LIKELY(pte_is_table(*d)))
+		return true;
+	if (*d == 0)
+		return false;
+	*d = block_table(pm, p, *d);
+	return *d;
+}
+
+static inline bool leaf_is_block(const struct pmap_leaf *leaf)
+{
+	return atomic_load_relaxed(&leaf->page->flags) & PMAP_PAGE_BLOCK; /* relaxed: under the leaf lock */
+}
+
+/* Puts the table in the place of the block, if one stands there. va: in it. Leaf lock held; invalidates, and waits for that. */
+void block_split(struct pmap_leaf *leaf, uint64_t va);
+static inline void block_split_locked(struct pmap_leaf *leaf, uint64_t va)
+{
+	if (UNLIKELY(leaf_is_block(leaf)))
+		block_split(leaf, va);
+}
+
+/* Takes these rights from all that the table maps. Leaf lock held; the caller flushes. */
+void block_limit(struct pmap_leaf *leaf, uint64_t limits);
+static inline void leaf_limit_locked(struct pmap_leaf *leaf, uint64_t limits)
+{
+	if (UNLIKELY(leaf_is_block(leaf)))
+		block_limit(leaf, limits);
+	else
+		mmu_pte_or(leaf->page->parent, limits);
+}
+
+/* The frame with what a table of level 2 knows of its blocks, or PFN_NONE: for its end. */
+pfn_t block_shadow(const struct pmap_system *ps, pfn_t upper);
+
+/* What pmap_leaf_fill says in a PTE, but for the frame. */
+#define PTE_FILLED (PTE_PAGE | PTE_AF | PTE_NG | PTE_PXN | PTE_UXN | PTE_AP_USER | PTE_ATTR(MAIR_NORMAL) | PTE_SH_INNER | PTE_DBM)
+
+/* f's reverse map: va of pm alone. The frame is the caller's alone. */
+static inline void rmap_first(struct pmap *pm, uint64_t va, pfn_t f)
+{
+	struct pmap_page *page = pmap_page_at(pm->sys, f);
+
+	/*
+	 * Whoever takes the lock of the frame's page now does so by mistake, for what the frame was before, finds that out by flags or
+	 * by his last check, and looks at nothing else of it (rmap.c, 4). So the reverse map is written without it.
+	 * relaxed: the frame is the caller's alone
+	 */
+	ASSERT_CHECKED(!page->rmap_pmap && !(atomic_load_relaxed(&page->flags) & PMAP_PAGE_RMAP_CHUNK));
+	page->rmap_pmap = pm;
+	page->rmap_word = va;
 }
 
 /* --- limit.c: limits of table descriptors --- */

@@ -134,8 +134,11 @@ void pmap_remove(struct pmap *pm, struct vrange r, struct tlb_gather *g)
 		found = next_lock(pm, r, &va, &leaf);
 		if (found) {
 			uint64_t end = window_end(va, r);
+			unsigned n;
+
+			block_split_locked(&leaf, va);
 			/* relaxed: under the leaf lock */
-			unsigned n = atomic_load_relaxed(&leaf.page->live) ? remove_locked(&leaf, va, end, g) : 0;
+			n = atomic_load_relaxed(&leaf.page->live) ? remove_locked(&leaf, va, end, g) : 0;
 
 			if (n && g->exclusive)
 				table_empty_locked(&leaf, n);
@@ -194,9 +197,10 @@ void pmap_protect(struct pmap *pm, struct vrange r, enum prot prot, struct tlb_g
 			if (atomic_load_relaxed(&leaf.page->live) == 0) { /* relaxed: under the leaf lock */
 				;
 			} else if (!whole_window(va, r)) {
+				block_split_locked(&leaf, va);
 				protect_locked(&leaf, va, end, prot, g);
 			} else if ((mmu_pte_load(leaf.page->parent) & limits) != limits) {
-				mmu_pte_or(leaf.page->parent, limits);
+				leaf_limit_locked(&leaf, limits);
 				gather_add(g, va, end);
 				g->tables = true;
 			}

@@ -66,6 +66,7 @@ static enum error table_link(struct pmap *pm, pfn_t table, struct pte *p, struct
 	atomic_store_relaxed(&page->live, (uint16_t)0);
 	atomic_store_relaxed(&page->flags, (uint16_t)PMAP_PAGE_LINKED);
 	atomic_store_relaxed(&page->lines, UINT64_C(0));
+	atomic_store_relaxed(&page->shadow, 0u);
 	page->parent = p;
 	/* seq_cst, both: before the cas, for walks that find the bit clear and look no further (see the theory) */
 	if (!(atomic_load_seq_cst(&upper->lines) & bit))
@@ -80,7 +81,7 @@ static enum error table_link(struct pmap *pm, pfn_t table, struct pte *p, struct
 	/* Lost the race: the frame stays in the stock, as it was. */
 	atomic_store_relaxed(&page->flags, (uint16_t)0);
 	page->parent = NULL;
-	return pte_valid(*d) ? OK : ERR_BUSY;
+	return OK;
 }
 
 /* parent: the descriptor that leads to the table; upper: the one above that, or 0 if nobody asks for it. */
@@ -107,6 +108,7 @@ static inline bool leaf_lock_linked(struct pmap_leaf *leaf)
 static enum error descend_and_link(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, uint64_t *upper, uint64_t *d)
 {
 	pfn_t table = pm->root;
+	enum error e;
 
 	*d = 0;
 	for (unsigned level = 0; level < LEAF_LEVEL; level++) {
@@ -114,14 +116,13 @@ static enum error descend_and_link(struct pmap *pm, vaddr_t va, struct pmap_stoc
 
 		*upper = *d;
 		*d = mmu_pte_load_seq_cst(p);
-		if (!pte_valid(*d)) {
-			enum error e = *d == 0 ? table_link(pm, table, p, stock, d) : ERR_BUSY;
-
-			if (e == ERR_STOCK && stock)
+		if (*d == 0 && (e = table_link(pm, table, p, stock, d)) != OK) {
+			if (stock)
 				stock->missing = LEAF_LEVEL - level;
-			if (e != OK)
-				return e;
+			return e;
 		}
+		if (!table_below(pm, p, d))
+			return ERR_BUSY;
 		table = pte_frame(*d);
 	}
 	return OK;
@@ -137,8 +138,12 @@ static NOINLINE enum error leaf_lock_slow(struct pmap *pm, vaddr_t va, struct pm
 		if (e != OK)
 			return e;
 		leaf_fill(pm, upper, d, leaf);
-		if (leaf_lock_linked(leaf))
+		if (!leaf_lock_linked(leaf))
+			continue;
+		if (stock || !leaf_is_block(leaf))
 			return OK;
+		pmap_leaf_unlock(leaf); /* a short way changes what it locks, and splits nothing */
+		return ERR_BUSY;
 	}
 }
 
@@ -154,19 +159,28 @@ enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock,
 	for (unsigned level = 0; level < LEAF_LEVEL; level++) {
 		upper = d;
 		d = mmu_pte_load_seq_cst(&table_at(table)[level_index(va.va, level)]);
-		if (UNLIKELY(!pte_valid(d)))
+		if (UNLIKELY(!pte_is_table(d)))
 			goto slow;
 		table = pte_frame(d);
 	}
 	leaf_fill(pm, upper, d, leaf);
 	if (LIKELY(spin_trylock(&leaf->page->lock, RANK_LEAF))) {
-		/* relaxed: as in leaf_lock_linked */
-		if (LIKELY(atomic_load_relaxed(&leaf->page->flags) & PMAP_PAGE_LINKED))
+		/* relaxed: as in leaf_lock_linked; no block */
+		if (LIKELY(atomic_load_relaxed(&leaf->page->flags) == PMAP_PAGE_LINKED))
 			return OK;
 		spin_unlock(&leaf->page->lock);
 	}
 slow:
 	return leaf_lock_slow(pm, va, stock, leaf);
+}
+
+/* *d: the descriptor of the table below entry i of a table, whatever stands for it. false: none. */
+static ALWAYS_INLINE bool table_load(const struct pmap *pm, pfn_t table, unsigned i, uint64_t *d)
+{
+	const struct pte *p = &table_at(table)[i];
+
+	*d = mmu_pte_load_seq_cst(p);
+	return table_below(pm, p, d);
 }
 
 /*
@@ -178,8 +192,7 @@ static ALWAYS_INLINE bool table_next(struct pmap *pm, pfn_t table, unsigned leve
 	unsigned i = level_index(*va, level), last;
 	uint64_t span = level_span(level), base = round_down(*va, span) - i * span, lines;
 
-	*d = mmu_pte_load_seq_cst(&table_at(table)[i]);
-	if (pte_valid(*d))
+	if (table_load(pm, table, i, d))
 		return true;
 	last = end - base < TABLE_ENTRIES * span ? level_index(end - 1, level) : TABLE_ENTRIES - 1;
 	lines = atomic_load_seq_cst(&pmap_page_at(pm->sys, table)->lines); /* in the place of the descriptors' loads (see the theory) */
@@ -189,8 +202,10 @@ static ALWAYS_INLINE bool table_next(struct pmap *pm, pfn_t table, unsigned leve
 		if (stop > last)
 			stop = last;
 		for (; i <= stop; i++) {
-			*d = mmu_pte_load_seq_cst(&table_at(table)[i]);
-			if (pte_valid(*d)) {
+			const struct pte *p = &table_at(table)[i];
+
+			*d = mmu_pte_load_seq_cst(p);
+			if (*d && table_below(pm, p, d)) { /* mostly 0 */
 				*va = base + i * span;
 				return true;
 			}
@@ -266,8 +281,7 @@ bool table_find_lock(struct pmap *pm, uint64_t va, struct pmap_leaf *leaf)
 
 #pragma GCC unroll 3 /* shifts by constants */
 		for (unsigned level = 0; level < LEAF_LEVEL; level++) {
-			d = mmu_pte_load_seq_cst(&table_at(table)[level_index(va, level)]);
-			if (!pte_valid(d))
+			if (!table_load(pm, table, level_index(va, level), &d))
 				return false;
 			table = pte_frame(d);
 		}
@@ -276,9 +290,24 @@ bool table_find_lock(struct pmap *pm, uint64_t va, struct pmap_leaf *leaf)
 	return true;
 }
 
+bool pmap_has_leaf(struct pmap *pm, vaddr_t va)
+{
+	pfn_t table = pm->root;
+
+#pragma GCC unroll 3 /* shifts by constants */
+	for (unsigned level = 0; level < LEAF_LEVEL; level++) {
+		uint64_t d;
+
+		if (!table_load(pm, table, level_index(va.va, level), &d))
+			return false;
+		table = pte_frame(d);
+	}
+	return true;
+}
+
 struct pte *table_peek(struct pmap *pm, uint64_t va, uint64_t *d, uint64_t *parent)
 {
-	uint64_t limits = 0;
+	uint64_t limits = 0, t;
 	pfn_t table = pm->root;
 
 	ASSERT_CHECKED(epoch_inside(pm->sys->config.epoch));
@@ -289,14 +318,15 @@ struct pte *table_peek(struct pmap *pm, uint64_t va, uint64_t *d, uint64_t *pare
 		*d = mmu_pte_load(p);
 		if (level == LEAF_LEVEL)
 			return p;
-		if (!pte_valid(*d)) {
+		t = *d;
+		if (!table_below(pm, p, &t)) {
 			*d = 0;
 			*parent = 0;
 			return NULL;
 		}
 		limits |= *d & TABLE_LIMITS;
 		*parent = *d | limits;
-		table = pte_frame(*d);
+		table = pte_frame(t);
 	}
 }
 
