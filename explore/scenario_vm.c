@@ -63,11 +63,18 @@ static void cut_in_parts(struct vm_map *m, uint32_t cpus)
 	m->stack_limit = 0;
 }
 
-static void open_machine(uint32_t variant, uint32_t cpus, uint64_t base, const char *ahead)
+/* What a kind of world is besides: MiB of RAM, options; stride 0: the machine's. */
+struct open {
+	uint64_t ram;
+	const char *options;
+	uint32_t stride;
+};
+
+static void open_machine(uint32_t variant, uint32_t cpus, uint64_t base, struct open how)
 {
 	char command_line[64];
 	struct host_config c = {
-		.ncpus = cpus, .ram = UINT64_C(3) << 20, .junk = true, .seed = 1, .late_stores = explore_modelled()};
+		.ncpus = cpus, .ram = how.ram << 20, .junk = true, .seed = 1, .late_stores = explore_modelled()};
 
 	kind = &kinds[variant % WORLD_MACHINES];
 	c.asid_bits = kind->asid_bits;
@@ -75,11 +82,11 @@ static void open_machine(uint32_t variant, uint32_t cpus, uint64_t base, const c
 	c.hw_dirty = kind->dirty;
 	c.range_tlbi = kind->range;
 	c.ops = hooks;
-	snprintf(command_line, sizeof command_line, "%s %s", ahead, kind->options);
+	snprintf(command_line, sizeof command_line, "%s %s", how.options, kind->options);
 	c.command_line = command_line;
 	memset(&world, 0, sizeof world);
 	world.cpus = world.history.cpus = cpus;
-	world.stride = kind->stride;
+	world.stride = how.stride ? how.stride : kind->stride;
 	world.base = world.stride == 1 ? base : WORLD_TOGETHER;
 	test_vm_init(&world.v, &c);
 	CHECK(vm_map_create(world.v.vm, &world.space[0]) == OK);
@@ -89,9 +96,22 @@ static void open_machine(uint32_t variant, uint32_t cpus, uint64_t base, const c
 }
 
 /* What a write makes besides its own page is a matter of its own. */
-void world_open(uint32_t variant, uint32_t cpus, uint64_t base) { open_machine(variant, cpus, base, "fault-ahead=0"); }
+void world_open(uint32_t variant, uint32_t cpus, uint64_t base) 
+{
+	open_machine(variant, cpus, base, (struct open){ 3, "fault-ahead=0", 0 });
+}
 
-void world_open_ahead(uint32_t variant, uint32_t cpus, uint64_t base) { open_machine(variant, cpus, base, "fault-ahead=4"); }
+void world_open_ahead(uint32_t variant, uint32_t cpus, uint64_t base)
+{
+	open_machine(variant, cpus, base, (struct open){ 3, "fault-ahead=4", 0 });
+}
+
+void world_open_blocks(uint32_t variant, uint32_t cpus)
+{
+	bool far = kinds[variant % WORLD_MACHINES].stride == 512;
+
+	open_machine(variant, cpus, WORLD_TOGETHER, (struct open){ 10, "fault-ahead=0 huge=always", far ? 512 : 128 });
+}
 
 void world_object(unsigned pages)
 {

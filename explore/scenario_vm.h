@@ -57,6 +57,8 @@ static inline uint32_t world_parameter(uint32_t variant) { return variant / WORL
 void world_open(uint32_t variant, uint32_t cpus, uint64_t base);
 /* The same, and first writes make up to four pages ahead (vm/fault_ahead.c). */
 void world_open_ahead(uint32_t variant, uint32_t cpus, uint64_t base);
+/* The same, and first writes bring blocks of 2 MiB (vm/fault_block.c): of all pages, or, where each is a window, of its own. */
+void world_open_blocks(uint32_t variant, uint32_t cpus);
 /* An object of that many pages; shared or private mappings of it by op_map. */
 void world_object(unsigned pages);
 /* In variants with warm TLBs: every CPU loads the pages of space 0 that may be loaded. Last thing in setup. */

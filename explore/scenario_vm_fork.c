@@ -192,6 +192,20 @@ static void move_run(uint32_t cpu)
 	world_leave();
 }
 
+/* And one that reads it: where nodes are neighbours in one table, by the short way, once it has the table. */
+static void late_read_run(uint32_t cpu)
+{
+	if (cpu == 0) {
+		op_fork(0, 1);
+		world_enter(1);
+		op_load(1, 1, 0);
+		op_load(1, 0, MODEL_BOTH);
+		world_leave();
+	} else {
+		move_run(cpu);
+	}
+}
+
 /* --- two forks --- */
 
 static void both_run(uint32_t cpu)
@@ -486,6 +500,7 @@ const struct scenario scenario_vm_fork[] = {
 	WORLD_SCENARIO("fork-inherit", "pages the child does not get, or gets empty", 2, 1, false, inherit, inherit),
 	WORLD_SCENARIO("fork-again", "a fork where the limit of the last one is being lifted by two threads", 3, 2, false, again, again),
 	WORLD_SCENARIO("fork-move", "a child moves a page that a late fault of the parent copies", 3, 2, false, move, move),
+	WORLD_SCENARIO("fork-read-late", "a child reads a page that a late fault of the parent copies", 3, 2, false, move, late_read),
 	WORLD_SCENARIO("fork-fork", "two forks of one space at once", 2, 2, false, write, both),
 	WORLD_SCENARIO("fork-fork-write", "two forks and a writer", 3, 2, false, write_three, both_three),
 	WORLD_SCENARIO("fork-file", "fork of shared and private mappings of an object", 2, 2, false, file, file),

@@ -22,6 +22,7 @@
 	X(scenario_vm_fault) \
 	X(scenario_vm_around) \
 	X(scenario_vm_ahead) \
+	X(scenario_vm_block) \
 	X(scenario_vm_fork) \
 	X(scenario_vm_range) \
 	X(scenario_vm_one) \

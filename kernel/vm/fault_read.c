@@ -8,15 +8,16 @@
  * before it has saved more than a call needs, with interrupts masked. All of fault.c's invariants hold; the steps:
  *
  *	1 find    entry, leaf node and anon, or object's page              no lock
- *	4 leaf lock
+ *	4 node lock where others lead to the node, leaf lock
  *	5 check   entry live, the amap's shape as before, slot as found, PTE empty
  *	6 an object's page: the last check; reverse map; PTE
  *	7 what follows is mapped along (fault_around.c), a leaf node's pages at most
  *
  * The shape says that the amap leads to the node still, or to none, and alone if it did so alone (amap.c, 6). A path that
- * others share is changed only by leading this amap elsewhere, which counts as well. Who only looks at slots does
- * without the node's lock: what is put in a slot is put there under the leaf lock, too, and what is taken out is taken out
- * before the leaf lock is taken for its PTE, and dropped after that (fault.c, invariant 1).
+ * others share is changed only by leading this amap elsewhere, which counts as well. Who only looks at the slots of a node that is his alone does
+ * without its lock: what is put in a slot is put there under the leaf lock, too, and what is taken out is taken out
+ * before the leaf lock is taken for its PTE, and dropped after that (fault.c, invariant 1). A node that others share may be changed by
+ * a fault that is late, of the space that this one was forked from, under that one's leaf lock: so there the node's lock is taken (fork.c).
  *
  * Failure. Whatever is missing (a table, a chunk of the reverse map, a page, the zero page) or has changed: nothing was done, the
  * long way begins anew.
@@ -80,7 +81,7 @@ static inline bool map(struct fault *f, struct found *l, struct pmap_leaf *leaf)
 	return true;
 }
 
-/* 4 to 7 */
+/* 4 to 7, under the node's lock if it has to be */
 static inline bool map_found(struct fault *f, struct found *l, uint32_t shape)
 {
 	struct pmap_leaf leaf;
@@ -90,6 +91,18 @@ static inline bool map_found(struct fault *f, struct found *l, uint32_t shape)
 		return false;
 	done = holds(f, l, shape) && pmap_leaf_empty(&leaf, vaddr(f->va), 1) && map(f, l, &leaf);
 	pmap_leaf_unlock(&leaf);
+	return done;
+}
+
+static inline bool lock_and_map(struct fault *f, struct found *l, uint32_t shape)
+{
+	bool shared = f->leaf && !f->exclusive, done;
+
+	if (shared)
+		spin_lock(&f->leaf->lock, RANK_NODE);
+	done = map_found(f, l, shape);
+	if (shared)
+		spin_unlock(&f->leaf->lock);
 	return done;
 }
 
@@ -107,7 +120,7 @@ bool vm_fault_quick_read(struct vm_map *m, vaddr_t va, enum prot access)
 	f.va = round_down(va.va, PAGE_SIZE);
 	f.access = access;
 	epoch_enter_first(&vm->epoch);
-	done = find(&f, &l, &shape) && map_found(&f, &l, shape);
+	done = find(&f, &l, &shape) && lock_and_map(&f, &l, shape);
 	epoch_leave_last(&vm->epoch);
 	if (done) {
 		count = counters_here(&vm->counters);

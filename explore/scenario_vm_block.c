@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * explore/scenario_vm_block.c: 2 MiB by one descriptor (vm/fault_block.c, armv8/block.c): made, split and taken away while others use it. On
+ * most machines the four pages in use lie in one block, on some each is the first of one.
+ */
+#include "scenario_vm.h"
+
+#define PAGES 4u
+
+static uint32_t parameter;
+
+/* made: the block is there from the start, of page 0's or of all windows that the program uses. */
+static void prepare(uint32_t variant, uint32_t cpus, bool made)
+{
+	parameter = world_parameter(variant);
+	world_open_blocks(variant, cpus);
+	op_map(0, 0, world_anon(PAGES));
+	if (made) {
+		op_store(0, 1, 0);
+		op_store(0, 2, 0);
+	}
+	world_leave();
+	world_at_hand();
+	world_warm();
+}
+
+static void program(unsigned space)
+{
+	world_enter(space);
+	op_store(space, 1, 0);
+	op_load(space, 2, MODEL_BOTH);
+	op_store(space, 2, 1);
+	op_load(space, 1, 0);
+	world_leave();
+}
+
+/* --- changes of one of its pages, or of all --- */
+
+static void change_setup(uint32_t variant) { prepare(variant, 2, true); }
+static void make_change_setup(uint32_t variant) { prepare(variant, 2, false); }
+
+static void change_run(uint32_t cpu)
+{
+	bool all = parameter & 1;
+
+	if (cpu == 1) {
+		program(0);
+		return;
+	}
+	world_enter(0);
+	op_change((enum world_change)(parameter / 2), 0, all ? 0 : 1, all ? PAGES : 1);
+	op_load(0, 2, 0);
+	op_store(0, 1, 1);
+	world_leave();
+	op_poll();
+}
+
+/* --- two programs make it, or split it, a third thing happens --- */
+
+enum third { FORK, MOVE, DISCARD, THIRDS };
+
+static void three_setup(uint32_t variant) { prepare(variant, 3, world_parameter(variant) % 2); }
+
+static void three_run(uint32_t cpu)
+{
+	if (cpu == 0) {
+		program(0);
+	} else if (cpu == 1) {
+		world_enter(0);
+		op_load(0, 1, 0);
+		op_store(0, 2, 0);
+		op_load(0, 1, MODEL_BOTH);
+		world_leave();
+	} else if (parameter / 2 == FORK) {
+		op_fork(0, 1);
+		program(1);
+	} else {
+		world_enter(0);
+		if (parameter / 2 == MOVE)
+			op_move(0, 2, 1, 5);
+		else
+			op_discard(0, 0, PAGES);
+		op_load(0, 2, 0);
+		world_leave();
+	}
+	op_poll();
+}
+
+/* --- after a fork: limited, shared, and the child goes --- */
+
+static void forked_setup(uint32_t variant)
+{
+	prepare(variant, 3, true);
+	op_fork(0, 1);
+}
+
+static void forked_run(uint32_t cpu)
+{
+	if (cpu == 0) {
+		program(0);
+	} else if (cpu == 1 && parameter) {
+		op_exit(1);
+	} else if (cpu == 1) {
+		program(1);
+	} else {
+		world_enter(0);
+		op_store(0, 2, 0);
+		op_protect(0, 1, 1, PROT_R);
+		op_load(0, 1, 0);
+		world_leave();
+	}
+	op_poll();
+}
+
+/* --- the space ends; memory lacks --- */
+
+static void exit_setup(uint32_t variant)
+{
+	prepare(variant, 2, true);
+	op_fork(0, 1);
+	world_enter(1);
+	op_store(1, 3, 0);
+	world_leave();
+}
+
+static void exit_run(uint32_t cpu)
+{
+	if (cpu == 0)
+		op_exit(1);
+	else
+		program(0);
+	op_poll();
+}
+
+static void nomem_setup(uint32_t variant)
+{
+	prepare(variant, 2, false);
+	world_fail_allocations();
+}
+
+/* One machine: few enough for every schedule up to the bound. */
+static void small_setup(uint32_t variant)
+{
+	prepare(3 + WORLD_MACHINES * (variant == 0 ? 2 * CHANGE_READ_ONLY : 2 * CHANGE_UNMAP), 2, true);
+}
+
+#define BLOCK(name, what, cpus, parameters, setup, run) WORLD_SCENARIO(name, what, cpus, parameters, false, setup, run)
+
+const struct scenario scenario_vm_block[] = {
+	{ "small-block", "a block is split while it is used", 2, SCENARIO_FAULTS | 2, false, small_setup, world_machine, change_run, world_judge },
+	BLOCK("block-change", "a block, or one of its pages, is changed while it is used", 2, 2 * WORLD_CHANGES, change, change),
+	BLOCK("block-make-change", "the same while it is made", 2, 2 * WORLD_CHANGES, make_change, change),
+	BLOCK("block-three", "two programs make or use a block, a third thing happens to it", 3, 2 * THIRDS, three, three),
+	BLOCK("block-forked", "a block that two spaces share is written by both, protected, left", 3, 2, forked, forked),
+	BLOCK("block-exit", "a space ends that shares a block", 2, 1, exit, exit),
+	BLOCK("block-nomem", "a block is made and changed while allocations fail", 2, 2 * WORLD_CHANGES, nomem, change),
+};
+const unsigned scenario_vm_block_count = sizeof scenario_vm_block / sizeof scenario_vm_block[0];
