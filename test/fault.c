@@ -88,7 +88,8 @@ static void protection(void **state)
 	assert_int_equal(load(m, va), 1);
 	store(m, va + PAGE_SIZE, 4);
 	assert_int_equal(vm_map_protect(m, vrange(va, va + PAGE_SIZE), PROT_NONE_), OK);
-	assert_int_equal(test_load(m, va, &x), ERR_ACCESS);
+	for (unsigned i = 0; i < 2; i++) /* the first finds the entry anew */
+		assert_int_equal(test_load(m, va, &x), ERR_ACCESS);
 	assert_int_equal(test_fetch(m, va + PAGE_SIZE), ERR_ACCESS);
 	assert_int_equal(vm_map_protect(m, vrange(va, va + 4 * PAGE_SIZE), PROT_R | PROT_W), OK);
 	assert_int_equal(load(m, va), 1);
@@ -107,7 +108,8 @@ static void rights_of_what_is_near(void **state)
 	(void)state;
 	store(m, va, 1);
 	assert_int_equal(vm_map_protect(m, vrange(va, va + 2 * PAGE_SIZE), PROT_R), OK);
-	assert_int_equal(test_store(m, va + PAGE_SIZE, 2), ERR_ACCESS);
+	for (unsigned i = 0; i < 2; i++) /* the first finds the entry anew */
+		assert_int_equal(test_store(m, va + PAGE_SIZE, 2), ERR_ACCESS);
 	assert_int_equal(load(m, va + PAGE_SIZE), 0);
 	assert_int_equal(test_store(m, va + 4 * PAGE_SIZE, 2), ERR_FAULT);
 	assert_int_equal(vm_map_protect(m, vrange(va, va + 2 * PAGE_SIZE), PROT_R | PROT_W), OK);
