@@ -21,7 +21,8 @@ static void prepare(uint32_t variant, uint32_t cpus, bool made)
 	}
 	world_leave();
 	world_at_hand();
-	world_warm();
+	if (made) /* else a read would bring the zero page, and no block */
+		world_warm();
 }
 
 static void program(unsigned space)
@@ -34,10 +35,55 @@ static void program(unsigned space)
 	world_leave();
 }
 
+/*
+ * Making a block takes much longer than what others do to it, so they would mostly be over by then: who changes it waits, by choice, until its
+ * table is there, until its PTEs are, or until it is there itself.
+ */
+enum moment { AT_ONCE, TABLE, PTES, BLOCK_THERE, MOMENTS };
+
+static bool come(enum moment m)
+{
+	struct pmap *pm = &world.space[0]->pmap;
+	bool is;
+
+	switch (m) {
+	case TABLE:
+		epoch_enter(&world.v.vm->epoch);
+		is = pmap_has_leaf(pm, vaddr(world_address(1)));
+		epoch_leave(&world.v.vm->epoch);
+		return is;
+	case PTES:
+		return pmap_extract(pm, vaddr(world_address(1))).state == PMAP_VALID;
+	case BLOCK_THERE:
+		return pmap_extract(pm, vaddr(world_address(1))).block;
+	default:
+		return true;
+	}
+}
+
+static void wait_for_moment(void)
+{
+	enum moment m = (enum moment)explore_choose(CHOOSE_SCENARIO, MOMENTS);
+
+	while (!come(m))
+		cpu_relax();
+}
+
 /* --- changes of one of its pages, or of all --- */
 
-static void change_setup(uint32_t variant) { prepare(variant, 2, true); }
-static void make_change_setup(uint32_t variant) { prepare(variant, 2, false); }
+static bool wait;
+
+static void change_setup(uint32_t variant)
+{
+	prepare(variant, 2, true);
+	wait = false;
+}
+
+static void make_change_setup(uint32_t variant)
+{
+	prepare(variant, 2, false);
+	wait = true;
+}
 
 static void change_run(uint32_t cpu)
 {
@@ -47,6 +93,8 @@ static void change_run(uint32_t cpu)
 		program(0);
 		return;
 	}
+	if (wait)
+		wait_for_moment();
 	world_enter(0);
 	op_change((enum world_change)(parameter / 2), 0, all ? 0 : 1, all ? PAGES : 1);
 	op_load(0, 2, 0);
@@ -112,6 +160,38 @@ static void forked_run(uint32_t cpu)
 	op_poll();
 }
 
+/* --- all of it moves, or ends with the heap, while it is made --- */
+
+static void heap_setup(uint32_t variant)
+{
+	parameter = world_parameter(variant);
+	world_open_blocks(variant, 2);
+	world.space[0]->brk_start = world.space[0]->brk_end = world_address(0);
+	op_break(0, 0, PAGES);
+	world_leave();
+	world_at_hand();
+}
+
+static void heap_run(uint32_t cpu)
+{
+	if (cpu == 0)
+		wait_for_moment();
+	world_enter(0);
+	if (cpu == 1) {
+		op_store(0, 1, 0);
+	} else if (parameter == 0) {
+		op_break(0, PAGES, 1);
+		op_break(0, 1, PAGES);
+		op_load(0, 3, 0);
+	} else {
+		op_store(0, 3, 0);
+		op_move(0, 0, PAGES, PAGES);
+		op_load(0, 7, 0);
+	}
+	world_leave();
+	op_poll();
+}
+
 /* --- the space ends; memory lacks --- */
 
 static void exit_setup(uint32_t variant)
@@ -135,23 +215,47 @@ static void exit_run(uint32_t cpu)
 static void nomem_setup(uint32_t variant)
 {
 	prepare(variant, 2, false);
+	wait = false;
 	world_fail_allocations();
 }
 
-/* One machine: few enough for every schedule up to the bound. */
+/* One machine. A page changes, or all. */
 static void small_setup(uint32_t variant)
 {
+	wait = false;
 	prepare(3 + WORLD_MACHINES * (variant == 0 ? 2 * CHANGE_READ_ONLY : 2 * CHANGE_UNMAP), 2, true);
+}
+
+static void small_make_setup(uint32_t variant)
+{
+	static const uint8_t what[] = {CHANGE_UNMAP, CHANGE_DISCARD, CHANGE_NO_ACCESS};
+
+	prepare(3 + WORLD_MACHINES * (2u * what[variant % 3] + 1), 2, false);
+}
+
+static void small_make_run(uint32_t cpu)
+{
+	if (cpu == 0)
+		wait_for_moment();
+	world_enter(0);
+	if (cpu == 1)
+		op_store(0, 1, 0);
+	else
+		op_change((enum world_change)(parameter / 2), 0, 0, PAGES);
+	world_leave();
 }
 
 #define BLOCK(name, what, cpus, parameters, setup, run) WORLD_SCENARIO(name, what, cpus, parameters, false, setup, run)
 
 const struct scenario scenario_vm_block[] = {
 	{ "small-block", "a block is split while it is used", 2, SCENARIO_FAULTS | 2, false, small_setup, world_machine, change_run, world_judge },
+	{ "small-block-make", "all of it changes while it is made", 2, SCENARIO_FAULTS | 3, false, small_make_setup, world_machine, small_make_run,
+	  world_judge },
 	BLOCK("block-change", "a block, or one of its pages, is changed while it is used", 2, 2 * WORLD_CHANGES, change, change),
 	BLOCK("block-make-change", "the same while it is made", 2, 2 * WORLD_CHANGES, make_change, change),
 	BLOCK("block-three", "two programs make or use a block, a third thing happens to it", 3, 2 * THIRDS, three, three),
 	BLOCK("block-forked", "a block that two spaces share is written by both, protected, left", 3, 2, forked, forked),
+	BLOCK("block-heap", "a heap is moved, or cut, while a block of it is made", 2, 2, heap, heap),
 	BLOCK("block-exit", "a space ends that shares a block", 2, 1, exit, exit),
 	BLOCK("block-nomem", "a block is made and changed while allocations fail", 2, 2 * WORLD_CHANGES, nomem, change),
 };

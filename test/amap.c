@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Trees of anons: growth, sharing, copies of paths, trimming, against a flat model of who sees what. */
 #include "test_vm.h"
-#include "vm/amap.h"
+#include "vm/amap_private.h"
 
 static struct test_vm v;
 
@@ -189,11 +189,130 @@ static void nodes_come_back_empty(void **state)
 	amap_release(m);
 }
 
+/* --- blocks: eight leaf nodes at once --- */
+
+static struct amap_node *block[AMAP_BLOCK_NODES];
+
+static bool room(struct amap *m, uint64_t va)
+{
+	bool is;
+
+	epoch_enter(&v.vm->epoch);
+	is = amap_block_room(m, va);
+	epoch_leave(&v.vm->epoch);
+	return is;
+}
+
+static void make_block(uint64_t start)
+{
+	for (unsigned i = 0; i < AMAP_BLOCK_NODES; i++) {
+		block[i] = amap_block_node(v.vm, start + i * AMAP_FANOUT * PAGE_SIZE);
+		assert_non_null(block[i]);
+		for (unsigned k = 0; k < AMAP_FANOUT; k++)
+			amap_block_node_fill(block[i], k, fresh());
+	}
+}
+
+/* put: else the way is made, and nothing else. */
+static enum error put_block(struct amap *m, uint64_t va, bool put)
+{
+	struct amap_stock s = { .count = 0 };
+	struct amap_way w;
+	enum error e;
+
+	epoch_enter(&v.vm->epoch);
+	while ((e = amap_block_begin(m, va, &s, &w)) == ERR_STOCK)
+		assert_int_equal(amap_stock_fill(v.vm, &s, s.missing), OK);
+	if (e == OK && put)
+		amap_block_put_locked(m, va, block, &w);
+	if (e == OK)
+		amap_block_end(m, &w);
+	epoch_leave(&v.vm->epoch);
+	amap_stock_empty(v.vm, &s);
+	return e;
+}
+
+static void drop_block(void)
+{
+	for (unsigned i = 0; i < AMAP_BLOCK_NODES; i++)
+		amap_node_put(block[i]);
+}
+
+static void blocks(void **state)
+{
+	static const uint64_t base = 0x40000000;
+	struct amap *m = amap_new(v.vm), *child;
+	struct amap_trash trash;
+	struct anon *old;
+
+	(void)state;
+	/* In a tree that is empty, that has a leaf for its root, and that is high. */
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t at = base + i * 9 * BLOCK_SIZE;
+
+		assert_true(room(m, at));
+		make_block(at);
+		assert_int_equal(put_block(m, at + 77 * PAGE_SIZE, false), OK);
+		assert_null(get(m, at));
+		assert_true(room(m, at + BLOCK_SIZE - 1));
+		assert_int_equal(put_block(m, at + 77 * PAGE_SIZE, true), OK);
+		assert_false(room(m, at));
+		assert_int_equal(amap_check(m), (i + 1) * BLOCK_SIZE / PAGE_SIZE);
+		for (uint64_t va = at; va < at + BLOCK_SIZE; va += PAGE_SIZE)
+			assert_non_null(get(m, va));
+		assert_null(get(m, at + BLOCK_SIZE));
+		assert_true(room(m, at - 1));
+		assert_true(room(m, at + BLOCK_SIZE));
+	}
+	/* Over what is there: nothing is asked, nothing changes. */
+	old = get(m, base);
+	make_block(base);
+	assert_int_equal(put_block(m, base, true), ERR_EXISTS);
+	assert_ptr_equal(get(m, base), old);
+	drop_block();
+	assert_null(put(m, base + BLOCK_SIZE + 5 * PAGE_SIZE, fresh()));
+	make_block(base + BLOCK_SIZE);
+	assert_int_equal(put_block(m, base + BLOCK_SIZE + 300 * PAGE_SIZE, true), ERR_EXISTS);
+	drop_block();
+	/* Beside what is shared: it is ours alone. */
+	child = amap_new(v.vm);
+	assert_non_null(child);
+	amap_share(child, m);
+	make_block(base + 2 * BLOCK_SIZE);
+	assert_int_equal(put_block(m, base + 2 * BLOCK_SIZE, true), OK);
+	assert_null(get(child, base + 2 * BLOCK_SIZE));
+	assert_ptr_equal(get(child, base), old);
+	(void)amap_check(child);
+	(void)amap_check(m);
+	amap_release(child);
+	/* All of it goes, and there is room again. */
+	assert_int_equal(amap_trim(m, base, base + BLOCK_SIZE, &trash), OK);
+	amap_trash_drop(v.vm, &trash);
+	assert_true(room(m, base));
+	make_block(base);
+	assert_int_equal(put_block(m, base, true), OK);
+	amap_release(m);
+	/* A leaf for a root, elsewhere in the block. */
+	m = amap_new(v.vm);
+	assert_null(put(m, base, fresh()));
+	assert_false(room(m, base + BLOCK_SIZE - 1));
+	assert_true(room(m, base + BLOCK_SIZE));
+	assert_true(room(m, base - 1));
+	make_block(base);
+	assert_int_equal(put_block(m, base + 300 * PAGE_SIZE, true), ERR_EXISTS);
+	/* One that is on its way out gains nothing. */
+	epoch_enter(&v.vm->epoch);
+	amap_release(m);
+	assert_int_equal(amap_block_begin(m, base, &(struct amap_stock){ .count = 0 }, &(struct amap_way){ .olds = 0 }), ERR_STALE);
+	epoch_leave(&v.vm->epoch);
+	drop_block();
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(far_apart), T(one_path_is_copied), T(trim_shared), T(moved),
-					    T(nodes_come_back_empty) };
+					    T(nodes_come_back_empty), T(blocks) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

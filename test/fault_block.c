@@ -352,6 +352,102 @@ static void test_no_memory(void **state)
 		assert_holds(i * PAGES + 3, i);
 }
 
+static void new_map(void)
+{
+	pmap_deactivate(v.pmaps);
+	vm_map_release(m);
+	vm_drain(v.vm);
+	assert_int_equal(vm_map_create(v.vm, &m), OK);
+	pmap_activate(&m->pmap);
+}
+
+/* Hardly more than the block is free: whatever is lacking then, the page comes. */
+static void test_little_memory(void **state)
+{
+	static pfn_t ballast[8192];
+	unsigned blocks = 0, pages = 0;
+
+	(void)state;
+	for (unsigned more = 0; more < 40; more++) {
+		uint64_t before = count(COUNTER_faults_block);
+		unsigned n = 0;
+		enum error e;
+		pfn_t block;
+
+		new_map();
+		fresh(0, PAGES);
+		assert_int_equal(frame_alloc(&v.vm->frames, 9, 0, FRAME_WIRED, &block), OK);
+		while (frame_alloc(&v.vm->frames, 0, 0, FRAME_WIRED, &ballast[n]) == OK)
+			n++;
+		frame_free(&v.vm->frames, block, 9);
+		for (unsigned i = 0; i < more; i++)
+			frame_free(&v.vm->frames, ballast[--n], 0);
+		e = test_store(m, va(3), 7);
+		while (n > 0)
+			frame_free(&v.vm->frames, ballast[--n], 0);
+		assert_int_equal(e, OK);
+		assert_holds(3, 7);
+		if (count(COUNTER_faults_block) > before)
+			blocks++;
+		else
+			pages++;
+	}
+	assert_true(blocks > 0);
+	assert_true(pages > 0);
+}
+
+/* Spaces come and go: what was a table of blocks becomes a root, or another table. */
+static void test_spaces_again(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < 30; n++) {
+		struct vm_map *other[6];
+
+		fresh(0, PAGES);
+		assert_true(brings_block(5));
+		new_map();
+		for (unsigned i = 0; i < ARRAY_SIZE(other); i++)
+			assert_int_equal(vm_map_create(v.vm, &other[i]), OK);
+		for (unsigned i = 0; i < ARRAY_SIZE(other); i++) {
+			vm_map_check(other[i]);
+			vm_map_release(other[i]);
+		}
+		vm_drain(v.vm);
+	}
+}
+
+static unsigned fail_at, asked;
+
+static bool fails(void *arg)
+{
+	(void)arg;
+	return ++asked == fail_at;
+}
+
+/* The frames are there, something else is not: a page instead, and nothing is lost. */
+static void test_no_memory_for_the_rest(void **state)
+{
+	unsigned blocks = 0, pages = 0, at = 0;
+
+	(void)state;
+	fresh(0, 9 * PAGES);
+	for (fail_at = 1; at < 9; fail_at++, at++) {
+		bool block;
+
+		asked = 0;
+		frames_fail_by(&v.vm->frames, fails, NULL);
+		block = brings_block(at * PAGES);
+		frames_fail_by(&v.vm->frames, NULL, NULL);
+		blocks += block;
+		pages += !block;
+		/* so that the next one, too, lacks what comes in slabs */
+		assert_int_equal(vm_map_remove(m, vrange(va(at * PAGES), va(at * PAGES + PAGES))), OK);
+		vm_drain(v.vm);
+	}
+	assert_true(pages > 2);
+	assert_true(blocks > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,6 +465,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_policy_madvise, setup_senseless, teardown),
 		cmocka_unit_test_setup_teardown(test_policy_always, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_memory, setup_small, teardown),
+		cmocka_unit_test_setup_teardown(test_little_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_spaces_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_memory_for_the_rest, setup, teardown),
 	};
 
 	return run_both_ways(tests);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* test/pmap_block.c: 2 MiB by one descriptor (armv8/block.c), one CPU at a time. Races: explore/scenario_pmap_block.c. */
+#include <stdlib.h>
+
 #include "pmap_user.h"
 
 #define FRAMES (BLOCK_SIZE / PAGE_SIZE)
@@ -34,6 +36,15 @@ static int setup(void **state)
 static int setup_dirty(void **state)
 {
 	static const struct host_config config = { .ncpus = 2, .ram = 16 << 20, .seed = TEST_SEED, .hw_access = true, .hw_dirty = true };
+
+	(void)state;
+	return setup_with(&config);
+}
+
+/* Each fill of a TLB is compared with all the others. */
+static int setup_judged(void **state)
+{
+	static const struct host_config config = { .ncpus = 2, .ram = 16 << 20, .seed = TEST_SEED, .break_check = 1, .prefetch = UINT32_MAX };
 
 	(void)state;
 	return setup_with(&config);
@@ -350,6 +361,49 @@ static void test_stock(void **state)
 	assert_true(is_block());
 }
 
+static void become(uint32_t cpu)
+{
+	pmap_deactivate(w.m.ps);
+	host_detach();
+	host_attach(w.m.t.m, cpu);
+	pmap_activate(&w.p);
+}
+
+/* What another CPU has cached, of the table or of the block, is gone before anything else is there. */
+static void test_cached_by_another(void **state)
+{
+	pfn_t other = pm_alloc(&w.m);
+	uint64_t x;
+
+	(void)state;
+	enter(&w, va(9), other, RW, PMAP_WRITTEN);
+	for (uint32_t cpu = 2; cpu-- > 0;) {
+		become(cpu);
+		assert_int_equal(load(va(9), &x), HOST_FAULT_NONE);
+	}
+	pm_remove(&w.m, &w.p, va(9), va(10), true);
+	pm_free(&w.m, other);
+	assert_int_equal(set_block(), OK);
+	for (uint32_t cpu = 2; cpu-- > 0;) {
+		become(cpu);
+		assert_page(9, RW);
+	}
+	protect(AT, AT + BLOCK_SIZE, PROT_R);
+	for (uint32_t cpu = 2; cpu-- > 0;) {
+		become(cpu);
+		assert_page(9, PROT_R);
+		assert_page(400, PROT_R);
+	}
+	enter(&w, va(4), frame(4), RW, PMAP_WRITTEN); /* a right more: nobody else would flush */
+	assert_false(is_block());
+	assert_page(400, PROT_R);
+	become(1);
+	assert_page(400, PROT_R);
+	assert_page(9, PROT_R);
+	become(0);
+	assert_int_equal(host_offences(w.m.t.m, HOST_OFFENCES), 0);
+}
+
 /* The space ends with a block in it. */
 static void test_destroy(void **state)
 {
@@ -367,6 +421,31 @@ static void test_destroy(void **state)
 	assert_pages(RW);
 }
 
+/* Again and again, with so few frames that each becomes all of what there is: none keeps anything of what it was. */
+static void test_frames_again(void **state)
+{
+	uint64_t left = pm_free_count(&w.m) - 9;
+	pfn_t *kept = pm_zalloc(left * sizeof *kept);
+
+	(void)state;
+	for (uint64_t i = 0; i < left; i++)
+		kept[i] = pm_alloc(&w.m);
+	for (unsigned turn = 0; turn < 20; turn++) {
+		if (turn % 3) /* else another order */
+			assert_int_equal(set_block(), OK);
+		else
+			enter(&w, va(1), frame(1), RW, PMAP_WRITTEN);
+		pmap_check(&w.p);
+		pm_exit(&w.m, &w.p);
+		pm_drain(&w.m);
+		pmap_init(w.m.ps, &w.p, pm_alloc_table(&w.m));
+		pmap_activate(&w.p);
+	}
+	for (uint64_t i = 0; i < left; i++)
+		pm_free(&w.m, kept[i]);
+	free(kept);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -379,7 +458,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_protect, setup_dirty, teardown),
 		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stock, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cached_by_another, setup_judged, teardown),
 		cmocka_unit_test_setup_teardown(test_destroy, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_frames_again, setup, teardown),
 	};
 
 	return run_all_scopes(tests);

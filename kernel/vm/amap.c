@@ -312,15 +312,8 @@ static ALWAYS_INLINE enum error grow_locked(struct amap *a, uint64_t va, uint32_
 	return OK;
 }
 
-/* A way down that others do not share, and whose nodes led there before: to be dropped without the lock, each may be the last. */
-struct way {
-	struct amap_node *bottom;
-	struct amap_node *old[AMAP_LEVELS];
-	unsigned olds;
-};
-
 /* amap_own_path down to a node of level bottom. */
-static ALWAYS_INLINE enum error own_path_locked(struct amap *a, uint64_t va, uint32_t bottom, struct amap_stock *stock, struct way *w)
+static ALWAYS_INLINE enum error own_path_locked(struct amap *a, uint64_t va, uint32_t bottom, struct amap_stock *stock, struct amap_way *w)
 {
 	struct amap_node *parent = NULL, *n, *c;
 	unsigned i = 0;
@@ -364,7 +357,7 @@ static ALWAYS_INLINE enum error own_path_locked(struct amap *a, uint64_t va, uin
  * copied node. Its anons have the copy's references, so no frame is freed
  * that a TLB of this map leads to.
  */
-static inline void way_drop(struct way *w)
+static inline void way_drop(struct amap_way *w)
 {
 	while (w->olds > 0)
 		amap_node_put(w->old[--w->olds]);
@@ -373,7 +366,7 @@ static inline void way_drop(struct way *w)
 enum error amap_own_path(struct amap *a, uint64_t va, struct amap_stock *stock)
 {
 	enum error e;
-	struct way w;
+	struct amap_way w;
 
 	spin_lock(&a->lock, RANK_AMAP);
 	e = own_path_locked(a, va, 0, stock, &w);
@@ -406,7 +399,8 @@ bool amap_block_room(const struct amap *a, uint64_t va)
 			return false;
 		n = slot_get(n, slot_of(n, va));
 	}
-	return true;
+	/* a leaf for a root, elsewhere in the block */
+	return !n || n->level > 0 || (n->base ^ va) >= BLOCK_SIZE;
 }
 
 struct amap_node *amap_block_node(struct vm *vm, uint64_t va)
@@ -418,28 +412,32 @@ struct amap_node *amap_block_node(struct vm *vm, uint64_t va)
 
 void amap_block_node_fill(struct amap_node *n, unsigned i, struct anon *anon) { slot_put(n, i, anon); }
 
-enum error amap_block_put(struct amap *a, uint64_t va, struct amap_node *const *node, struct amap_stock *stock,
-			  enum error (*map)(void *arg), void *arg)
+enum error amap_block_begin(struct amap *a, uint64_t va, struct amap_stock *stock, struct amap_way *w)
 {
 	enum error e;
-	struct way w;
 
 	spin_lock(&a->lock, RANK_AMAP);
-	e = own_path_locked(a, va, 1, stock, &w);
-	if (e == OK && !block_room(w.bottom, va))
+	e = own_path_locked(a, va, 1, stock, w);
+	if (e == OK && !block_room(w->bottom, va))
 		e = ERR_EXISTS;
-	if (e == OK)
-		e = map(arg);
-	if (e == OK) {
-		unsigned first = slot_of(w.bottom, round_down(va, BLOCK_SIZE));
-
-		for (unsigned i = 0; i < AMAP_BLOCK_NODES; i++)
-			slot_put(w.bottom, first + i, node[i]);
-		amap_reshaped_locked(a);
-	}
-	spin_unlock(&a->lock);
-	way_drop(&w);
+	if (e != OK)
+		amap_block_end(a, w);
 	return e;
+}
+
+void amap_block_put_locked(struct amap *a, uint64_t va, struct amap_node *const *node, struct amap_way *w)
+{
+	unsigned first = slot_of(w->bottom, round_down(va, BLOCK_SIZE));
+
+	for (unsigned i = 0; i < AMAP_BLOCK_NODES; i++)
+		slot_put(w->bottom, first + i, node[i]);
+	amap_reshaped_locked(a);
+}
+
+void amap_block_end(struct amap *a, struct amap_way *w)
+{
+	spin_unlock(&a->lock);
+	way_drop(w);
 }
 
 /* How many nodes amap_own_path takes for va, seen without a lock; of a tree that has to grow, some of them. */

@@ -109,14 +109,20 @@ bool amap_block_room(const struct amap *a, uint64_t va);
 /* An empty leaf node for va. NULL: no memory. */
 struct amap_node *amap_block_node(struct vm *vm, uint64_t va);
 void amap_block_node_fill(struct amap_node *n, unsigned i, struct anon *anon);
+/* A way down that others do not share; and nodes that led there before, to be dropped without the lock: each may be the last. */
+struct amap_way {
+	struct amap_node *bottom;
+	struct amap_node *old[AMAP_LEVELS];
+	uint32_t olds;
+};
 /*
- * Puts the nodes of va's block in place, if map, which is asked when nothing else is in the way, says OK. It is called with
- * the amap's lock held, and may take the leaf table's: what it finds there, and does there, happens with the nodes at once, for who takes either lock.
- * Context as amap_own_path. => OK; ERR_EXISTS: a node is there; ERR_STOCK, ERR_STALE as amap_own_path; or what map says. The nodes are the
- * caller's still, but after OK.
+ * Makes the way to the node above the block's exist and be exclusive, as amap_own_path. Context likewise. => OK: the amap's lock is held, no
+ * node of the block is there, and none comes, until amap_block_end. ERR_EXISTS: one is there; ERR_STOCK, ERR_STALE as amap_own_path; nothing is held then.
  */
-enum error amap_block_put(struct amap *a, uint64_t va, struct amap_node *const *node, struct amap_stock *stock,
-			  enum error (*map)(void *arg), void *arg) MUST_CHECK;
+enum error amap_block_begin(struct amap *a, uint64_t va, struct amap_stock *stock, struct amap_way *w) MUST_CHECK;
+/* Puts the nodes in place; they are the amap's then. Between the two, with the leaf table's lock held, too: who takes that finds PTEs and slots, or none. */
+void amap_block_put_locked(struct amap *a, uint64_t va, struct amap_node *const *node, struct amap_way *w);
+void amap_block_end(struct amap *a, struct amap_way *w);
 
 /*
  * Takes all anons in [start, end) out into a detached tree: *trash, to be

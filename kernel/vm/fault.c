@@ -293,8 +293,9 @@ static enum error make_private(struct fault *f, struct vm_page *page)
 		e = fault_block(f);
 		if (e != ERR_EXISTS)
 			return e;
-		f->block.refused = true;
+		(void)fault_block_refuse(&f->block);
 	}
+	fault_block_drop(&f->block); /* the entry may have changed since it was made */
 	/* Memory first: without it the old mapping stays. */
 	e = make_spare(f, !old && !page);
 	if (e != OK)
@@ -414,7 +415,8 @@ static enum error restock(struct fault *f)
 			t->chunk = PFN_NONE;
 	}
 	t->missing = f->nodes.missing = 0;
-	return e;
+	/* A block may hold what the fault lacks for less. */
+	return e == ERR_NOMEM && fault_block_refuse(&f->block) ? OK : e;
 }
 
 static void give_back(struct fault *f)

@@ -17,13 +17,13 @@
  *	5 check   entry live, no node there, no PTE
  *	6 512 reverse maps and PTEs, block descriptor; the nodes
  *
- * The invariants are fault.c's. The nodes are unpublished until then, so their locks are nobody's. The amap's lock stands for them: whoever trims,
- * shares or copies the tree takes it, and finds all of the block or none. Who has changed the entry, and comes by the
- * leaf lock before us, has left it dead; after us, he finds the block.
+ * The invariants are fault.c's. The nodes are unpublished until then, so their locks are nobody's. They come while both locks are held:
+ * whoever has changed the entry, and takes the leaf lock before us, has left it dead; after us, he finds block and nodes, by the amap's lock or
+ * without it.
  * fork, which takes the amap's lock for the root and no leaf lock: if it shares the root before us, our path is not exclusive, and is copied: the nodes are
  * the parent's alone, but its entry is dead then, or of another life. If after us, they are the child's too, as zeros that came before the fork.
  *
- * Failure. Without memory in a row, or for the rest, the fault goes on for one page. Nothing is half done.
+ * Failure. Without memory in a row, or for the rest, the fault goes on for one page, and keeps nothing of the block meanwhile. Nothing is half done.
  */
 #include "vm/amap_private.h"
 #include "vm/fault_private.h"
@@ -72,9 +72,11 @@ void fault_block_make(struct vm *vm, uint64_t va, struct fault_block *b)
 
 	b->missing = false;
 	b->refused = true;
-	if (frame_alloc(&vm->frames, BLOCK_ORDER, FRAME_ZERO, FRAME_ANON, &b->frame) != OK)
+	if (frame_alloc(&vm->frames, BLOCK_ORDER, 0, FRAME_ANON, &b->frame) != OK)
 		return;
 	frame_split(&vm->frames, b->frame, BLOCK_ORDER);
+	for (unsigned i = 0; i < BLOCK_FRAMES; i++)
+		machine_zero_frame(pfn_to_paddr(pfn(b->frame.fn + i)));
 	done = make_nodes(vm, round_down(va, BLOCK_SIZE), b);
 	b->refused = done < BLOCK_FRAMES;
 	if (!b->refused)
@@ -90,24 +92,38 @@ void fault_block_put(struct fault_block *b)
 		amap_node_put(b->node[--b->nodes]);
 }
 
+bool fault_block_refuse(struct fault_block *b)
+{
+	bool had = b->nodes > 0;
+
+	fault_block_drop(b);
+	b->refused = true;
+	return had;
+}
+
 /* --- 3 to 6 --- */
 
-/* amap_block_put's map. */
-static enum error map_block(void *arg)
+/* The amap's lock is held. */
+static enum error install(struct fault *f, struct amap_way *w)
 {
-	struct fault *f = arg;
 	struct pmap_leaf leaf;
 	enum error e = pmap_leaf_lock(&f->map->pmap, vaddr(f->va), &f->tables, &leaf);
 
 	if (e != OK)
 		return e;
 	e = entry_lives_on(f->entry, f->life) ? pmap_leaf_set_block(&leaf, f->block.frame, vaddr(f->va), &f->tables) : ERR_STALE;
+	if (e == OK) {
+		amap_block_put_locked(f->entry->amap, f->va, f->block.node, w);
+		f->block.nodes = 0;
+	}
 	pmap_leaf_unlock(&leaf);
 	return e;
 }
 
 enum error fault_block(struct fault *f)
 {
+	struct amap *amap = f->entry->amap;
+	struct amap_way w;
 	enum error e;
 
 	if (!fault_block_room(f->map, f->entry, f->va))
@@ -116,10 +132,12 @@ enum error fault_block(struct fault *f)
 		f->block.missing = true;
 		return ERR_STOCK;
 	}
-	e = amap_block_put(f->entry->amap, f->va, f->block.node, &f->nodes, map_block, f);
+	e = amap_block_begin(amap, f->va, &f->nodes, &w);
 	if (e != OK)
 		return e;
-	f->block.nodes = 0;
-	counter_add(&f->vm->counters, COUNTER_faults_block, 1);
-	return OK;
+	e = install(f, &w);
+	amap_block_end(amap, &w);
+	if (e == OK)
+		counter_add(&f->vm->counters, COUNTER_faults_block, 1);
+	return e;
 }

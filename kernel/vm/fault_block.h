@@ -53,5 +53,7 @@ static inline void fault_block_drop(struct fault_block *b)
 	if (UNLIKELY(b->nodes > 0))
 		fault_block_put(b);
 }
+/* Pages one by one from now on: what has been made goes back. => whether there was something. */
+bool fault_block_refuse(struct fault_block *b);
 
 #endif

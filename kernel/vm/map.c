@@ -558,14 +558,29 @@ bool vm_map_lookup(struct vm_map *m, uint64_t addr, struct vm_entry_info *info)
 
 uint64_t vm_map_resident_pages(struct vm_map *m) { return pmap_resident(&m->pmap); }
 
+/* Where a page of its own is mapped, it is the one of its slot. */
+static void check_mapped(struct vm_map *m, const struct vm_entry *e)
+{
+	bool exclusive;
+
+	for (uint64_t va = e->range.start.va; (va = amap_next(e->amap, va, e->range.end.va)) < e->range.end.va; va += PAGE_SIZE) {
+		struct pmap_pte pte = pmap_extract(&m->pmap, vaddr(va));
+
+		ASSERT(pte.state != PMAP_VALID ||
+		       pte.frame.fn == anon_frame(amap_slot(amap_find(e->amap, va, &exclusive), va)).fn);
+	}
+}
+
 void vm_map_check(struct vm_map *m)
 {
 	map_part_check(m);
 	for (const struct vm_entry *e = map_first(m, 0); e; e = map_after(m, e)) {
 		ASSERT(map_check_range(m, e->range) == OK);
 		ASSERT(e->shared ? e->object && !e->amap : e->amap != NULL);
-		if (e->amap)
+		if (e->amap) {
 			(void)amap_check(e->amap);
+			check_mapped(m, e);
+		}
 	}
 	pmap_check(&m->pmap);
 }

@@ -93,8 +93,8 @@ static enum error shadow_make(struct pmap *pm, const struct pte *p, struct pmap_
 
 uint64_t block_table(const struct pmap *pm, const struct pte *p, uint64_t d)
 {
-	if (pte_valid(d)) /* acquire: stored before the block */
-		return atomic_load_acquire(&shadow_of(pm->sys, p)->word);
+	if (pte_valid(d)) /* stored before the block */
+		return mmu_pte_load(shadow_of(pm->sys, p));
 	return d && !(d & BUSY_MASK) ? d | PTE_PAGE : 0;
 }
 
@@ -105,7 +105,7 @@ static void hide(struct pmap_leaf *leaf, uint64_t va)
 	struct pmap *pm = leaf->pm;
 	uint32_t asid;
 
-	mmu_pte_store_seq_cst(p, virt_to_phys(leaf->table).pa | (mmu_pte_load(p) & TABLE_LIMITS));
+	mmu_pte_store_seq_cst(p, virt_to_phys(leaf->table).pa);
 	mmu_dsb_ish();
 	asid = asid_to_flush(pm);
 	if (asid && asid_is_local(pm)) {
@@ -139,13 +139,12 @@ enum error pmap_leaf_set_block(struct pmap_leaf *leaf, pfn_t f, vaddr_t va, stru
 	hide(leaf, va.va);
 	for (unsigned i = 0; i < BLOCK_FRAMES; i++) {
 		rmap_first(pm, va.va + i * PAGE_SIZE, pfn(f.fn + i));
-		atomic_store_relaxed(&leaf->table[i].word, pfn_to_paddr(pfn(f.fn + i)).pa | PTE_FILLED); /* out of hardware's sight */
+		mmu_pte_store(&leaf->table[i], pfn_to_paddr(pfn(f.fn + i)).pa | PTE_FILLED);
 	}
 	atomic_store_relaxed(&page->live, (uint16_t)BLOCK_FRAMES);
 	atomic_store_relaxed(&page->lines, ~UINT64_C(0));
 	atomic_store_relaxed(&page->flags, (uint16_t)(PMAP_PAGE_LINKED | PMAP_PAGE_BLOCK));
-	/* release: before the block; pairs with block_table */
-	atomic_store_release(&shadow->word, virt_to_phys(leaf->table).pa | PTE_PAGE);
+	mmu_pte_store(shadow, virt_to_phys(leaf->table).pa | PTE_PAGE); /* before the block; pairs with block_table */
 	/* seq_cst: as every change of a table descriptor; after the frames' bytes */
 	mmu_pte_store_seq_cst(page->parent, pfn_to_paddr(f).pa | (PTE_FILLED & ~PTE_TABLE));
 	return OK;

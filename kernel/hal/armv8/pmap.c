@@ -79,6 +79,7 @@ void pmap_init(struct pmap_system *ps, struct pmap *pm, pfn_t root)
 	pm->sys = ps;
 	pm->root = root;
 	atomic_store_relaxed(&pmap_page_at(ps, root)->lines, UINT64_C(0)); /* as below */
+	atomic_store_relaxed(&pmap_page_at(ps, root)->shadow, 0u); /* it may have been a table of level 2 */
 	/* relaxed: nobody else knows pm yet */
 	atomic_store_relaxed(&pm->asid, UINT64_C(0));
 	atomic_store_relaxed(&pm->where, ps->local ? WHERE_NONE : WHERE_MANY);

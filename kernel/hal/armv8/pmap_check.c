@@ -65,6 +65,7 @@ static void check_table(struct pmap *pm, pfn_t table, unsigned level, uint64_t b
 		++*tables;
 		check_table(pm, pte_frame(below), level + 1, va, tables, tracked); /* three deep at most */
 	}
+	ASSERT(level + 1 == LEAF_LEVEL || pfn_is_none(block_shadow(pm->sys, table)));
 	*tables += level + 1 == LEAF_LEVEL && !pfn_is_none(block_shadow(pm->sys, table));
 	if (level == LEAF_LEVEL) {
 		ASSERT(atomic_load_relaxed(&pmap_page_at(pm->sys, table)->live) == live);

@@ -165,8 +165,8 @@ enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock,
 	}
 	leaf_fill(pm, upper, d, leaf);
 	if (LIKELY(spin_trylock(&leaf->page->lock, RANK_LEAF))) {
-		/* relaxed: as in leaf_lock_linked; no block */
-		if (LIKELY(atomic_load_relaxed(&leaf->page->flags) == PMAP_PAGE_LINKED))
+		/* relaxed: as in leaf_lock_linked. If it has become a block since the descent, what short ways may do finds its PTEs full. */
+		if (LIKELY(atomic_load_relaxed(&leaf->page->flags) & PMAP_PAGE_LINKED))
 			return OK;
 		spin_unlock(&leaf->page->lock);
 	}
