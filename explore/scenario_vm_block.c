@@ -4,6 +4,7 @@
  * most machines the four pages in use lie in one block, on some each is the first of one.
  */
 #include "scenario_vm.h"
+#include "vm/fault_private.h"
 
 #define PAGES 4u
 
@@ -192,6 +193,103 @@ static void heap_run(uint32_t cpu)
 	op_poll();
 }
 
+/* --- the moment at which it comes, with all that it takes made before: few steps --- */
+
+enum against { FORK_IT = 2 * WORLD_CHANGES, WRITE_IT, AGAINSTS, CUT_IT };
+
+static struct fault fault;
+
+static void install_prepare(uint32_t variant, uint32_t against)
+{
+	struct vm *vm;
+
+	parameter = against;
+	world_open_blocks(variant, 2);
+	vm = world.v.vm;
+	if (against == CUT_IT) {
+		world.space[0]->brk_start = world.space[0]->brk_end = world_address(0);
+		op_break(0, 0, PAGES);
+	} else {
+		op_map(0, 0, world_anon(PAGES));
+	}
+	if (world.stride == 512) { /* tables above and the shadow are there; else they come, too */
+		op_store(0, 3, 0);
+		op_discard(0, 3, 1);
+	}
+	world_leave();
+	world_at_hand();
+	memset(&fault, 0, sizeof fault);
+	fault.vm = vm;
+	fault.map = world.space[0];
+	fault.va = world_address(1);
+	fault.access = PROT_W;
+	for (; fault.tables.tables < PMAP_STOCK_TABLES; fault.tables.tables++)
+		CHECK(frame_alloc(&vm->frames, 0, FRAME_ZERO, FRAME_TABLE, &fault.tables.table[fault.tables.tables]) == OK);
+	CHECK(amap_stock_fill(vm, &fault.nodes, AMAP_LEVELS) == OK);
+	fault_block_make(vm, fault.va, &fault.block);
+	CHECK(fault.block.nodes);
+}
+
+static void install_setup(uint32_t variant) { install_prepare(variant, world_parameter(variant)); }
+static void install_cut_setup(uint32_t variant) { install_prepare(variant, CUT_IT); }
+
+/* A turn of a fault, as vm_fault_slow takes it. */
+static enum error install_turn(void)
+{
+	enum error e = ERR_STALE;
+
+	epoch_enter(&fault.vm->epoch);
+	fault.entry = map_find_anew(fault.map, fault.va);
+	if (fault.entry && fault_block_wanted(fault.map, fault.entry, fault.va)) {
+		fault.life = entry_life(fault.entry);
+		if (!(fault.life & 1))
+			e = fault_block(&fault);
+	}
+	epoch_leave(&fault.vm->epoch);
+	return e;
+}
+
+static void install_run(uint32_t cpu)
+{
+	bool all = parameter & 1;
+
+	/* No more writes than one: each would make a block of its own, out of which most of the run would be. */
+	if (cpu == 1) {
+		if (install_turn() == ERR_STOCK && fault.tables.tables == 0) { /* the shadow's */
+			CHECK(frame_alloc(&fault.vm->frames, 0, FRAME_ZERO, FRAME_TABLE, &fault.tables.table[0]) == OK);
+			fault.tables.tables = 1;
+			(void)install_turn();
+		}
+		fault_block_drop(&fault.block);
+		while (fault.tables.tables > 0)
+			frame_put(&fault.vm->frames, fault.tables.table[--fault.tables.tables]);
+		amap_stock_empty(fault.vm, &fault.nodes);
+		return;
+	}
+	if (parameter == FORK_IT) {
+		op_fork(0, 1);
+		world_enter(1);
+		op_load(1, 2, MODEL_BOTH);
+		world_leave();
+		return;
+	}
+	world_enter(0);
+	if (parameter < 2 * WORLD_CHANGES)
+		op_change((enum world_change)(parameter / 2), 0, all ? 0 : 2, all ? PAGES : 1);
+	else if (parameter == WRITE_IT)
+		op_store(0, 2, 1);
+	if (parameter == CUT_IT) { /* what has been written through the block goes with it */
+		while (!come(BLOCK_THERE))
+			cpu_relax();
+		op_store(0, 2, 1);
+		op_break(0, PAGES, 1);
+		op_break(0, 1, PAGES);
+	}
+	op_load(0, 2, MODEL_BOTH);
+	world_leave();
+	op_poll();
+}
+
 /* --- the space ends; memory lacks --- */
 
 static void exit_setup(uint32_t variant)
@@ -255,6 +353,8 @@ const struct scenario scenario_vm_block[] = {
 	BLOCK("block-make-change", "the same while it is made", 2, 2 * WORLD_CHANGES, make_change, change),
 	BLOCK("block-three", "two programs make or use a block, a third thing happens to it", 3, 2 * THIRDS, three, three),
 	BLOCK("block-forked", "a block that two spaces share is written by both, protected, left", 3, 2, forked, forked),
+	BLOCK("block-install", "the moment at which a block comes, and anything else", 2, AGAINSTS, install, install),
+	BLOCK("block-install-cut", "the same, and its heap is cut as soon as it is seen", 2, 1, install_cut, install),
 	BLOCK("block-heap", "a heap is moved, or cut, while a block of it is made", 2, 2, heap, heap),
 	BLOCK("block-exit", "a space ends that shares a block", 2, 1, exit, exit),
 	BLOCK("block-nomem", "a block is made and changed while allocations fail", 2, 2 * WORLD_CHANGES, nomem, change),

@@ -283,6 +283,7 @@ static void wrong_frees_are_named(void **state)
 	EXPECT_PANIC("there are 2 of test", put(va, 3 * PAGE_SIZE));
 	EXPECT_PANIC("are not what map kernel gave", put(va + PAGE_SIZE, 2 * PAGE_SIZE));
 	EXPECT_PANIC("are not what map kernel gave", put(va + 8, 2 * PAGE_SIZE));
+	EXPECT_PANIC("are not what map kernel gave", put(va + PAGE_SIZE, (KMAP_MARK_PAGES + UINT64_C(1)) * PAGE_SIZE)); /* no mark holds it */
 	put(va, 2 * PAGE_SIZE);
 	EXPECT_PANIC("of nobody", put(va, 2 * PAGE_SIZE));
 }

@@ -252,6 +252,28 @@ static void across_parts(void **state)
 	assert_int_equal(load(at + 5 * PAGE_SIZE), 25);
 	assert_int_equal(vm_map_size(m), size + 14 * PAGE_SIZE);
 	vm_map_check(m);
+	/* From before all parts to behind them. */
+	assert_int_equal(vm_map_protect(m, vrange(at, at + 2 * PAGE_SIZE), PROT_R | PROT_W), OK);
+	assert_int_equal(vm_map_remove(m, vrange(m->part_low - PAGE_SIZE, m->part_low + atomic_load_relaxed(&m->part_bytes) + PAGE_SIZE)), OK);
+	assert_int_equal(test_store(m, at, 1), ERR_FAULT);
+	assert_int_equal(test_store(m, at + 5 * PAGE_SIZE, 1), ERR_FAULT);
+	vm_map_check(m);
+	object_release(o);
+}
+
+/* A private mapping that has only been read, so that its amap has nothing. */
+static void read_only_and_gone(void **state)
+{
+	struct vm_object *o = zeros(2);
+	struct vm_mapping what = { .object = o, .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY };
+	uint64_t at = 0, x;
+
+	(void)state;
+	assert_int_equal(vm_map_enter(m, &at, 2 * PAGE_SIZE, &what, 0), OK);
+	assert_int_equal(load(at), 0);
+	assert_int_equal(vm_map_remove(m, vrange(at, at + 2 * PAGE_SIZE)), OK);
+	assert_int_equal(test_load(m, at, &x), ERR_FAULT);
+	vm_map_check(m);
 	object_release(o);
 }
 
@@ -379,7 +401,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = { T(pages_keep_their_place), T(a_shorter_move_forgets_the_rest), T(views), T(fork_of_pieces),
 					    T(cut_at_a_page), T(cut_below_a_fill), T(discard_gives_tables_back),
-					    T(late_readers_keep_tables), T(regions_of_cpus), T(across_parts), T(found_again),
+					    T(late_readers_keep_tables), T(regions_of_cpus), T(across_parts), T(read_only_and_gone), T(found_again),
 					    T(no_room_for_regions) };
 
 	return run_both_ways(tests);

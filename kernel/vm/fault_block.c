@@ -79,11 +79,8 @@ void fault_block_make(struct vm *vm, uint64_t va, struct fault_block *b)
 		machine_zero_frame(pfn_to_paddr(pfn(b->frame.fn + i)));
 	done = make_nodes(vm, round_down(va, BLOCK_SIZE), b);
 	b->refused = done < BLOCK_FRAMES;
-	if (!b->refused)
-		return;
 	for (; done < BLOCK_FRAMES; done++)
 		frame_put(&vm->frames, pfn(b->frame.fn + done));
-	fault_block_drop(b);
 }
 
 void fault_block_put(struct fault_block *b)

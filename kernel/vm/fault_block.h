@@ -11,7 +11,7 @@
 struct fault_block {
 	struct amap_node *node[AMAP_BLOCK_NODES];
 	pfn_t frame;      /* the first; each is its anon's */
-	uint32_t nodes;   /* how many of them are there: all, or none */
+	uint32_t nodes;   /* how many of them are there: all, or none; or, if it is refused, what has to be dropped */
 	bool missing;     /* out: fault_block needs it */
 	bool refused;     /* no second try: pages one by one */
 };
@@ -44,7 +44,7 @@ struct fault;
  */
 enum error fault_block(struct fault *f) MUST_CHECK;
 
-/* Makes the block, of zeros; without memory for it it is refused. Outside any section, may search for memory. */
+/* Makes the block, of zeros; without memory for it it is refused, and what is there to be dropped. Outside any section, may search for memory. */
 void fault_block_make(struct vm *vm, uint64_t va, struct fault_block *b);
 /* Gives back what has not been used. */
 void fault_block_put(struct fault_block *b);
