@@ -303,6 +303,24 @@ static void drain(struct cpu *c)
 	pm_free_late(&c->w->m, &l);
 }
 
+/* A frame of chunks that nobody needs waits for whoever flushes next. */
+static void chunk_given_up(struct cpu *c)
+{
+	if (c != plan_cpu)
+		return;
+	chunk_lone(c);
+	unmap_other(c);
+	rmap_chunk_drain(c->w->m.ps);
+}
+
+static void take_empty(struct cpu *c)
+{
+	struct frame_list l = { PFN_NONE, 0 };
+
+	rmap_chunk_take_empty(c->w->m.ps, &l);
+	pm_free_late(&c->w->m, &l);
+}
+
 /* --- what is there before --- */
 
 /* TLBs know both pages, written. */
@@ -429,6 +447,7 @@ PLAN(clear_map, .cpus = 2, .prepare = noted, .part = {{ask_clear}, {fault_object
 PLAN(chunk_reuse, .cpus = 2, .prepare = chunks_owned, .part = {{fault_object_2}, {unmap_other}})
 PLAN(chunk_last, .cpus = 2, .prepare = chunk_lone, .part = {{fault_object_2, fault_object_3}, {unmap_other}})
 PLAN(chunk_drain, .cpus = 2, .prepare = chunk_lone, .part = {{fault_object_2, fault_object_3}, {unmap_other, drain}})
+PLAN(chunk_given, .cpus = 2, .prepare = chunk_given_up, .part = {{take_empty}, {take_empty}})
 PLAN(chunk_full, .cpus = 3, .prepare = chunks_full,
      .part = {{fault_object_2, free_first, fault_object_3}, {unmap_other, free_most, drain}, {drain, free_last, drain, poll}})
 PLAN(owed, .cpus = 2, .prepare = shared, .part = {{unmap_page}, {withdraw}})
@@ -489,6 +508,7 @@ const struct scenario scenario_pmap_page[] = {
 	SMALL("pmap-chunk-reuse", "a chunk of a reverse map is freed by one CPU and taken by its owner", chunk_reuse),
 	SMALL("pmap-chunk-last", "the last chunk of a frame is freed while its owner takes others", chunk_last),
 	SMALL("pmap-chunk-drain", "a CPU's frame of chunks is asked for while it takes some", chunk_drain),
+	SMALL("pmap-chunk-given", "two CPUs take frames of chunks that nobody needs", chunk_given),
 	LARGE("pmap-chunk-full", "a full frame of chunks is given up while chunks of it are freed", 3, chunk_full),
 	SMALL("pmap-write-copy", "writes against copy-on-write", write_copy),
 	SMALL("pmap-write-again", "the first write of a clean page against a fault that finds it mapped", write_again),

@@ -88,10 +88,51 @@ static void without_stock(void **state)
 	}
 }
 
+static bool fails(void *arg)
+{
+	(void)arg;
+	return true;
+}
+
+/* As the command line would at boot: caches are closed, and open again. */
+static void set_at_free(bool at_free)
+{
+	frames_fail_by(&m->frames, fails, NULL);
+	m->frames.zeros.at_free = at_free;
+	frames_fail_by(&m->frames, NULL, NULL);
+}
+
+/* `zero=free`: what is freed comes back as zeros, until the stock is full; idle CPUs do nothing. */
+static void at_free(void **state)
+{
+	uint32_t most = m->frames.zeros.batch * (m->frames.zeros.lines + 2), n = 0, got = 0;
+	static pfn_t f[8192], g[8192];
+
+	(void)state;
+	frames_drain(&m->frames);
+	set_at_free(true);
+	assert_false(frames_zero_idle(&m->frames));
+	assert_true(most + 10 < ARRAY_SIZE(f));
+	for (; n < most + 10; n++) {
+		assert_int_equal(frame_alloc(&m->frames, 0, 0, FRAME_ANON, &f[n]), OK);
+		memset(phys_to_virt(pfn_to_paddr(f[n])), 0x5a, PAGE_SIZE);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		frame_put(&m->frames, f[i]);
+	assert_int_equal(own(), 2 * m->frames.zeros.batch);
+	while (own() > 0 || frame_zeros_there(&m->frames))
+		g[got++] = zeroed(FRAME_ANON);
+	assert_int_equal(got, most);
+	while (got > 0)
+		frame_put(&m->frames, g[--got]);
+	set_at_free(false);
+	frames_drain(&m->frames);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(movable), T(kernel), T(without_stock) };
+	const struct CMUnitTest tests[] = { T(movable), T(kernel), T(without_stock), T(at_free) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,8 +101,7 @@ void entry_retire_only(struct vm *vm, struct vm_entry *e)
 bool entry_mergeable(const struct vm_entry *a, const struct vm_entry *b)
 {
 	if (a->range.end.va != b->range.start.va || a->prot != b->prot || a->max != b->max ||
-	    a->inherit != b->inherit || a->shared != b->shared || a->wired != b->wired || a->huge != b->huge || a->name != b->name ||
-	    a->object != b->object || a->grows_down || b->grows_down)
+	    a->manner != b->manner || a->wired != b->wired || a->name != b->name || a->object != b->object || a->grows_down)
 		return false;
 	if (a->object && a->offset + vrange_size(a->range) != b->offset)
 		return false;

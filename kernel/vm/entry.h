@@ -33,9 +33,13 @@ struct vm_entry {
 	ATOMIC(struct vm_entry *) next[ENTRY_LEVELS]; /* k, readers without it: entry_list.c */
 	uint64_t floor;             /* c: addresses from here to range.start are kept free for growth; else range.start */
 	enum prot prot, max;        /* c */
-	uint8_t inherit;            /* c */
-	uint8_t huge;               /* c */
-	bool shared, grows_down;    /* c */
+	union {
+		struct {
+			uint8_t inherit, huge;   /* c */
+			bool shared, grows_down; /* c */
+		};
+		uint32_t manner;    /* all four, to be copied and compared */
+	};
 	bool wired;                 /* c */
 	uint8_t height;             /* c: how many of next are in use; 0: not drawn yet */
 	struct vm_object *object;   /* c: a reference, or NULL */
@@ -71,11 +75,8 @@ static inline void entry_be_like(struct vm_entry *e, const struct vm_entry *mode
 {
 	e->prot = model->prot;
 	e->max = model->max;
-	e->inherit = model->inherit;
-	e->shared = model->shared;
-	e->grows_down = model->grows_down;
+	e->manner = model->manner;
 	e->wired = model->wired;
-	e->huge = model->huge;
 	e->object = model->object;
 	e->name = model->name;
 }

@@ -231,6 +231,13 @@ static inline void look_at_freed(struct frames *f, pfn_t head, unsigned order)
 		__builtin_memset(frame_bytes(head), FRAME_JUNK, PAGE_SIZE << order);
 }
 
+static NOINLINE void put_slow(struct frames *f, uint32_t index)
+{
+	if (f->zeros.at_free && page_owner(&f->pages[index]) == FRAME_ANON && frame_zeros_keep(f, index))
+		return;
+	frame_put_single(f, index);
+}
+
 void frame_put(struct frames *f, pfn_t frame)
 {
 	uint32_t index = (uint32_t)(frame.fn - f->first.fn);
@@ -238,7 +245,7 @@ void frame_put(struct frames *f, pfn_t frame)
 
 	look_at_freed(f, frame, 0);
 	if (UNLIKELY(!frame_give(frame_own_stack(f, frame_kind_of(page_owner(p))), index, p)))
-		frame_put_single(f, index);
+		put_slow(f, index);
 }
 
 void frame_free(struct frames *f, pfn_t head, unsigned order)

@@ -66,6 +66,7 @@ struct frame_zeros {
 	struct frame_lines full;  /* a bit a batch that may be taken */
 	struct frame_lines empty; /* one that may be filled; in neither: somebody is at it, under his cache's lock */
 	uint32_t batch;           /* frames a batch; 0: the stock is switched off; fixed */
+	bool at_free;             /* whoever frees an anon's frame fills it, not idle CPUs; fixed */
 	uint32_t lines;           /* batches; fixed */
 	uint32_t frame[FRAME_ZERO_LINES][FRAME_ZERO_BATCH] ALIGNED(CACHE_LINE);
 };
@@ -228,7 +229,8 @@ void frames_drain(struct frames *f);
 /*
  * For an idle CPU: zeroes a few frames for the stock, which FRAME_ZERO allocations of single movable frames are
  * served from. Bounded: FRAME_ZERO_STEP frames. => more are wanted. false: the stock is full or off, or less than
- * the high watermark is free. Thread context, nothing held. Off: zeros.batch 0, by `zero-stock=off` on the command line.
+ * the high watermark is free. Thread context, nothing held. `zero=idle` on the command line, which is taken without a word; `zero=fault`: nobody
+ * zeroes before a fault needs it; `zero=free`: who frees an anon's frame does, as long as there is room in the stock.
  */
 #define FRAME_ZERO_STEP 4u
 bool frames_zero_idle(struct frames *f);

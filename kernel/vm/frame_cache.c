@@ -67,7 +67,7 @@ void frame_cache_settle(const struct frames *f, struct frame_cache *c)
 {
 	/* relaxed: written under the lock */
 	bool open = may_be_open(f), was = atomic_load_relaxed(&c->stack[0].low) != FRAME_CLOSED_LOW;
-	const uint32_t most[FRAME_STACKS] = {f->cache_max, f->cache_max, 0, f->blocks_max};
+	const uint32_t most[FRAME_STACKS] = {f->zeros.at_free ? 0 : f->cache_max, f->cache_max, 0, f->blocks_max};
 
 	for (unsigned i = 0; i < FRAME_STACKS && open != was; i++) {
 		struct frame_stack *s = &c->stack[i];

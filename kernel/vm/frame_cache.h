@@ -199,6 +199,9 @@ uint32_t frame_zeros_refill(struct frames *f, struct frame_cache *c);
 /* Whether there is a batch in the stock: a glance. */
 static inline bool frame_zeros_there(const struct frames *f) { return atomic_load_relaxed(&f->zeros.full.bits) != 0; }
 
+/* A frame that is being freed is zeroed, and goes to the stock (`zero=free`). false: no room, it is the caller's. */
+bool frame_zeros_keep(struct frames *f, uint32_t index);
+
 /* The whole stock goes to the core; returns how many frames. */
 uint64_t frame_zeros_drain(struct frames *f);
 

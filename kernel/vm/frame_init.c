@@ -150,11 +150,26 @@ static bool place(const struct ram *r, uint64_t n, uint64_t *where)
 static uint64_t at_least(uint64_t n, uint64_t least) { return n < least ? least : n; }
 static uint64_t at_most(uint64_t n, uint64_t most) { return n > most ? most : n; }
 
+/* `zero=idle|fault|free` on the command line: who zeroes frames; frame_zero.c. */
+static void who_zeroes(struct frames *f)
+{
+	char option[8];
+
+	f->zeros.batch = FRAME_ZERO_BATCH;
+	if (!machine_option("zero", option, sizeof option) || !__builtin_strcmp(option, "idle"))
+		return;
+	if (!__builtin_strcmp(option, "fault"))
+		f->zeros.batch = 0;
+	else if (!__builtin_strcmp(option, "free"))
+		f->zeros.at_free = true;
+	else
+		kprintf("zero=%s: none of idle, fault, free; idle is taken\n", option);
+}
+
 /* Caches in proportion to what a CPU can call its share: doc in vm/frame_cache.c. */
 static void size_caches(struct frames *f)
 {
 	uint64_t share = f->ram / f->ncpus;
-	char option[8];
 
 	f->cache_max = (uint32_t)at_most(at_least(share / 64, 2), FRAME_CACHE_MAX);
 	f->cache_batch = f->cache_max >= 4 ? f->cache_max / 2 & ~1u : f->cache_max / 2; /* even: what stays is moved by words */
@@ -163,9 +178,8 @@ static void size_caches(struct frames *f)
 	f->low = at_least(f->ram / 64, 32);
 	f->high = at_least(f->ram / 32, 64);
 	/* A CPU keeps two batches of zeroed frames: no more than 1 % of its share; the stock: a 256th of RAM. */
-	if (share >= 200 * FRAME_ZERO_BATCH &&
-	    !(machine_option("zero-stock", option, sizeof option) && !__builtin_strcmp(option, "off")))
-		f->zeros.batch = FRAME_ZERO_BATCH;
+	if (share >= 200 * FRAME_ZERO_BATCH)
+		who_zeroes(f);
 	f->zeros.lines = (uint32_t)at_most(f->ram / 256 / FRAME_ZERO_BATCH, FRAME_ZERO_LINES);
 	/* boot: nobody else is there */
 	atomic_store_relaxed(&f->zeros.empty.bits, f->zeros.lines ? BITS(f->zeros.lines - 1, 0) : 0);

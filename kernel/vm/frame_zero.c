@@ -23,6 +23,9 @@
  * empty: set after it was read, cleared before it is written, likewise.
  *
  * Frames come from movable trees, and go to movable owners.
+ *
+ * `zero=free`: the filler is whoever frees an anon's frame. It is zeroed before the lock is taken; if there is no room then, it was in vain. So that this costs
+ * nothing where it is not wanted, caches take no movable frame on the fast path then (frame_cache_settle), and frame_put goes the slow way.
  */
 #include "base/bits.h"
 #include "vm/frame_cache.h"
@@ -104,21 +107,33 @@ static bool publish(struct frames *f, struct frame_stack *s)
 	return true;
 }
 
+/* Under the own lock: place for one more zeroed frame. */
+static bool has_room(struct frames *f, struct frame_stack *s)
+{
+	return !frame_core_searched(&f->core) && (frame_stack_count(s) < 2 * f->zeros.batch || publish(f, s));
+}
+
+/* Likewise: it is the newest one. */
+static void push(struct frame_stack *s, uint32_t index)
+{
+	uint32_t n = frame_stack_count(s);
+
+	frame_stack_base(s)[n] = index;
+	frame_stack_set(s, n + 1);
+}
+
 /* One more zeroed frame; false: not wanted, or none to be had. Bounded work under the lock: one frame is zeroed. */
 static bool zero_one(struct frames *f)
 {
 	struct frame_cache *c = frame_own_cache(f);
 	struct frame_stack *s = &c->stack[FRAME_ZEROED];
 	bool done = false;
-	uint32_t n, index;
+	uint32_t index;
 
 	spin_lock(frame_cache_lock(f, c), RANK_FRAME_CACHE);
-	if (!frame_core_searched(&f->core) && (frame_stack_count(s) < 2 * f->zeros.batch || publish(f, s)) &&
-	    frame_core_get_singles(&f->core, cpu_id(), FRAME_MOVABLE, &index, 1)) {
+	if (has_room(f, s) && frame_core_get_singles(&f->core, cpu_id(), FRAME_MOVABLE, &index, 1)) {
 		machine_zero_frame(pfn_to_paddr(pfn(f->first.fn + index)));
-		n = frame_stack_count(s);
-		frame_stack_base(s)[n] = index;
-		frame_stack_set(s, n + 1);
+		push(s, index);
 		done = true;
 	}
 	spin_unlock(frame_cache_lock(f, c));
@@ -127,10 +142,30 @@ static bool zero_one(struct frames *f)
 
 bool frames_zero_idle(struct frames *f)
 {
-	if (f->zeros.batch == 0 || !frames_above_high(f))
+	if (f->zeros.batch == 0 || f->zeros.at_free || !frames_above_high(f))
 		return false;
 	for (unsigned i = 0; i < FRAME_ZERO_STEP; i++)
 		if (!zero_one(f))
 			return false;
 	return true;
+}
+
+bool frame_zeros_keep(struct frames *f, uint32_t index)
+{
+	struct frame_cache *c = frame_own_cache(f);
+	struct frame_stack *s = &c->stack[FRAME_ZEROED];
+	bool room;
+
+	/* relaxed: a glance, so that little is zeroed in vain */
+	if (frame_stack_count(s) >= 2 * f->zeros.batch && !atomic_load_relaxed(&f->zeros.empty.bits))
+		return false;
+	machine_zero_frame(pfn_to_paddr(pfn(f->first.fn + index)));
+	spin_lock(frame_cache_lock(f, c), RANK_FRAME_CACHE);
+	room = has_room(f, s);
+	if (room) {
+		page_set_owner(&f->pages[index], FRAME_FREE);
+		push(s, index);
+	}
+	spin_unlock(frame_cache_lock(f, c));
+	return room;
 }
