@@ -29,6 +29,7 @@
 
 #include "map_state.h"
 #include "vm/amap.h"
+#include "vm/entry.h"
 #include "vm/fail_sites.h"
 
 #define PAGES 200u             /* the window: page i begins with i + 1 */
@@ -41,6 +42,7 @@
 #define HEAP_PAGES 20u
 #define PLACE UINT64_C(0x40000000)  /* where things are moved to; PAGES pages, page i begins with i + 1 */
 #define EMPTY UINT64_C(0x50000000)  /* 70 pages that nobody has touched */
+#define WHOLE UINT64_C(0x60000000)  /* 2 MiB, where an operation wants them */
 #define STACK_TOP UINT64_C(0x7000000000)
 #define FAR UINT64_C(0x600000000000)
 #define CHECKED 4              /* after one failure in so many the whole structure is checked, and at the end */

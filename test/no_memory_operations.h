@@ -387,6 +387,20 @@ static void stack_grown(void)
 /* What growing the entry and filling the page change is two steps: between them the entry has grown. */
 static void stack_larger(void) { assert_int_equal(test_load(m, STACK_TOP - 9 * PAGE_SIZE, &result), OK); }
 
+/* Without memory for a block it is a page. */
+static void block_wanted(void)
+{
+	const struct vm_mapping w = { .prot = PROT_R | PROT_W, .max = PROT_ALL, .inherit = INHERIT_COPY, .huge = HUGE_WANTED };
+
+	map_at(WHOLE, BLOCK_SIZE / PAGE_SIZE, &w);
+}
+static enum error write_block(void) { return test_store(m, WHOLE + 5 * PAGE_SIZE, 9); }
+static void block_written(void)
+{
+	holds(WHOLE + 5 * PAGE_SIZE, 9);
+	holds(WHOLE, 0);
+}
+
 /* --- objects, and memory of any size --- */
 
 static enum error create_object(void)
@@ -504,6 +518,7 @@ static const struct operation operations[] = {
 	{ "write a private page", NULL, write_private, private_was_written, 0 },
 	{ "write an absent private page", NULL, write_private_absent, absent_was_written, 0 },
 	{ "grow a stack", stack_larger, grow_stack, stack_grown, 0 },
+	{ "write where a block is wanted", block_wanted, write_block, block_written, NO_NEED },
 	{ "create an object", NULL, create_object, NULL, 0 },
 	{ "write an absent page of an object", NULL, write_absent, absent_written, 0 },
 	{ "write an object, deep", larger, write_deep, NULL, 0 },

@@ -142,6 +142,7 @@ static void discarded(long r)
 }
 static long not_forked(void) { return RESULT(madvise(region + 5 * PAGE, 7 * PAGE, MADV_DONTFORK)); }
 static long wiped(void) { return RESULT(madvise(region + 5 * PAGE, 7 * PAGE, MADV_WIPEONFORK)); }
+static long want_blocks(void) { return RESULT(madvise(region + 5 * PAGE, 7 * PAGE, MADV_HUGEPAGE)); }
 static long will_need(void) { return RESULT(madvise(region + 5 * PAGE, 7 * PAGE, MADV_WILLNEED)); }
 
 /* --- mremap --- */
@@ -326,6 +327,31 @@ static void far_gone(long r)
 	CHECK_EQ(7, *word(extra, 1));
 	REQUIRE(munmap(extra, SIZE) == 0);
 }
+/* 2 MiB come at once, or a page. */
+#define BLOCK (2UL << 20)
+static char *whole;
+static void block_wanted(void)
+{
+	char *p = region - FAR - 2 * BLOCK;
+
+	(void)munmap(p, 2 * BLOCK);
+	REQUIRE(mmap(p, 2 * BLOCK, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0) == p);
+	REQUIRE(madvise(p, 2 * BLOCK, MADV_HUGEPAGE) == 0);
+	whole = (char *)(((uintptr_t)p + BLOCK - 1) & -BLOCK);
+}
+static long touch_block(void)
+{
+	*word(whole, 9) = 7;
+	return 0;
+}
+static void block_gone(long r)
+{
+	(void)r;
+	CHECK_EQ(7, *word(whole, 9));
+	CHECK_EQ(0, *word(whole, 8));
+	CHECK_EQ(0, *word(whole, BLOCK / PAGE - 1));
+	REQUIRE(munmap(region - FAR - 2 * BLOCK, 2 * BLOCK) == 0);
+}
 static long touch_shared(void)
 {
 	for (size_t i = 0; i < PAGES; i++)
@@ -404,6 +430,7 @@ static const struct operation operations[] = {
 	{"madvise, discard many shared", shared_pieces, discard, discarded, same_region, let_go, 0, 0},
 	{"madvise, not for a fork", fresh, not_forked, all_there, same_region, NULL, 0, 0},
 	{"madvise, wipe", pieces, wiped, all_there, same_region, NULL, 0, 0},
+	{"madvise, blocks", fresh, want_blocks, all_there, same_region, NULL, 0, 0},
 	{"madvise, will need", fresh, will_need, all_there, same_region, NULL, 0, 0},
 	{"mremap, grow", two_pages, grow, grown, NULL, NULL, 0, 0},
 	{"mremap, shrink", fresh, shrink, NULL, same_region, NULL, 0, 0},
@@ -427,6 +454,7 @@ static const struct operation operations[] = {
 	{"read first", untouched, touch_read, NULL, NULL, NULL, NEVER_FAILS, 0},
 	{"write what was read", was_read, touch_write, touched, NULL, NULL, NEVER_FAILS, 0},
 	{"write far away", far, touch_far, NULL, NULL, far_gone, NEVER_FAILS, 0},
+	{"write where a block is wanted", block_wanted, touch_block, NULL, NULL, block_gone, NEVER_FAILS, 0},
 	{"write shared", shared_region, touch_shared, touched_shared, NULL, NULL, NEVER_FAILS, 0},
 	{"a file's private page", file_private, touch_file, NULL, NULL, NULL, NEVER_FAILS, 0},
 	{"a shared page", new_shared, touch_write, touched, NULL, NULL, NEVER_FAILS, 0},
