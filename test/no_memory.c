@@ -268,6 +268,8 @@ static void each(void **state)
 	for (unsigned depth = 0; depth < DEPTHS; depth += 1 + depth) { /* 0, 1, 3 */
 		uint64_t n = 1;
 
+		if (op->flags & ONCE && depth != 1)
+			continue;
 		/* Odd depths with caches that are empty. */
 		while (until_it_works(op, depth, depth % 2, &n))
 			;

@@ -14,7 +14,7 @@ struct operation {
 	unsigned flags;
 };
 
-enum { NO_NEED = 1 /* may do without allocations */, KEEPS = 2 /* an amap has pages that no entry shows: the world is so */ };
+enum { NO_NEED = 1 /* may do without allocations */, KEEPS = 2 /* an amap has pages that no entry shows: the world is so */, ONCE = 4 /* much work: one forked world will do */ };
 
 /* --- map --- */
 
@@ -518,7 +518,7 @@ static const struct operation operations[] = {
 	{ "write a private page", NULL, write_private, private_was_written, 0 },
 	{ "write an absent private page", NULL, write_private_absent, absent_was_written, 0 },
 	{ "grow a stack", stack_larger, grow_stack, stack_grown, 0 },
-	{ "write where a block is wanted", block_wanted, write_block, block_written, NO_NEED },
+	{ "write where a block is wanted", block_wanted, write_block, block_written, NO_NEED | ONCE },
 	{ "create an object", NULL, create_object, NULL, 0 },
 	{ "write an absent page of an object", NULL, write_absent, absent_written, 0 },
 	{ "write an object, deep", larger, write_deep, NULL, 0 },
