@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* test/pmap_block.c: 2 MiB by one descriptor (armv8/block.c), one CPU at a time. Races: explore/scenario_pmap_block.c. */
+/* test/pmap_block.c: 2 MiB by one descriptor (armv8/block.c), one CPU at a time. Races: explore/scenario_vm_block.c. */
 #include <stdlib.h>
 
 #include "pmap_user.h"

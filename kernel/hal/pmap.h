@@ -152,7 +152,8 @@ struct pmap_leaf {
  * spinlocks below RANK_LEAF may be held.
  * => OK: leaf lock held. ERR_STOCK: a table is missing and the stock is empty;
  * ERR_BUSY: the table was just unlinked and its flush is not over: drop all
- * locks, let others run, start over. Without a stock (NULL) also: a block stands there.
+ * locks, let others run, start over. Without a stock (NULL) also: a block stands there, unless it has just come: all
+ * PTEs are valid then, and the caller must change none.
  * After an error nothing is held; what was linked stays.
  */
 enum error pmap_leaf_lock(struct pmap *pm, vaddr_t va, struct pmap_stock *stock, struct pmap_leaf *leaf) MUST_CHECK;

@@ -584,37 +584,6 @@ enum error amap_copy_range(struct amap *to, struct amap *from, uint64_t start, u
 	return e;
 }
 
-static uint64_t check_below(const struct amap_node *n)
-{
-	uint64_t anons = 0;
-
-	ASSERT(ref_count(&n->refs) > 0 && n->level < AMAP_LEVELS);
-	ASSERT((n->base & (node_span(n) - 1)) == 0);
-	for (unsigned k = 0; k < AMAP_FANOUT; k++)
-		ASSERT(!slot_get(n, k) == !(n->used & BIT(k)));
-	for (unsigned k = 0; k < AMAP_FANOUT; k++) {
-		void *p = slot_get(n, k);
-
-		if (p && n->level > 0) {
-			struct amap_node *c = p;
-
-			ASSERT(c->level == n->level - 1 && c->base == n->base + k * node_span(c));
-			anons += check_below(c);
-		} else if (p) {
-			ASSERT(ref_count(&((struct anon *)p)->refs) > 0 && !pfn_is_none(anon_frame(p)));
-			anons++;
-		}
-	}
-	return anons;
-}
-
-uint64_t amap_check(const struct amap *a)
-{
-	const struct amap_node *root = atomic_load_acquire(&a->root); /* quiet point */
-
-	return root ? check_below(root) : 0;
-}
-
 enum error amap_module_init(struct vm *vm)
 {
 	vm->amap_zone = zone_create(&vm->zones, "amap", sizeof(struct amap), CACHE_LINE, NULL, NULL, 0);

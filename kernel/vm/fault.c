@@ -27,6 +27,7 @@
  *   6 put the new anon in the slot; for an object's page the last check; reverse map; PTE
  *   7 a read that goes on from the page before maps what follows      the same locks (fault_around.c)
  *     a first write likewise makes what follows                       them once more (fault_ahead.c)
+ *     or, before all that, 2 MiB at once, where nothing is            amap lock, leaf lock (fault_block.c)
  *
  * When the address maps another frame already (the zero page, a shared anon, the
  * object's page) break comes before make: 4-5, the PTE turns BUSY, locks

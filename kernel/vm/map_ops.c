@@ -264,15 +264,20 @@ static enum error inherit_allowed(const struct vm_entry *e, unsigned inherit)
 
 static void inherit_apply(struct vm_entry *e, unsigned inherit) { e->inherit = (uint8_t)inherit; }
 
-enum error vm_map_inherit(struct vm_map *m, struct vrange r, unsigned inherit)
+/* A change that concerns no PTE. */
+static enum error change_alone(struct vm_map *m, struct vrange r, const struct change *c)
 {
-	const struct change c = { inherit_allowed, inherit_apply, inherit, false };
 	struct map_edit ed;
-	enum error e = change_begin(&ed, m, r, &c);
+	enum error e = change_begin(&ed, m, r, c);
 
 	if (e == OK)
 		map_edit_finish(&ed);
 	return e;
+}
+
+enum error vm_map_inherit(struct vm_map *m, struct vrange r, unsigned inherit)
+{
+	return change_alone(m, r, &(struct change){ inherit_allowed, inherit_apply, inherit, false });
 }
 
 static enum error any_allowed(const struct vm_entry *e, unsigned value)
@@ -286,13 +291,7 @@ static void huge_apply(struct vm_entry *e, unsigned huge) { e->huge = (uint8_t)h
 
 enum error vm_map_huge(struct vm_map *m, struct vrange r, unsigned huge)
 {
-	const struct change c = { any_allowed, huge_apply, huge, false };
-	struct map_edit ed;
-	enum error e = change_begin(&ed, m, r, &c);
-
-	if (e == OK)
-		map_edit_finish(&ed);
-	return e;
+	return change_alone(m, r, &(struct change){ any_allowed, huge_apply, huge, false });
 }
 
 static void wire_apply(struct vm_entry *e, unsigned wire) { e->wired = wire != 0; }
@@ -303,15 +302,9 @@ static void wire_apply(struct vm_entry *e, unsigned wire) { e->wired = wire != 0
  */
 enum error vm_map_wire(struct vm_map *m, struct vrange r, bool wire)
 {
-	const struct change c = { any_allowed, wire_apply, wire, false };
-	struct map_edit ed;
 	enum error e = wire ? vm_map_populate(m, r, PROT_R) : OK;
 
-	if (e == OK)
-		e = change_begin(&ed, m, r, &c);
-	if (e == OK)
-		map_edit_finish(&ed);
-	return e;
+	return e == OK ? change_alone(m, r, &(struct change){ any_allowed, wire_apply, wire, false }) : e;
 }
 
 static void wire_accessible(struct vm_entry *e, unsigned wire)
@@ -322,19 +315,13 @@ static void wire_accessible(struct vm_entry *e, unsigned wire)
 
 enum error vm_map_wire_all(struct vm_map *m, bool wire)
 {
-	const struct change c = { any_allowed, wire_accessible, wire, true };
 	struct vm_entry_info info;
-	struct map_edit ed;
-	enum error e;
 
 	/* Pages first, as above. What goes away meanwhile, or lies behind a file's end, does not matter. */
 	for (uint64_t va = m->bounds.start.va; wire && vm_map_lookup(m, va, &info); va = info.range.end.va)
 		if (info.prot != PROT_NONE_ && vm_map_populate(m, info.range, PROT_R) == ERR_NOMEM)
 			return ERR_NOMEM;
-	e = change_begin(&ed, m, m->bounds, &c);
-	if (e == OK)
-		map_edit_finish(&ed);
-	return e;
+	return change_alone(m, m->bounds, &(struct change){ any_allowed, wire_accessible, wire, true });
 }
 
 /* What of e lies in r. */

@@ -30,7 +30,8 @@
  *  1. BLOCK is set exactly while the descriptor is a block or hidden for a block; both change under the leaf lock, in one hold.
  *  2. The PTEs behind a block are what the block says, all of them, but for its limits, which are over them as if it were a table:
  *     split leaves a table descriptor with the same limits. To the hardware a limited block is one without the right; that it is
- *     limited stands besides in the table's bits, which hardware ignores in a block.
+ *     limited stands besides in the table's bits, which hardware ignores in a block. A limit over a table without PTEs is gone when
+ *     the block comes: nothing is there that it could be over, and who set it has flushed, or comes by the entry's death (limit.c).
  *  3. A block that is installed has been accessed and written: hardware has nothing to note in it.
  *  4. Nobody changes a PTE behind a block: he splits it first. Who only looks may look.
  *

@@ -218,7 +218,6 @@ struct pmap_pte pmap_leaf_get(const struct pmap_leaf *leaf, vaddr_t va)
 	return decode(mmu_pte_load(leaf_pte(leaf, va.va)), mmu_pte_load(leaf->page->parent) | (leaf->upper & TABLE_LIMITS));
 }
 
-
 bool pmap_block_room(struct pmap *pm, vaddr_t va)
 {
 	uint64_t d, parent;
@@ -251,7 +250,6 @@ unsigned pmap_leaf_valid_before(const struct pmap_leaf *leaf, vaddr_t va, unsign
 struct pmap_pte pmap_extract(struct pmap *pm, vaddr_t va)
 {
 	uint64_t d, parent;
-
 	struct pmap_pte pte;
 
 	epoch_enter(pm->sys->config.epoch);

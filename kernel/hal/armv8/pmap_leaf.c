@@ -193,7 +193,7 @@ bool pmap_leaf_withdraw(struct pmap_leaf *leaf, vaddr_t va, pfn_t old, uint64_t 
 	uint32_t asid;
 
 	ASSERT_CHECKED(spin_held(&leaf->page->lock));
-	ASSERT_CHECKED(!leaf_is_block(leaf)); /* the leaf was locked without a stock */
+	ASSERT_CHECKED(!leaf_is_block(leaf)); /* one that has come since would have changed the amap: the caller looked (table.c, pmap_leaf_lock) */
 	if (UNLIKELY(write_limited(leaf))) {
 		/* relaxed: under the leaf lock */
 		if (leaf->upper & TABLE_RO || atomic_load_relaxed(&leaf->page->live) > PUSH_DOWN_QUICKLY)
