@@ -107,6 +107,7 @@ static void destroy_line(struct pmap *pm, struct pte *line, uint64_t va)
 {
 	struct pmap_system *ps = pm->sys;
 
+#pragma GCC unroll 8 /* many are empty */
 	for (unsigned i = 0; i < LINE_ENTRIES; i++, va += PAGE_SIZE) {
 		uint64_t d = mmu_pte_load(&line[i]);
 
